@@ -1,0 +1,156 @@
+"""Reading YAML as its authors mean it: `1e-4` is a number, every key knows its line, a key given twice is refused.
+
+PyYAML follows YAML 1.1, where `1e-4` is a string; LLaMA-Factory's OmegaConf reads a number. Both spellings are accepted
+here. Duplicate keys are refused because OmegaConf refuses them too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sft_tui.i18n import _
+from sft_tui.problems import Problem, Severity
+
+MAX_BYTES = 1 << 20
+_NUMBER = re.compile(
+    r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?$|^[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?$"
+    r"|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+)
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML mapping: its `data`, the `lines` (from 1) of its dotted keys, and what is wrong with it."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    text: str = ""
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with YAML 1.2 floats and without YAML's dates (an option named by a date stays a text)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":float", ":timestamp"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789."))
+
+
+def read_document(path: Path) -> Document:
+    """The mapping in the file at `path`, or a document whose `problems` say why there is none."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            return _broken(path, "is_directory", _("{path} is a directory, not a YAML file.").format(path=path))
+        if size > MAX_BYTES:
+            text = _("{path} has {size} bytes; a config of more than {limit} bytes is surely something else.")
+            return _broken(path, "too_large", text.format(path=path, size=size, limit=MAX_BYTES))
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        hint = _("Check the path; `sft-tui` without a file starts the wizard, which writes one.")
+        return _broken(path, "file_not_found", _("{path} does not exist.").format(path=path), hint)
+    except OSError as error:
+        text = _("{path} cannot be read: {reason}.").format(path=path, reason=error.strerror)
+        return _broken(path, "file_unreadable", text)
+    try:
+        return parse_document(raw.decode("utf-8-sig"), path)
+    except UnicodeDecodeError:
+        hint = _("Save it as UTF-8 and try again.")
+        return _broken(path, "not_utf8", _("{path} is not UTF-8 text.").format(path=path), hint)
+
+
+def parse_document(text: str, path: Path | None = None) -> Document:
+    """The mapping written in `text`; `path` only names it in problems."""
+    name = str(path) if path else None
+    document = Document(text=text)
+    try:
+        node = _compose(text)
+    except yaml.YAMLError as error:
+        document.problems.append(_syntax_problem(error, name, text))
+        return document
+    if node is None:
+        message = _("{path} is empty.").format(path=name) if name else _("The document is empty.")
+        document.problems.append(Problem("empty_document", message, path=name))
+        return document
+    if not isinstance(node, yaml.MappingNode):
+        message = _("The file is not a mapping of `key: value` lines.")
+        document.problems.append(Problem("not_a_mapping", message, path=name, line=node.start_mark.line + 1))
+        return document
+    _walk(node, "", document, name, set())
+    if not any(p.severity is Severity.ERROR for p in document.problems):
+        data = _construct(node)
+        document.data = data if isinstance(data, dict) else {}
+    return document
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+def _construct(node: yaml.Node) -> Any:
+    loader = _Loader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _walk(node: yaml.Node, prefix: str, document: Document, name: str | None, above: set[int]) -> None:
+    """Record the lines of all keys; report keys given twice and anchors that contain themselves."""
+    if id(node) in above:
+        message = _("An alias in `{key}` contains itself.").format(key=prefix or "*")
+        line = node.start_mark.line + 1
+        document.problems.append(Problem("circular_alias", message, path=name, key=prefix or None, line=line))
+        return
+    inside = above | {id(node)}
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _walk(item, prefix, document, name, inside)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key_node, value in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            document.problems.append(Problem("key_not_text", _("A key must be plain text."), path=name, line=line))
+            continue
+        key = f"{prefix}.{key_node.value}" if prefix else str(key_node.value)
+        if key in seen:
+            message = _("`{key}` is given twice, on lines {first} and {second}.")
+            message = message.format(key=key, first=seen[key], second=line)
+            hint = _("Keep one of the two lines.")
+            document.problems.append(Problem("duplicate_key", message, path=name, key=key, line=line, hint=hint))
+        seen[key] = line
+        document.lines[key] = line
+        _walk(value, key, document, name, inside)
+
+
+def _syntax_problem(error: yaml.YAMLError, name: str | None, text: str) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else None
+    lines = text.splitlines()
+    shown = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if shown[: len(shown) - len(shown.lstrip())].count("\t"):
+        message = _("Line {line} is indented with a tab; YAML allows only spaces.").format(line=line)
+        return Problem("yaml_tab", message, path=name, line=line, hint=_("Replace the tab by two spaces."))
+    reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+    where = _("line {line}, column {column}").format(line=line, column=mark.column + 1) if mark else ""
+    message = _("Not valid YAML at {where}: {reason}.").format(where=where or "?", reason=reason)
+    hint = _("Each line is `key: value`, with a space after the colon; indent with spaces.")
+    return Problem("yaml_syntax", message, path=name, line=line, hint=hint)
+
+
+def _broken(path: Path, code: str, message: str, hint: str | None = None) -> Document:
+    return Document(problems=[Problem(code, message, path=str(path), hint=hint)])
