@@ -1,0 +1,1 @@
+"""What this computer has: GPUs, memory, processors, disk, and where LLaMA-Factory is installed."""

@@ -1,0 +1,122 @@
+"""Reading GPUs: what a healthy card gives, and a sentence of its own for each way in which it can fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pynvml
+import pytest
+
+from sft_tui.machine import nvml
+from sft_tui.machine.gpus import GpuReport, freest, read_gpus, visible_environment
+from tests.unit.machine.fake_nvml import GIB, Card, FakeNvml
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Each test opens the library anew."""
+    nvml._open = None
+    yield
+    nvml._open = None
+
+
+def use(monkeypatch: pytest.MonkeyPatch, fake: FakeNvml) -> GpuReport:
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    return read_gpus()
+
+
+def test_a_card_is_read_with_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card("GPU-1", used=20 * GIB, load=97, processes=[(999_999_999, None), (os.getpid(), 18 * GIB)])
+    report = use(monkeypatch, FakeNvml([card]))
+    assert (report.reason, report.code, report.driver) == (None, None, "580.159.04")
+    (gpu,) = report.gpus
+    assert (gpu.total_bytes, gpu.used_bytes, gpu.free_bytes) == (80 * GIB, 20 * GIB, 60 * GIB)
+    assert (gpu.utilisation, gpu.temperature_c, gpu.power_w, gpu.supports_bf16) == (97, 61, 412.0, True)
+    ours, gone = gpu.processes
+    assert ours.pid == os.getpid() and ours.user and "pytest" in (ours.command or "")
+    assert (gone.user, gone.command, gone.memory_bytes) == (None, None, None)
+
+
+def test_the_library_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeNvml([Card("GPU-1")])
+    use(monkeypatch, fake)
+    read_gpus()
+    assert fake.opened == 1
+
+
+INIT_FAILURES = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no_library",
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "no_driver",
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "version_mismatch",
+    pynvml.NVML_ERROR_NO_PERMISSION: "no_permission",
+    pynvml.NVML_ERROR_GPU_IS_LOST: "gpu_lost",
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: "old_driver",
+    pynvml.NVML_ERROR_UNKNOWN: "nvml_error",
+}
+
+
+def test_each_failure_has_its_own_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = set()
+    for error, code in INIT_FAILURES.items():
+        report = use(monkeypatch, FakeNvml(init_error=error))
+        assert report.gpus == () and report.code == code and report.reason
+        reasons.add(report.reason)
+    assert len(reasons) == len(INIT_FAILURES)
+
+
+def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert read_gpus().code == "no_binding"
+
+
+def test_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = use(monkeypatch, FakeNvml([]))
+    assert report.gpus == () and report.code == "no_gpu" and report.reason
+
+
+def test_a_lost_card_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeNvml([Card("GPU-1"), Card("GPU-2", broken=pynvml.NVML_ERROR_GPU_IS_LOST)])
+    report = use(monkeypatch, fake)
+    assert [gpu.uuid for gpu in report.gpus] == ["GPU-1"] and report.code == "gpu_lost"
+    assert fake.opened == 0, "the library must be opened anew after a lost card"
+
+
+def test_mig_slices_stand_for_their_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = [Card("MIG-a", name="MIG 3g.40gb", total=40 * GIB), Card("MIG-b", name="MIG 3g.40gb", total=40 * GIB)]
+    report = use(monkeypatch, FakeNvml([Card("GPU-1", slices=slices), Card("GPU-2")]))
+    assert [(gpu.uuid, gpu.index, gpu.mig) for gpu in report.gpus] == [
+        ("MIG-a", 0, True),
+        ("MIG-b", 0, True),
+        ("GPU-2", 1, False),
+    ]
+    assert report.gpus[0].total_bytes == 40 * GIB and report.gpus[0].utilisation is None
+
+
+def test_what_a_card_does_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = ("mig", "load", "power", "temperature", "processes", "memory")
+    (gpu,) = use(monkeypatch, FakeNvml([Card("GPU-1", unsupported=silent, vgpu=True, capability=(7, 5))])).gpus
+    assert (gpu.utilisation, gpu.power_w, gpu.temperature_c, gpu.processes) == (None, None, None, ())
+    assert gpu.total_bytes == 0 and gpu.vgpu and gpu.supports_bf16 is False
+
+
+def test_the_freest_first_and_shown_by_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = [Card("GPU-1", used=70 * GIB), Card("GPU-2", load=50), Card("GPU-3")]
+    report = use(monkeypatch, FakeNvml(cards))
+    best = freest(report.gpus, 2)
+    assert [gpu.uuid for gpu in best] == ["GPU-3", "GPU-2"]
+    assert visible_environment(best) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "GPU-3,GPU-2"}
+    assert visible_environment(())["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_importing_does_not_import_the_binding() -> None:
+    code = "import sys, sft_tui.machine.gpus; print('pynvml' in sys.modules, 'psutil' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False"]
+
+
+def test_this_machine_can_be_asked() -> None:
+    report = read_gpus()
+    assert report.gpus or report.reason
