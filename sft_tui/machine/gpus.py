@@ -74,8 +74,8 @@ def read_gpus() -> GpuReport:
         count = int(library.nvmlDeviceGetCount())
     except library.NVMLError as error:
         nvml.close()
-        code = nvml.error_code(library, error)
-        return GpuReport((), nvml.explain(code, str(error)), code, driver)
+        failure = nvml.error_code(library, error)
+        return GpuReport((), nvml.explain(failure, str(error)), failure, driver)
     gpus: list[Gpu] = []
     code: str | None = None
     detail = ""
