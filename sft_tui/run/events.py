@@ -1,0 +1,56 @@
+"""`events.jsonl`: everything that happened in a run, one object a line, only appended to.
+
+Types and their fields beside `t` (ISO 8601 with offset) and `type`:
+run_started {run, attempt} - stage_started {stage, attempt, argv, log} - progress {stage, step, total_steps, percent,
+epoch, remaining_s} - metric {step, loss | eval_loss, ...} - warning {id, message, hint} - diagnosis {stage, id, title,
+cause, line, fixes, source} - stage_finished {stage, status, exit_code, seconds} - run_finished {status, exit_code,
+message, seconds}.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+
+
+def make_event(kind: str, **fields: Any) -> Event:
+    """An event of type `kind` that happens now."""
+    return {"t": datetime.now().astimezone().isoformat(timespec="milliseconds"), "type": kind, **fields}
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Append `event` as one line in one write, so that a reader sees whole lines or a last half one."""
+    line = json.dumps(event, ensure_ascii=False) + "\n"
+    with path.open("ab", buffering=0) as stream:
+        stream.write(line.encode("utf-8", "replace"))
+
+
+class EventReader:
+    """Reads events as they are appended. `poll` gives the new ones; a half line waits until it is whole."""
+
+    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if from_end and path.exists() else 0
+
+    def poll(self) -> Iterator[Event]:
+        """The events appended since the last call."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                chunk = stream.read()
+        except FileNotFoundError:
+            return
+        whole = chunk.rfind(b"\n") + 1
+        self._offset += whole
+        for line in chunk[:whole].splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event

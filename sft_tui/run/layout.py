@@ -1,0 +1,96 @@
+"""Where the files of a run are: the guide's directories, several runs side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """The paths of run `name` in the project directory `project` (absolute)."""
+
+    project: Path
+    name: str
+
+    @property
+    def run_dir(self) -> Path:
+        """`runs/<run>`: answers, plan, state, events, requests."""
+        return self.project / "runs" / self.name
+
+    @property
+    def answers(self) -> Path:
+        """The answers that this run was planned from."""
+        return self.run_dir / "answers.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """The plan that the supervisor carries out."""
+        return self.run_dir / "plan.json"
+
+    @property
+    def state(self) -> Path:
+        """The present state, replaced atomically."""
+        return self.run_dir / "state.json"
+
+    @property
+    def events(self) -> Path:
+        """Everything that happened, one JSON object a line, only appended to."""
+        return self.run_dir / "events.jsonl"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor itself prints."""
+        return self.run_dir / "supervisor.log"
+
+    @property
+    def requests(self) -> Path:
+        """Where front ends leave what they want from the supervisor."""
+        return self.run_dir / "requests"
+
+    @property
+    def verify_result(self) -> Path:
+        """What verification found."""
+        return self.run_dir / "verify.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one supervisor of this run."""
+        return self.run_dir / ".supervisor.lock"
+
+    @property
+    def config_dir(self) -> Path:
+        """`configs/<run>`: the YAML files of LLaMA-Factory."""
+        return self.project / "configs" / self.name
+
+    @property
+    def save_dir(self) -> Path:
+        """`saves/<run>`: adapter and checkpoints."""
+        return self.project / "saves" / self.name
+
+    @property
+    def log_dir(self) -> Path:
+        """`logs/<run>`: a log for each stage."""
+        return self.project / "logs" / self.name
+
+    @property
+    def model_dir(self) -> Path:
+        """`models/<run>`: the merged model."""
+        return self.project / "models" / self.name
+
+    def stage_log(self, stage: str) -> Path:
+        """The log file of `stage`."""
+        return self.log_dir / f"{stage}.log"
+
+    @classmethod
+    def of_run_dir(cls, run_dir: Path) -> RunLayout:
+        """The layout that the directory `runs/<run>` belongs to."""
+        resolved = run_dir.resolve()
+        return cls(resolved.parent.parent, resolved.name)
+
+
+def runs_of(project: Path) -> list[RunLayout]:
+    """The runs of `project` that have a state, the newest first."""
+    found = [p for p in (project / "runs").glob("*/state.json") if p.is_file()]
+    found.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+    return [RunLayout(project, p.parent.name) for p in found]
