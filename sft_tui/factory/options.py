@@ -1,0 +1,300 @@
+"""Everything known of one LLaMA-Factory version: its options, templates and models, from a probe or the shipped snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+TESTED_VERSION = "0.9.5"
+GROUPS = ("model", "data", "training", "finetuning", "generating")
+MERGE_GROUPS = ("model", "data", "finetuning", "generating")
+"""The option groups that `llamafactory-cli export` reads; a merge config must not hold others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of LLaMA-Factory.
+
+    `types` are the plain types that its annotation allows (of bool, int, float, str, list, dict), `optional` whether
+    null is one of them. `choices` is the closed set of values, `minimum` and `maximum` the range that makes sense;
+    with `above_minimum` the minimum itself is outside.
+    """
+
+    name: str
+    group: str
+    types: tuple[str, ...]
+    optional: bool
+    default: Any
+    choices: tuple[Any, ...] | None
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    above_minimum: bool = False
+
+    @property
+    def type(self) -> str:
+        """The type that a form should ask for: the first of `types`."""
+        return self.types[0]
+
+    @property
+    def in_merge(self) -> bool:
+        """Whether a merge config may hold it."""
+        return self.group in MERGE_GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt template. The texts of `user`, `assistant`, `system` and `prefix` have `{{content}}` where the turn goes."""
+
+    name: str
+    stop_words: tuple[str, ...] = ()
+    default_system: str = ""
+    reasoning: bool = False
+    efficient_eos: bool = False
+    replace_eos: bool = False
+    media: bool = False
+    kind: str = "Template"
+    prefix: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+    assistant: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that LLaMA-Factory lists: its ids on Hugging Face, ModelScope and Modelers, and its template ("" if none)."""
+
+    name: str
+    huggingface: str | None
+    modelscope: str | None
+    openmind: str | None
+    template: str
+    media: bool
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The hub ids that it has."""
+        return tuple(i for i in (self.huggingface, self.modelscope, self.openmind) if i)
+
+
+@dataclass(frozen=True, slots=True)
+class Architectures:
+    """`model_type`s that the installed transformers knows, and those with a class that LLaMA-Factory trains."""
+
+    known: frozenset[str] = frozenset()
+    causal: frozenset[str] = frozenset()
+    image_text: frozenset[str] = frozenset()
+    seq2seq: frozenset[str] = frozenset()
+    waveform: frozenset[str] = frozenset()
+
+    @property
+    def trainable(self) -> frozenset[str]:
+        """Those that `AutoModelFor...` of LLaMA-Factory's loader accepts."""
+        return self.causal | self.image_text | self.seq2seq | self.waveform
+
+
+@dataclass(frozen=True, slots=True)
+class Factory:
+    """All that is known of one LLaMA-Factory. `source` is "probe" (an installed one was asked) or "snapshot" (shipped).
+
+    `versions` are the installed distributions that matter (empty of meaning with a snapshot: those of the machine on
+    which it was taken); `requirements` the version ranges of its own start-up check.
+    """
+
+    version: str
+    source: str
+    options: dict[str, Option] = field(default_factory=dict)
+    templates: dict[str, Template] = field(default_factory=dict)
+    models: dict[str, KnownModel] = field(default_factory=dict)
+    architectures: Architectures = field(default_factory=Architectures)
+    versions: dict[str, str] = field(default_factory=dict)
+    requirements: dict[str, str] = field(default_factory=dict)
+    methods: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    file_types: dict[str, str] = field(default_factory=dict)
+
+    def has(self, distribution: str) -> bool | None:
+        """Whether `distribution` is installed there; None where only the snapshot is known."""
+        return None if self.source == "snapshot" else distribution in self.versions
+
+    def model_by_id(self, path_or_id: str) -> KnownModel | None:
+        """The known model with this name or hub id, or whose id ends in this directory's name."""
+        return _model_index(self).get(path_or_id.strip().rstrip("/").lower())
+
+    @property
+    def default_templates(self) -> dict[str, str]:
+        """The template of each known model that has one."""
+        return {name: model.template for name, model in self.models.items() if model.template}
+
+
+_INDEXES: dict[int, tuple[Factory, dict[str, KnownModel]]] = {}
+
+
+def _model_index(factory: Factory) -> dict[str, KnownModel]:
+    """Known models by name, by hub id, and by the id's last part (as local copies are named)."""
+    cached = _INDEXES.get(id(factory))
+    if cached and cached[0] is factory:
+        return cached[1]
+    index: dict[str, KnownModel] = {}
+    for model in factory.models.values():
+        for key in (model.name, *model.ids, *(i.rpartition("/")[2] for i in model.ids)):
+            index.setdefault(key.lower(), model)
+    _INDEXES[id(factory)] = (factory, index)
+    return index
+
+
+# Ranges that make sense, from the code that reads the option; the dataclasses state none.
+# name: (minimum, maximum, whether the minimum itself is outside)
+_RANGES: dict[str, tuple[float | None, float | None, bool]] = {
+    "lora_rank": (1, None, False),
+    "lora_alpha": (1, None, False),
+    "lora_dropout": (0, 1, False),
+    "module_dropout": (0, 1, False),
+    "oft_rank": (0, None, False),
+    "oft_block_size": (0, None, False),
+    "cutoff_len": (1, None, False),
+    "max_samples": (1, None, False),
+    "preprocessing_num_workers": (1, None, False),
+    "preprocessing_batch_size": (1, None, False),
+    "buffer_size": (1, None, False),
+    "val_size": (0, None, False),
+    "per_device_train_batch_size": (1, None, False),
+    "per_device_eval_batch_size": (1, None, False),
+    "gradient_accumulation_steps": (1, None, False),
+    "eval_accumulation_steps": (1, None, False),
+    "learning_rate": (0, None, True),
+    "weight_decay": (0, None, False),
+    "adam_beta1": (0, 1, False),
+    "adam_beta2": (0, 1, False),
+    "adam_epsilon": (0, None, False),
+    "max_grad_norm": (0, None, False),
+    "num_train_epochs": (0, None, True),
+    "max_steps": (-1, None, False),
+    "warmup_ratio": (0, 1, False),
+    "warmup_steps": (0, None, False),
+    "logging_steps": (0, None, False),
+    "eval_steps": (0, None, False),
+    "save_steps": (0, None, True),
+    "save_total_limit": (1, None, False),
+    "dataloader_num_workers": (0, None, False),
+    "dataloader_prefetch_factor": (1, None, False),
+    "label_smoothing_factor": (0, 1, False),
+    "seed": (0, 2**32 - 1, False),
+    "data_seed": (0, 2**32 - 1, False),
+    "ddp_timeout": (1, None, False),
+    "torch_empty_cache_steps": (1, None, False),
+    "export_size": (1, None, False),
+    "top_p": (0, 1, True),
+    "top_k": (0, None, False),
+    "temperature": (0, None, True),
+    "num_beams": (1, None, False),
+    "eval_num_beams": (1, None, False),
+    "max_new_tokens": (1, None, False),
+    "repetition_penalty": (0, None, True),
+    "ray_num_workers": (1, None, False),
+    "early_stopping_steps": (1, None, False),
+    "dpo_label_smoothing": (0, 0.5, False),
+    "pref_beta": (0, None, False),
+    "galore_rank": (1, None, False),
+    "apollo_rank": (1, None, False),
+    "loraplus_lr_ratio": (0, None, True),
+    "vllm_gpu_util": (0, 1, True),
+    "neftune_noise_alpha": (0, None, False),
+}
+# Closed sets that the code checks though the annotation is a plain type.
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "ref_model_quantization_bit": (4, 8),
+    "reward_model_quantization_bit": (4, 8),
+    "export_quantization_bit": (8, 4, 3, 2),
+    "fp8_backend": ("auto", "torchao", "te", "msamp"),
+    "include_num_input_tokens_seen": (True, False, "all", "non_padding", "no"),
+}
+
+
+def factory_from(data: dict[str, Any], source: str) -> Factory:
+    """The `Factory` that a probe's JSON object describes."""
+    architectures = data.get("architectures", {})
+    return Factory(
+        version=data["version"],
+        source=source,
+        options={entry["name"]: _option(entry) for entry in data["options"]},
+        templates={name: _template(name, entry) for name, entry in data["templates"].items()},
+        models={name: _known_model(name, entry) for name, entry in data["models"].items()},
+        architectures=Architectures(**{key: frozenset(architectures.get(key, ())) for key in Architectures.__slots__}),
+        versions=data.get("versions", {}),
+        requirements=data.get("requirements", {}),
+        methods=tuple(data.get("methods", ())),
+        stages=tuple(dict(data.get("stages", {})).values()),
+        file_types=data.get("file_types", {}),
+    )
+
+
+def _option(entry: dict[str, Any]) -> Option:
+    name = entry["name"]
+    low, high, above = _RANGES.get(name, (None, None, False))
+    types = tuple(t for t in entry["types"] if t != "none")
+    choices = _CHOICES.get(name) or (tuple(entry["choices"]) if entry["choices"] else None)
+    optional = "none" in entry["types"] or entry["default"] is None
+    return Option(
+        name, entry["group"], types, optional, entry["default"], choices, entry["help"], low, high, above
+    )  # fmt: skip
+
+
+def _template(name: str, entry: dict[str, Any]) -> Template:
+    texts = {key: tuple(entry.get(key, ())) for key in ("stop_words", "prefix", "system", "user", "assistant")}
+    flags = {key: bool(entry.get(key)) for key in ("reasoning", "efficient_eos", "replace_eos", "media")}
+    return Template(name, default_system=entry.get("default_system", ""), kind=entry.get("kind", ""), **texts, **flags)
+
+
+def _known_model(name: str, entry: dict[str, Any]) -> KnownModel:
+    return KnownModel(
+        name, entry.get("hf"), entry.get("ms"), entry.get("om"), entry.get("template", ""), bool(entry.get("media"))
+    )
+
+
+@lru_cache(maxsize=4)
+def snapshot(version: str = TESTED_VERSION) -> Factory:
+    """The shipped snapshot of a LLaMA-Factory version."""
+    return factory_from(orjson.loads((SNAPSHOTS / f"{version}.json").read_bytes()), "snapshot")
+
+
+def load_factory(environment_python: str | None = None, cache_dir: Path | None = None) -> Factory:
+    """What is known of the LLaMA-Factory in an environment: its cached probe if there is one, else the shipped snapshot.
+
+    Starts no process and imports nothing heavy (a few ms); `probe_environment` is what asks the environment.
+    """
+    if environment_python:
+        from sft_tui.factory.probe import cached_probe
+
+        found = cached_probe(environment_python, cache_dir)
+        if found is not None:
+            return found.factory
+    return snapshot()
+
+
+def search_options(text: str, factory: Factory, options: Iterable[Option] | None = None) -> list[Option]:
+    """Options whose name or help holds every word of `text`, those with the words in the name first."""
+    words = text.lower().split()
+    scored = []
+    for index, option in enumerate(options or factory.options.values()):
+        name, about = option.name.lower(), option.help.lower()
+        if all(word in name or word in about for word in words):
+            in_name = sum(word in name for word in words)
+            starts = any(name.startswith(word) for word in words)
+            scored.append((-in_name, not starts, index, option))
+    return [option for *_order, option in sorted(scored, key=lambda item: item[:3])]
+
+
+def changed_from_default(options: dict[str, Any], factory: Factory) -> set[str]:
+    """The names in `options` whose value is not the option's default."""
+    return {
+        name
+        for name, value in options.items()
+        if name in factory.options and value != factory.options[name].default
+    }  # fmt: skip
