@@ -1,0 +1,173 @@
+"""What a conversion is asked for, and what it answers with. Plain frozen records, cheap to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from sft_tui.problems import Problem
+
+FORMATS = ("auto", "columns", "alpaca", "sharegpt", "openai")
+SAMPLINGS = ("first", "random")
+
+EMPTY_INPUT = "empty_input"
+EMPTY_OUTPUT = "empty_output"
+MALFORMED = "malformed"
+BAD_ROLES = "bad_roles"
+DUPLICATE = "duplicate"
+REASONS = (MALFORMED, BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT, DUPLICATE)
+FIRST_ROWS = 10
+"""So many row numbers are kept for each reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column of the source plays which role; None where none does."""
+
+    instruction: str | None = None
+    input: str | None = None
+    output: str | None = None
+    system: str | None = None
+    history: str | None = None
+    messages: str | None = None
+    tools: str | None = None
+    images: str | None = None
+
+    def mapped(self) -> dict[str, str]:
+        """`{role: column}` of the roles that have one."""
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {role: column for role, column in pairs if column is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertRequest:
+    """One conversion. `source` is a path, a glob, a directory or `hub:NAME`; `out_dir` the dataset directory.
+
+    `test_size` is a share for a float in (0, 1), a number of rows for an integer; `max_samples` counts records read.
+    """
+
+    source: str
+    out_dir: Path
+    name: str | None = None
+    format: str = "auto"
+    columns: Columns = field(default_factory=Columns)
+    instruction: str | None = None
+    system: str | None = None
+    max_samples: int | None = None
+    sample: str = "first"
+    test_size: int | float = 0
+    seed: int = 42
+    dedupe: bool = False
+    strict: bool = False
+    overwrite: bool = False
+    sheet: str | None = None
+    train_python: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What was written. `columns` maps the roles to the keys of the written rows, `tags` are ShareGPT's.
+
+    `dropped_rows` holds the first record numbers (from 1) of each reason.
+    """
+
+    written: int
+    train_rows: int
+    test_rows: int
+    dropped: dict[str, int]
+    dropped_rows: dict[str, tuple[int, ...]]
+    format: str
+    train: Path
+    test: Path | None
+    seconds: float
+    columns: dict[str, str]
+    tags: dict[str, str]
+    notes: tuple[Problem, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `convert --json` prints."""
+        return {
+            "written": self.written,
+            "train_rows": self.train_rows,
+            "test_rows": self.test_rows,
+            "dropped": dict(self.dropped),
+            "dropped_rows": {reason: list(rows) for reason, rows in self.dropped_rows.items()},
+            "format": self.format,
+            "train": str(self.train),
+            "test": str(self.test) if self.test is not None else None,
+            "seconds": round(self.seconds, 3),
+            "columns": dict(self.columns),
+            "tags": dict(self.tags),
+            "notes": [note.as_json() for note in self.notes],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pass over the source is. `bytes_total` is None where the size is unknown."""
+
+    rows: int
+    bytes_read: int
+    bytes_total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """A column of the source with its first values as text (shortened; empty for missing)."""
+
+    name: str
+    values: tuple[str, ...]
+    kind: str = "text"
+    """`text`, `number`, `turns` (a conversation), `list` or `object`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What the head of a source shows.
+
+    `format` is `columns`, `alpaca`, `sharegpt` or `openai`; `mapping` the guessed columns, empty where `problems` says
+    why none could be guessed. `rows` is None unless known without reading the source (parquet).
+    """
+
+    source: str
+    files: tuple[str, ...]
+    kind: str
+    columns: tuple[ColumnInfo, ...]
+    format: str
+    mapping: Columns
+    encoding: str | None = None
+    delimiter: str | None = None
+    compression: str | None = None
+    sheets: tuple[str, ...] = ()
+    sheet: str | None = None
+    rows: int | None = None
+    bytes_total: int | None = None
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRow:
+    """A record as read beside what becomes of it: `sample`, or `drop` (a reason) with `why` in words."""
+
+    number: int
+    source: Mapping[str, Any]
+    sample: Mapping[str, Any] | None
+    drop: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewPage:
+    """`count` records from record `start` (from 1). `more` says whether the source goes on."""
+
+    start: int
+    rows: tuple[PreviewRow, ...]
+    more: bool
+    format: str
+    mapping: Columns
+    columns: dict[str, str]
+    tags: dict[str, str]
+    notes: tuple[Problem, ...] = ()
