@@ -1,0 +1,138 @@
+"""LLaMA-Factory's command lines, environment variables, file names and signals."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TRAIN_CONFIG = "train_config.yaml"
+MERGE_CONFIG = "merge_config.yaml"
+TRAINER_LOG = "trainer_log.jsonl"
+ADAPTER_CONFIG = "adapter_config.json"
+TRAIN_RESULTS = "train_results.json"
+MODELFILE = "Modelfile"
+_CHECKPOINT = "checkpoint-"
+_LAUNCHER = "llamafactory/launcher.py"
+
+
+def train_argv(cli: Sequence[str], config: str, overrides: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The command that trains with the YAML `config`; `overrides` go behind it as `key=value`."""
+    return (*cli, "train", config, *(f"{key}={value}" for key, value in (overrides or {}).items()))
+
+
+def export_argv(cli: Sequence[str], config: str) -> tuple[str, ...]:
+    """The command that merges with the YAML `config`."""
+    return (*cli, "export", config)
+
+
+def gpu_environment(uuids: Sequence[str], indices: Sequence[int]) -> dict[str, str]:
+    """Variables that show LLaMA-Factory exactly these cards; none hides all of them.
+
+    NVML and CUDA count in different orders unless CUDA is told to count by PCI bus.
+    """
+    visible = ",".join(uuids) if uuids else ",".join(str(i) for i in indices)
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": visible}
+
+
+def train_environment(run: str, gpus: int, *, modelscope: bool = False) -> dict[str, str]:
+    """Variables of a training on `gpus` cards (0: CPU).
+
+    LLAMABOARD_ENABLED makes SIGABRT end training at the next step and save the adapter; transformers 5 writes
+    TensorBoard files where TENSORBOARD_LOGGING_DIR says and passes over `logging_dir`.
+    """
+    env = {
+        "LLAMABOARD_ENABLED": "1",
+        "LLAMABOARD_WORKDIR": f"runs/{run}",
+        "TENSORBOARD_LOGGING_DIR": tensorboard_dir(run),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if gpus:
+        env["RECORD_VRAM"] = "1"
+    if gpus > 1:
+        env |= {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": str(gpus)}
+    if modelscope:
+        env["USE_MODELSCOPE_HUB"] = "1"
+    return env
+
+
+def tensorboard_dir(run: str) -> str:
+    """Where a run's TensorBoard files go, relative to the project."""
+    return f"./logs/{run}/tensorboard"
+
+
+def plain_command(argv: Sequence[str], env: Mapping[str, str]) -> str:
+    """What to type by hand in the project directory: the variables that matter, then the command by its plain name."""
+    wanted = (
+        "CUDA_VISIBLE_DEVICES",
+        "TENSORBOARD_LOGGING_DIR",
+        "FORCE_TORCHRUN",
+        "NPROC_PER_NODE",
+        "USE_MODELSCOPE_HUB",
+    )
+    shown = [f"{key}={shlex.quote(env[key])}" for key in wanted if env.get(key)]
+    return " ".join([*shown, "llamafactory-cli", *(shlex.quote(word) for word in argv)])
+
+
+def checkpoints(save_dir: Path) -> list[Path]:
+    """The checkpoints in `save_dir` that can be resumed (with optimizer and trainer state), the oldest first."""
+    found: list[tuple[int, Path]] = []
+    for path in save_dir.glob(f"{_CHECKPOINT}*"):
+        step = path.name.removeprefix(_CHECKPOINT)
+        whole = ((path / "trainer_state.json").is_file() and any(path.glob("optimizer*"))) or any(
+            path.glob("global_step*")
+        )
+        if step.isdigit() and whole:
+            found.append((int(step), path))
+    return [path for _step, path in sorted(found)]
+
+
+def resume_overrides(save_dir: Path, project: Path) -> dict[str, str]:
+    """What to add to the train command so that it goes on from the last checkpoint; empty where there is none."""
+    found = checkpoints(save_dir)
+    if not found:
+        return {}
+    return {
+        "overwrite_output_dir": "false",
+        "resume_from_checkpoint": f"./{found[-1].relative_to(project).as_posix()}",
+    }
+
+
+def checkpoint_step(path: str) -> int:
+    """The step of a checkpoint's directory."""
+    digits = Path(path).name.removeprefix(_CHECKPOINT)
+    return int(digits) if digits.isdigit() else 0
+
+
+def has_weights(directory: Path) -> bool:
+    """Whether `directory` holds weights of a model or an adapter."""
+    return any(directory.glob("*.safetensors")) or any(directory.glob("*.bin"))
+
+
+def training_has_begun(log_text: str) -> bool:
+    """Whether the trainer's SIGABRT handler is surely installed, judged by the end of its log."""
+    return "***** Running training *****" in log_text
+
+
+def is_worker(command_line: Sequence[str]) -> bool:
+    """Whether a process is one of the workers that torchrun started, which are the ones to signal."""
+    script = next((word for word in command_line[1:] if not word.startswith("-")), "")
+    return script.replace("\\", "/").endswith(_LAUNCHER)
+
+
+def merge_options(train: Mapping[str, Any], run: str, size_gb: int, device: str) -> dict[str, Any]:
+    """The options of merge_config.yaml that go with the training options `train`."""
+    full = train.get("finetuning_type") in ("full", "freeze")
+    options: dict[str, Any] = {"model_name_or_path": train["output_dir"] if full else train["model_name_or_path"]}
+    if not full:
+        options["adapter_name_or_path"] = train["output_dir"]
+    options |= {"template": train["template"], "finetuning_type": train.get("finetuning_type", "lora")}
+    options["trust_remote_code"] = bool(train.get("trust_remote_code", False))
+    options |= {
+        "export_dir": f"./models/{run}",
+        "export_size": size_gb,
+        "export_device": device,
+        "export_legacy_format": False,
+    }
+    return options
