@@ -15,6 +15,7 @@ LANGUAGES = ("en", "zh_CN")
 _DOMAIN = "sft_tui"
 _LOCALE_DIR = Path(__file__).parent / "locale"
 _translations: gettext.NullTranslations | None = None
+_language: str | None = None
 
 
 def language_from_environment() -> str:
@@ -28,8 +29,17 @@ def language_from_environment() -> str:
 
 def set_language(language: str) -> None:
     """Translate into `language` (one of `LANGUAGES`) from now on."""
-    global _translations
+    global _translations, _language
+    _language = language if language in LANGUAGES else "en"
     _translations = gettext.translation(_DOMAIN, _LOCALE_DIR, [language], fallback=True)
+
+
+def current_language() -> str:
+    """The language that texts are shown in, one of `LANGUAGES`; for tables that hold both languages."""
+    if _language is None:
+        set_language(language_from_environment())
+    assert _language is not None
+    return _language
 
 
 def _(message: str) -> str:
