@@ -1,0 +1,202 @@
+"""The app: one screen at a time, imported when it is shown, and the few things that all screens share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from sft_tui.i18n import N_, _, language_from_environment, set_language
+from sft_tui.tui.draft import Draft
+from sft_tui.tui.screen import BaseScreen
+from sft_tui.tui.services import Services
+from sft_tui.tui.signs import UNICODE, Signs
+from sft_tui.tui.widgets.bars import STEPS
+
+if TYPE_CHECKING:
+    from sft_tui.run.layout import RunLayout
+
+SCREEN_CLASSES = {
+    "welcome": "WelcomeScreen",
+    "gpu": "GpuScreen",
+    "model": "ModelScreen",
+    "data": "DataScreen",
+    "preview": "PreviewScreen",
+    "config": "ConfigScreen",
+    "review": "ReviewScreen",
+    "run": "RunScreen",
+    "result": "ResultScreen",
+    "runs": "RunsScreen",
+    "help": "HelpScreen",
+    "options": "OptionsScreen",
+}
+"""Screen names, which are module names in `sft_tui.tui.screens`, and their classes."""
+
+
+class SftApp(App[int]):
+    """The wizard and the screens of runs.
+
+    Screens find here: `project` (the directory that runs belong to), `draft` (the answers so far), `services` (the rest
+    of the program), `signs` (what to draw with), `farewell` (lines printed after the end).
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "sft-tui"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help_field", N_("Help"), id="help"),
+        Binding("f2", "language", N_("中文"), id="language"),
+        Binding("f3", "runs", N_("Runs"), id="runs"),
+        Binding("f10", "leave", N_("Quit"), id="quit"),
+        Binding("ctrl+q", "leave", "", show=False, priority=True),
+        Binding("ctrl+c", "leave", "", show=False, priority=True),
+        Binding("ctrl+o", "report", N_("Save report"), show=False),
+    ]
+
+    def __init__(
+        self,
+        project: Path,
+        *,
+        draft: Draft | None = None,
+        services: Services | None = None,
+        signs: Signs = UNICODE,
+        theme: str = "ansi-dark",
+        language: str | None = None,
+        start: Callable[[SftApp], None] | None = None,
+    ) -> None:
+        self.language = language or language_from_environment()
+        set_language(self.language)
+        self.project = project
+        self.draft = draft or Draft(project, answers_path=project / "answers.yaml")
+        self.services = services or Services()
+        self.signs = signs
+        self.farewell: list[str] = []
+        self._start = start
+        super().__init__()
+        self.animation_level = "none"
+        self.theme = theme
+
+    def make(self, name: str, *arguments: Any) -> BaseScreen:
+        """A new screen of the kind `name`; its module is imported now."""
+        module = import_module(f"sft_tui.tui.screens.{name}")
+        screen = getattr(module, SCREEN_CLASSES[name])(*arguments)
+        assert isinstance(screen, BaseScreen)
+        return screen
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The wizard starts with its first step."""
+        return self.make("welcome")
+
+    def on_mount(self) -> None:
+        """Open what was asked for on the command line."""
+        if self._start is not None:
+            self._start(self)
+
+    # -- moving between screens -------------------------------------------------------------------------------------
+
+    def go(self, name: str, *arguments: Any) -> None:
+        """Replace the present screen by the wizard's step `name`, after storing what the present one holds."""
+        self.keep(name)
+        self.switch_screen(self.make(name, *arguments))
+
+    def go_step(self, offset: int) -> None:
+        """Go `offset` steps through the wizard from the present screen."""
+        names = [name for name, _label in STEPS]
+        step = self.screen.STEP if isinstance(self.screen, BaseScreen) else ""
+        if step in names:
+            wanted = names.index(step) + offset
+            if 0 <= wanted < len(names):
+                self.go(names[wanted])
+
+    def open(self, name: str, *arguments: Any) -> None:
+        """Show the screen `name` over the present one; Esc comes back."""
+        if isinstance(self.screen, BaseScreen):
+            self.screen.store()
+        self.push_screen(self.make(name, *arguments))
+
+    def leave_overlay(self) -> None:
+        """Close the topmost screen; the first one stays, because Esc never leaves the app."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def open_run(self, layout: RunLayout) -> None:
+        """Show a run as it is; replaces a wizard screen, covers the list of runs."""
+        self.switch_screen(self.make("run", layout))
+
+    def open_result(self, layout: RunLayout) -> None:
+        """Show what a finished run has made."""
+        self.switch_screen(self.make("result", layout))
+
+    def start_from(self, layout: RunLayout, key: str | None = None) -> None:
+        """Open the wizard with the answers of a run: at the field `key` (dotted path), or at its beginning."""
+        from sft_tui.tui.draft import draft_from_file
+
+        draft, _problems = draft_from_file(self.project, layout.answers)
+        draft.set("run.name", None)
+        draft.answers_path = self.project / "answers.yaml"
+        self.draft = draft
+        self.show_wizard("config" if key and key.startswith("train.") else step_of_key(key), key)
+
+    def show_wizard(self, step: str, *arguments: Any) -> None:
+        """Leave all overlays and show the wizard's `step`."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.switch_screen(self.make(step, *arguments))
+
+    def keep(self, step: str | None = None) -> None:
+        """Store what the present screen holds and save the draft."""
+        if isinstance(self.screen, BaseScreen):
+            self.screen.store()
+        self.draft.save(step)
+
+    # -- keys that work everywhere ----------------------------------------------------------------------------------
+
+    def action_help_field(self) -> None:
+        """F1: help for the focused field."""
+        if isinstance(self.screen, BaseScreen) and type(self.screen).__name__ != "HelpScreen":
+            self.push_screen(self.make("help", self.screen.help_topic()))
+
+    def action_language(self) -> None:
+        """F2: the other language; the screen is made anew from what it holds."""
+        if not isinstance(self.screen, BaseScreen):
+            return
+        self.keep()
+        self.language = "en" if self.language == "zh_CN" else "zh_CN"
+        set_language(self.language)
+        self.switch_screen(self.screen.again())
+
+    def action_runs(self) -> None:
+        """F3: the runs of this project."""
+        if type(self.screen).__name__ != "RunsScreen":
+            self.open("runs")
+
+    def action_leave(self) -> None:
+        """F10: leave; a run that is on goes on, a half-finished wizard is kept."""
+        self.keep()
+        self.farewell.extend(self._goodbye())
+        self.exit(0)
+
+    def _goodbye(self) -> list[str]:
+        from sft_tui.run.state import Status, present_status, read_state
+
+        lines = []
+        for layout in self.services.runs(self.project)[:20]:
+            state = read_state(layout)
+            if state is not None and present_status(state) is Status.RUNNING:
+                text = _("The run {run} goes on without this window. To see it again: sft-tui attach {run}")
+                lines.append(text.format(run=layout.name))
+        return lines
+
+
+def step_of_key(key: str | None) -> str:
+    """The wizard's step on which the answer `key` is given."""
+    section = (key or "").partition(".")[0]
+    return {"hardware": "gpu", "model": "model", "preset": "model", "data": "data", "train": "config"}.get(
+        section, "gpu"
+    )

@@ -1,0 +1,62 @@
+"""Text that we did not write, made safe to show: no control bytes, no markup, cut by cells and not by characters."""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len
+from textual.content import Content
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return "^" + chr(code + 0x40)
+    return "^?" if code == 0x7F else "?"
+
+
+def clean(text: str, newline: str | None = None) -> str:
+    """`text` with control characters made visible (`^[` for ESC). Tabs become spaces.
+
+    Line breaks stay, or become `newline` where a single line is wanted.
+    """
+    lines = text.replace("\r\n", "\n").expandtabs(4).split("\n")
+    return ("\n" if newline is None else newline).join(_CONTROL.sub(_visible, line) for line in lines)
+
+
+def one_line(text: str, cells: int, ellipsis: str = "…", newline: str = " ") -> str:
+    """`text` on one line of at most `cells` cells, cut at the end."""
+    line = clean(text[: cells * 4 + 64], newline)
+    if cell_len(line) <= cells and len(text) <= cells * 4 + 64:
+        return line
+    room = max(0, cells - cell_len(ellipsis))
+    out, used = [], 0
+    for character in line:
+        width = cell_len(character)
+        if used + width > room:
+            break
+        out.append(character)
+        used += width
+    return "".join(out) + ellipsis
+
+
+def shorten_path(path: str, cells: int, ellipsis: str = "…") -> str:
+    """`path` in at most `cells` cells, cut at the start, because its end tells it apart."""
+    line = clean(path, " ")
+    if cell_len(line) <= cells:
+        return line
+    while line and cell_len(line) > cells - cell_len(ellipsis):
+        line = line[1:]
+    return ellipsis + line
+
+
+def pad(text: str, cells: int) -> str:
+    """`text` followed by spaces up to `cells` cells; wide characters count two."""
+    return text + " " * max(0, cells - cell_len(text))
+
+
+def plain(text: str, style: str = "") -> Content:
+    """Content that shows `text` as it is, in `style`; never parsed as markup."""
+    return Content.styled(clean(text), style) if style else Content(clean(text))
