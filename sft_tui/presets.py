@@ -100,11 +100,8 @@ def read_preset(path: Path) -> Preset:
         raise Refusal(problems, ExitCode.USAGE)
     unknown = sorted(set(data) - _KEYS)
     if unknown or not isinstance(data.get("options"), dict):
-        message = (
-            _("A preset has no key {key}.").format(key=unknown[0])
-            if unknown
-            else _("A preset needs a mapping `options`.")
-        )
+        missing = _("A preset needs a mapping `options`.")
+        message = _("A preset has no key {key}.").format(key=unknown[0]) if unknown else missing
         raise refuse("bad_preset", message, path=str(path), key=unknown[0] if unknown else "options")
     card = data.get("card_gib")
     return Preset(
