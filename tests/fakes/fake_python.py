@@ -27,22 +27,29 @@ def main(real_python: str) -> NoReturn:
 
 
 def _verify(scenario: dict[str, Any]) -> int:
-    """Write a result like our verify.py: where its arguments name a verify.json, or beside the run in `runs/`."""
+    """Write a result like our verify.py: to what its spec (a JSON file) calls `out`, or to an argument verify.json."""
+    out = next((Path(a) for a in sys.argv[1:] if a.endswith("verify.json")), None)
+    questions: list[str] = []
+    for argument in sys.argv[1:]:
+        if argument.endswith("spec.json"):
+            spec = json.loads(Path(argument).read_text(encoding="utf-8"))
+            out = Path(spec["out"])
+            questions = [str(row.get("instruction") or row.get("messages") or row) for row in spec.get("samples", [])]
     ok = bool(scenario["verify"].get("ok", True))
+    message = "the merged model answers" if ok else "the merged model answers exactly as the base model does"
     result = {
         "ok": ok,
-        "message": "the merged model answers" if ok else "the merged model answers as the base model does",
+        "checks": [{"name": "answers_changed", "status": "passed" if ok else "failed", "message": message}],
         "loss_before": 2.913,
         "loss_after": 1.284 if ok else 2.913,
         "samples": [
-            {"prompt": "苹果是什么颜色？", "expected": "红色", "before": "I do not know [/b]", "after": "红色。"},
-            {"prompt": "How heavy is an apple?", "expected": "150 g", "before": "...", "after": "About 150 g."},
+            {"prompt": prompt, "expected": "red", "before": "I do not know [/b]", "after": "红色。"}
+            for prompt in questions or ["苹果是什么颜色？", "How heavy is an apple?"]
         ],
     }
     result.update({k: v for k, v in scenario["verify"].items() if k != "ok"})
-    out = next((a for a in sys.argv[1:] if a.endswith("verify.json")), None)
     if out is not None:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
-    sys.stdout.write(f"verify: {result['message']}\n")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+    sys.stdout.write(f"verify: {message}\n")
     return 0 if ok else 1
