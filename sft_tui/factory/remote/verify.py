@@ -1,0 +1,400 @@
+"""Check a merged model: `python verify.py SPEC.json`, run by the training Python, where transformers is installed.
+
+SPEC is an object with
+    base            directory or hub id of the model that was fine-tuned
+    adapter         directory of the LoRA adapter (or of the fully trained model), or null
+    merged          directory of the exported model
+    template        name of LLaMA-Factory's template, or null
+    samples         [{"instruction", "input", "output", "system"}], best of held-out rows; the first three are asked
+    out             where the result is written
+and, if wanted, `finetuning_type` (lora), `trust_remote_code` (false), `cutoff_len` (2048), `max_new_tokens` (64),
+`device` (cpu, or auto: the GPU where the model fits), `max_seconds` (60, for one answer).
+
+The result is {"ok", "checks": [{"name", "status": "ok" | "failed" | "skipped", "message"}],
+"samples": [{"prompt", "reference", "before", "after"}], "seconds"}, and "error" where the checks themselves broke down.
+Exit status: 0 all is well, 1 a check failed, 2 the checks could not be made. At most one model is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+WEIGHT_SUFFIXES = {".safetensors", ".bin"}
+ASKED = 3
+
+
+class Report:
+    """The checks' results, said aloud as they come."""
+
+    def __init__(self) -> None:
+        self.checks: list[dict[str, str]] = []
+        self.samples: list[dict[str, Any]] = []
+        self.error: str | None = None
+        self._began = time.monotonic()
+
+    def add(self, name: str, status: str, message: str) -> None:
+        """Note one check's result."""
+        self.checks.append({"name": name, "status": status, "message": message})
+        print(f"verify: {name}: {status}: {message}", flush=True)
+
+    @property
+    def ok(self) -> bool:
+        """No check failed, and all were made."""
+        return self.error is None and all(check["status"] != "failed" for check in self.checks)
+
+    def write(self, path: Path) -> None:
+        """Write the result beside its place and rename it there."""
+        result: dict[str, Any] = {"ok": self.ok, "checks": self.checks, "samples": self.samples}
+        result["seconds"] = round(time.monotonic() - self._began, 1)
+        if self.error is not None:
+            result["error"] = self.error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(result, file, ensure_ascii=False, indent=2)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+
+
+def local_directory(name: str) -> Path | None:
+    """Where a model lies on this machine: the directory itself or a hub's cache. Nothing is downloaded."""
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        if os.environ.get("USE_MODELSCOPE_HUB", "0").lower() in ("1", "true"):
+            from modelscope import snapshot_download
+        else:
+            from huggingface_hub import snapshot_download
+        return Path(snapshot_download(name, local_files_only=True))
+    except (ImportError, OSError, ValueError):
+        return None
+
+
+def load_tokenizer(directory: Path, spec: dict[str, Any]) -> Any:
+    """The directory's tokenizer, as plain transformers loads it."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(directory), trust_remote_code=bool(spec.get("trust_remote_code")))
+
+
+def check_tokenizer(report: Report, spec: dict[str, Any], merged: Path, base: Path | None) -> Any:
+    """The merged model's tokenizer: there, with the base's vocabulary, special tokens and chat template."""
+    if not any((merged / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
+        report.add(
+            "tokenizer", "failed", f"{merged} holds no tokenizer files (tokenizer.json). Export the model again."
+        )
+        return None
+    try:
+        tokenizer = load_tokenizer(merged, spec)
+    except Exception as error:
+        report.add("tokenizer", "failed", f"The merged model's tokenizer does not load: {first_line(error)}")
+        return None
+    wrong = tokenizer_faults(tokenizer, load_tokenizer(base, spec) if base else None)
+    if wrong:
+        report.add("tokenizer", "failed", "The merged model's tokenizer is not complete: " + "; ".join(wrong) + ".")
+        return None
+    message = f"The tokenizer is complete: {len(tokenizer)} tokens"
+    report.add(
+        "tokenizer", "ok", message + (", the base model's vocabulary." if base else "; no base model to compare.")
+    )
+    return tokenizer
+
+
+def tokenizer_faults(tokenizer: Any, original: Any) -> list[str]:
+    """What a merged model's tokenizer lacks, compared with the base's where that is at hand."""
+    wrong: list[str] = []
+    probe = "Hello, 你好 123"
+    if not tokenizer(probe)["input_ids"]:
+        wrong.append("it makes no tokens from a text")
+    if tokenizer.eos_token_id is None:
+        wrong.append("it has no end-of-text token")
+    if original is None:
+        return wrong
+    ours, theirs = tokenizer.get_vocab(), original.get_vocab()
+    lost = [token for token, number in theirs.items() if ours.get(token) != number]
+    if lost:
+        shown = ", ".join(repr(token) for token in sorted(lost)[:3])
+        wrong.append(f"{len(lost)} of the base model's {len(theirs)} tokens are missing or renumbered ({shown})")
+    elif tokenizer(probe)["input_ids"] != original(probe)["input_ids"]:
+        wrong.append("it cuts a text into other tokens than the base model's")
+    gone = set(map(str, original.all_special_tokens)) - set(ours)
+    if gone:
+        wrong.append("special tokens are missing: " + ", ".join(sorted(gone)))
+    if original.chat_template and not tokenizer.chat_template:
+        wrong.append("the chat template is missing")
+    return wrong
+
+
+def first_line(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def check_weights(report: Report, spec: dict[str, Any], merged: Path, base: Path | None) -> None:
+    """Two checks: the weights differ from the base model's, and they are the base's plus the adapter's change."""
+    from verify_weights import Adapter, Weights, compare, read_adapter
+
+    if base is None:
+        for name in ("changed", "agrees"):
+            report.add(name, "skipped", f"The base model {spec.get('base')} is not on this machine.")
+        return
+    folder = Path(spec["adapter"]) if spec.get("adapter") else None
+    kind = spec.get("finetuning_type") or "lora"
+    adapter = None
+    reason = f"There is no adapter to compare with (finetuning_type: {kind})."
+    reference = base
+    if folder is not None and (folder / "adapter_config.json").is_file():
+        adapter = read_adapter(folder)
+        reason = f"Not compared: {adapter.reason}."
+    elif folder is not None and (folder / "config.json").is_file():
+        reference = folder  # the whole model was trained: the export must hold the trained weights
+    elif folder is not None and kind == "lora":
+        report.add("agrees", "failed", f"There is no adapter in {folder}: adapter_config.json is missing.")
+        reason = ""
+    print("verify: comparing weights", flush=True)
+    theirs = Weights(merged)
+    found = compare(Weights(base), theirs, adapter)
+    if found.changed:
+        share = f"{found.changed} of {found.tensors} tensors differ from the base model."
+        report.add("changed", "ok", share)
+    else:
+        report.add("changed", "failed", "The merged weights are the base model's: training has left no trace in them.")
+    if adapter is not None and adapter.reason is None:
+        report_agreement(report, found, theirs)
+    elif reference != base:
+        report_agreement(report, compare(Weights(reference), theirs, Adapter()), theirs)
+    elif reason:
+        report.add("agrees", "skipped", reason)
+
+
+def report_agreement(report: Report, found: Any, merged: Any) -> None:
+    """Say whether the merged weights are the ones that the parts give."""
+
+    def some(names: list[str]) -> str:
+        return f"{len(names)} tensors, such as {names[0]}"
+
+    if found.missing:
+        report.add("agrees", "failed", f"The merged model lacks {some(found.missing)}.")
+    elif found.wrong:
+        report.add(
+            "agrees",
+            "failed",
+            f"More than rounding separates the merged weights from base + adapter in {some(found.wrong)}.",
+        )
+    elif found.carried is not None and not 0.9 < found.carried < 1.1:
+        report.add("agrees", "failed", f"Only {found.carried:.0%} of the adapter's change is in the merged weights.")
+    elif found.unmatched and not found.updated:
+        report.add(
+            "agrees", "skipped", f"The adapter's names do not occur in the base model's files ({found.unmatched[0]})."
+        )
+    else:
+        message = f"{found.tensors} tensors agree with base + adapter, {found.updated} of them changed by it."
+        if found.updated and found.carried is None:
+            message += " The change is so small that rounding has swallowed it."
+        if found.unmatched:
+            message += f" Not compared: {some(found.unmatched)}."
+        if found.resized:
+            message += f" The vocabulary's size changed in {some(found.resized)}."
+        report.add("agrees", "ok", message)
+
+
+class Template:
+    """Prompts as token ids, built by LLaMA-Factory's own template where it is installed, as in training."""
+
+    def __init__(self, spec: dict[str, Any], tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.limit = int(spec.get("cutoff_len") or 2048)
+        self.template: Any = None
+        try:
+            from llamafactory.data.template import get_template_and_fix_tokenizer
+            from llamafactory.hparams import DataArguments
+        except ImportError as error:
+            print(f"verify: LLaMA-Factory's templates cannot be used ({first_line(error)})", flush=True)
+            return
+        self.template = get_template_and_fix_tokenizer(tokenizer, DataArguments(template=spec.get("template")))
+
+    def prompt(self, sample: dict[str, Any]) -> list[int]:
+        """A sample's prompt; where it is longer than the cutoff length, its end."""
+        messages: list[dict[str, str]] = []
+        for asked, answered in sample.get("history") or []:
+            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+        messages.append({"role": "user", "content": question(sample)})
+        system = sample.get("system") or None
+        if self.template is not None:
+            messages.append({"role": "assistant", "content": ""})
+            ids, _answer = self.template.encode_oneturn(self.tokenizer, messages, system, sample.get("tools") or None)
+        else:
+            if system:
+                messages.insert(0, {"role": "system", "content": system})
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return list(ids)[-self.limit :]
+
+    def stops(self) -> list[int]:
+        """Ids of the tokens that end an answer."""
+        ids = self.template.get_stop_token_ids(self.tokenizer) if self.template else [self.tokenizer.eos_token_id]
+        return sorted(number for number in ids if number is not None)
+
+
+def question(sample: dict[str, Any]) -> str:
+    """A sample's user turn, as LLaMA-Factory joins instruction and input."""
+    return "\n".join(text for text in (sample.get("instruction"), sample.get("input")) if text)
+
+
+def pick_device(spec: dict[str, Any], directory: Path) -> str:
+    """The GPU if that is allowed and the model fits there with room to spare, else the CPU."""
+    import torch
+
+    if spec.get("device") != "auto" or not torch.cuda.is_available():
+        return "cpu"
+    size = sum(file.stat().st_size for file in directory.iterdir() if file.suffix in WEIGHT_SUFFIXES)
+    free, _total = torch.cuda.mem_get_info()
+    return "cuda" if size * 1.3 + (1 << 30) < free else "cpu"
+
+
+def load_model(spec: dict[str, Any], directory: Path) -> tuple[Any, dict[str, Any]]:
+    """A model in its own precision by plain transformers, with what was missing from its files."""
+    import transformers
+
+    new = int(transformers.__version__.split(".")[0]) >= 5
+    options: dict[str, Any] = {"dtype": "auto"} if new else {"torch_dtype": "auto", "low_cpu_mem_usage": True}
+    options.update(trust_remote_code=bool(spec.get("trust_remote_code")), output_loading_info=True)
+    try:
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(str(directory), **options)
+    except ValueError as error:  # a model of another kind, such as one that also sees pictures
+        kind = getattr(transformers, "AutoModelForImageTextToText", None)
+        if kind is None or "Unrecognized configuration class" not in str(error):
+            raise
+        model, info = kind.from_pretrained(str(directory), **options)
+    return model.to(pick_device(spec, directory)).eval(), info
+
+
+def answer(model: Any, template: Template, sample: dict[str, Any], spec: dict[str, Any]) -> tuple[str, bool]:
+    """One greedy answer, and whether all numbers behind it were finite."""
+    import torch
+
+    ids = torch.tensor([template.prompt(sample)], device=model.device)
+    with torch.inference_mode():
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=int(spec.get("max_new_tokens") or 64),
+            max_time=float(spec.get("max_seconds") or 60),
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=template.stops(),
+            pad_token_id=template.tokenizer.pad_token_id,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+    finite = all(bool(torch.isfinite(step).all()) for step in made.logits)
+    text = template.tokenizer.decode(made.sequences[0, ids.shape[1] :], skip_special_tokens=True)
+    return str(text).strip(), finite
+
+
+def ask_base(report: Report, spec: dict[str, Any], base: Path) -> None:
+    """Fill in the answers before training. A base model that cannot answer is no fault of the merged one."""
+    try:
+        model, _info = load_model(spec, base)
+        template = Template(spec, load_tokenizer(base, spec))
+        for sample, row in zip(spec["samples"], report.samples, strict=True):
+            row["before"] = answer(model, template, sample, spec)[0]
+    except Exception as error:
+        print(f"verify: the base model gave no answers ({first_line(error)})", flush=True)
+
+
+def check_answers(report: Report, spec: dict[str, Any], merged: Path, tokenizer: Any) -> None:
+    """Two checks: the merged model loads, with every weight, and answers."""
+    print(f"verify: loading {merged}", flush=True)
+    try:
+        model, info = load_model(spec, merged)
+    except Exception as error:
+        report.add("loads", "failed", f"{merged} does not load with transformers: {first_line(error)}")
+        report.add("answers", "skipped", "The merged model does not load.")
+        return
+    missing, kind = sorted(info.get("missing_keys") or []), type(model).__name__
+    if missing:
+        report.add(
+            "loads",
+            "failed",
+            f"{merged} lacks {len(missing)} weights, such as {missing[0]}; transformers made them up.",
+        )
+    else:
+        report.add("loads", "ok", f"It loads with plain transformers: {kind}, {model.num_parameters():,} weights.")
+    if tokenizer is None:
+        report.add("answers", "skipped", "Without its tokenizer the merged model cannot be asked.")
+        return
+    finite = True
+    template = Template(spec, tokenizer)
+    for sample, row in zip(spec["samples"], report.samples, strict=True):
+        row["after"], fine = answer(model, template, sample, spec)
+        finite = finite and fine
+        print(
+            f"verify: asked: {row['prompt']!r}\nverify: before: {row['before']!r}\nverify: after: {row['after']!r}",
+            flush=True,
+        )
+    given = sum(bool(row["after"]) for row in report.samples)
+    if not finite:
+        report.add("answers", "failed", "The merged model computes numbers that are not finite (NaN or infinity).")
+    elif not given:
+        report.add(
+            "answers", "failed", f"The merged model gives an empty answer to each of {len(report.samples)} prompts."
+        )
+    else:
+        report.add("answers", "ok", f"It answers {given} of {len(report.samples)} sample prompts.")
+
+
+def verify(spec: dict[str, Any], report: Report) -> None:
+    """Make all checks. The base model is let go before the merged one is loaded."""
+    merged = Path(spec["merged"])
+    if not (merged / "config.json").is_file():
+        report.add("loads", "failed", f"{merged} is no model directory: config.json is missing.")
+        return
+    base = local_directory(str(spec["base"])) if spec.get("base") else None
+    spec["samples"] = (spec.get("samples") or [{"instruction": "你好！ Hello!"}])[:ASKED]
+    report.samples = [
+        {"prompt": question(s), "reference": s.get("output"), "before": None, "after": None} for s in spec["samples"]
+    ]
+    tokenizer = check_tokenizer(report, spec, merged, base)
+    check_weights(report, spec, merged, base)
+    if base is not None:
+        ask_base(report, spec, base)
+        gc.collect()
+    check_answers(report, spec, merged, tokenizer)
+
+
+def main(arguments: list[str]) -> int:
+    """Read the spec, check, write the result; the exit status is described at the top."""
+    if len(arguments) != 1:
+        print("usage: python verify.py SPEC.json", file=sys.stderr)
+        return 2
+    report = Report()
+    try:
+        spec = json.loads(Path(arguments[0]).read_text("utf-8"))
+        out = Path(spec["out"])
+    except (OSError, ValueError, KeyError) as error:
+        print(f"verify: {arguments[0]} cannot be used: {first_line(error)}", file=sys.stderr)
+        return 2
+    try:
+        verify(spec, report)
+    except Exception as error:
+        traceback.print_exc()
+        report.error = f"The checks could not be made: {first_line(error)}"
+        print(f"verify: {report.error}", file=sys.stderr)
+    report.write(out)
+    return 2 if report.error is not None else 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
