@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +20,7 @@ from sft_tui.tui.widgets.bars import STEPS
 
 if TYPE_CHECKING:
     from sft_tui.run.layout import RunLayout
+    from sft_tui.tui.widgets.choice import Item
 
 SCREEN_CLASSES = {
     "welcome": "WelcomeScreen",
@@ -34,6 +35,8 @@ SCREEN_CLASSES = {
     "runs": "RunsScreen",
     "help": "HelpScreen",
     "options": "OptionsScreen",
+    "pick": "PickScreen",
+    "files": "FilesScreen",
 }
 """Screen names, which are module names in `sft_tui.tui.screens`, and their classes."""
 
@@ -119,6 +122,10 @@ class SftApp(App[int]):
         if isinstance(self.screen, BaseScreen):
             self.screen.store()
         self.push_screen(self.make(name, *arguments))
+
+    def pick(self, title: str, items: Sequence[Item], value: str | None, then: Callable[[str | None], None]) -> None:
+        """Let the user choose one of `items` on a screen of its own; `then` gets its id, or None."""
+        self.push_screen(self.make("pick", title, items, value), then)
 
     def leave_overlay(self) -> None:
         """Close the topmost screen; the first one stays, because Esc never leaves the app."""

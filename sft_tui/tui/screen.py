@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
 from sft_tui.i18n import N_, _
 from sft_tui.tui.widgets.bars import STEPS, ActionBar, KeyBar, Primary, StepBar
+from sft_tui.tui.widgets.body import Body
 
 if TYPE_CHECKING:
     from sft_tui.tui.app import SftApp
 
 
-class Body(VerticalScroll, can_focus=False):
-    """The scrolling middle of a screen."""
-
-
-class BaseScreen(Screen[None]):
+class BaseScreen(Screen[Any]):
     """A screen with the frame of the app: step bar, scrolling body, way on, keys.
 
     Subclasses give `compose_body`, and override what differs: `title`, `next_text`, `primary_label`, `primary`, `back`.

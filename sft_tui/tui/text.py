@@ -60,3 +60,8 @@ def pad(text: str, cells: int) -> str:
 def plain(text: str, style: str = "") -> Content:
     """Content that shows `text` as it is, in `style`; never parsed as markup."""
     return Content.styled(clean(text), style) if style else Content(clean(text))
+
+
+def wrapped(text: str, cells: int) -> list[str]:
+    """`text` as lines of at most `cells` cells, broken between words where there are some; never cut."""
+    return [line.plain.rstrip() for line in Content(clean(text)).wrap(max(8, cells))] or [""]

@@ -1,0 +1,39 @@
+"""The scrolling middle of a screen: arrows move between its fields, and what has the focus is kept in view."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.geometry import Region
+from textual.widget import Widget
+
+
+class Body(VerticalScroll, can_focus=False):
+    """Scrolls by PgUp and PgDn; Up and Down go to the field before or after, or scroll where there is none."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "step(-1)", "", show=False),
+        Binding("down", "step(1)", "", show=False),
+    ]
+
+    def action_step(self, direction: int) -> None:
+        """Up or Down that no field wanted."""
+        if sum(1 for widget in self.query("*").results(Widget) if widget.focusable) > 1:
+            if direction < 0:
+                self.screen.focus_previous()
+            else:
+                self.screen.focus_next()
+        elif direction < 0:
+            self.scroll_up(animate=False)
+        else:
+            self.scroll_down(animate=False)
+
+
+def reveal(widget: Widget, top: int, height: int) -> None:
+    """Scroll the body so that the lines `top` to `top + height` of `widget` are in view."""
+    for body in widget.screen.query(Body):
+        origin = body.scrollable_content_region
+        line = widget.content_region.y - origin.y + body.scroll_offset.y + top
+        body.scroll_to_region(Region(0, line, 1, height), animate=False, force=True)
