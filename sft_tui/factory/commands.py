@@ -57,6 +57,12 @@ def train_environment(run: str, gpus: int, *, modelscope: bool = False) -> dict[
     return env
 
 
+def training_proofs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Files in `output_dir` that a finished training has left there."""
+    weights = "config.json" if options.get("finetuning_type") in ("full", "freeze") else ADAPTER_CONFIG
+    return (weights, "*.safetensors", TRAIN_RESULTS)
+
+
 def tensorboard_dir(run: str) -> str:
     """Where a run's TensorBoard files go, relative to the project."""
     return f"./logs/{run}/tensorboard"

@@ -1,0 +1,122 @@
+"""`sft-tui check FILE`: what is wrong with an answers file or a plain LLaMA-Factory YAML, before it costs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sft_tui.headless.output import put, put_json, say, show_problems
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, Problem, Refusal, Severity
+from sft_tui.yaml_reading import Document, read_document
+
+_SECTIONS = {"model", "data", "run", "hardware", "train", "export", "on_failure", "preset", "version"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `check`."""
+    parser.add_argument("file", metavar="ANSWERS|YAML", help=_("an answers file, or a train or merge config"))
+    parser.add_argument("--fix", action="store_true", help=_("write the fixes that are a single change, and show them"))
+    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the file; exit 0 if there is no error, otherwise 2 (or 3 where only machine or data are wrong)."""
+    path = Path(args.file)
+    problems = check_file(path)
+    if args.fix:
+        from sft_tui.factory.check.fix import apply_fixes, unified_diff
+
+        fixes = [p.fix for p in problems if p.fix is not None]
+        if fixes:
+            before = path.read_text(encoding="utf-8-sig")
+            after = apply_fixes(before, fixes)
+            put_diff = say if args.json else put
+            put_diff(unified_diff(before, after, str(path)))
+            from sft_tui.run.files import write_atomically
+
+            write_atomically(path, after)
+            problems = check_file(path)
+    return report(problems, as_json=args.json)
+
+
+def report(problems: list[Problem], *, as_json: bool) -> int:
+    """Print what was found; the exit code that goes with it."""
+    from sft_tui.preflight import exit_code_for
+
+    ok = all(p.severity is not Severity.ERROR for p in problems)
+    if as_json:
+        put_json({"ok": ok, "problems": [p.as_json() for p in problems]})
+    else:
+        show_problems(problems)
+        say(
+            _("No errors.")
+            if ok
+            else _("{count} errors.").format(count=sum(p.severity is Severity.ERROR for p in problems))
+        )
+    return int(ExitCode.DONE if ok else exit_code_for(problems))
+
+
+def check_file(path: Path) -> list[Problem]:
+    """All problems of the file at `path`, an answers file or a plain YAML of LLaMA-Factory."""
+    document = read_document(path)
+    if any(p.severity is Severity.ERROR for p in document.problems):
+        return document.problems
+    if is_answers(document):
+        return check_answers_file(path)
+    return _check_plain(path)
+
+
+def is_answers(document: Document) -> bool:
+    """Whether a document is an answers file rather than a config of LLaMA-Factory."""
+    plain = "model_name_or_path" in document.data or "adapter_name_or_path" in document.data
+    return not plain and bool(_SECTIONS & set(document.data) or not document.data)
+
+
+def _check_plain(path: Path) -> list[Problem]:
+    from sft_tui.factory.check import CheckContext, check_yaml_file
+    from sft_tui.factory.options import load_factory
+    from sft_tui.machine.environment import find_environment
+    from sft_tui.machine.gpus import read_gpus
+    from sft_tui.machine.system import read_system
+
+    environment = find_environment().environment
+    context = CheckContext(
+        factory=load_factory(environment.python if environment else None),
+        base_dir=Path.cwd(),
+        gpus=read_gpus().gpus,
+        cpus=read_system(Path.cwd()).cpus,
+    )
+    return check_yaml_file(path, context)
+
+
+def check_answers_file(path: Path) -> list[Problem]:
+    """All problems of an answers file: its own, those of the plan, those that the preflight finds."""
+    from sft_tui.answers import read_answers
+    from sft_tui.plan import make_plan
+    from sft_tui.preflight import preflight
+    from sft_tui.situation import gather
+
+    file = read_answers(path)
+    if file.answers is None:
+        return file.problems
+    try:
+        situation = gather(file.answers, path)
+        plan = make_plan(file.answers, situation)
+    except Refusal as refusal:
+        return [*file.problems, *_with_lines(refusal.problems, file.lines, path)]
+    found = [*plan.warnings, *preflight(file.answers, situation, plan)]
+    return [*file.problems, *_with_lines(found, file.lines, path)]
+
+
+def _with_lines(problems: list[Problem] | tuple[Problem, ...], lines: dict[str, int], path: Path) -> list[Problem]:
+    from dataclasses import replace
+
+    return [
+        replace(
+            p,
+            path=p.path or str(path),
+            line=p.line or (lines.get(p.key or "") if p.path in (None, str(path)) else None),
+        )
+        for p in problems
+    ]

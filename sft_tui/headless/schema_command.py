@@ -1,0 +1,23 @@
+"""`sft-tui schema`: the JSON Schema of answers.yaml."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from sft_tui.headless.output import put
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `schema`."""
+    parser.add_argument("--json", action="store_true", help=_("accepted like everywhere; the schema is JSON anyway"))
+
+
+def run(_args: argparse.Namespace) -> int:
+    """Print the schema."""
+    from sft_tui.answers import json_schema
+
+    put(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    return int(ExitCode.DONE)

@@ -1,0 +1,249 @@
+"""`make_plan`: from answers and a situation to everything that a run will do. Pure: nothing is read or written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.factory import commands
+from sft_tui.factory.train_config import render_merge_config, render_train_config
+from sft_tui.i18n import _
+from sft_tui.machine.environment import Environment
+from sft_tui.plan.model import Plan, PlannedFile, PlannedStage
+from sft_tui.plan.options import chosen_preset, train_options
+from sft_tui.problems import ExitCode, Fix, Problem, Problems, nearest
+from sft_tui.situation import chosen_gpus, conversion_request
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.machine.gpus import Gpu
+    from sft_tui.situation import Situation
+
+OWNED = {
+    "model_name_or_path": "model.path",
+    "dataset_dir": "data.source",
+    "output_dir": "run.name",
+    "adapter_name_or_path": "model.path",
+    "export_dir": "run.name",
+    "resume_from_checkpoint": "run.name",
+}
+"""Options that the run sets by itself, and the key of the answers that decides them."""
+_MODULES_DIR = Path(__file__).parent.parent
+_NOWHERE = Environment("python", ("llamafactory-cli",), "")
+
+
+def make_plan(answers: Answers, situation: Situation) -> Plan:
+    """Everything that a run of `answers` will do. Raises `Refusal` (exit 2) with all that is wrong with the answers."""
+    problems = check_answers(answers, situation)
+    problems.raise_if_any(ExitCode.USAGE)
+    options, _origins = train_options(answers, situation)
+    gpus = chosen_gpus(answers, situation.gpus)
+    preset, preset_why = chosen_preset(answers, situation)
+    merge = commands.merge_options(options, situation.run, answers.export.size_gb, answers.export.device)
+    environment = situation.environment or _NOWHERE
+    return Plan(
+        project=str(situation.project),
+        run=situation.run,
+        dataset=situation.dataset,
+        model=situation.model.path,
+        template=str(options["template"]),
+        preset=preset.name if preset else answers.preset,
+        gpus=tuple(gpu.index for gpu in gpus),
+        files=_files(answers, situation, options, merge),
+        stages=_stages(answers, situation, options, environment, gpus),
+        train_options=options,
+        merge_options=merge,
+        conversion=_conversion(answers, situation),
+        verification=_verification(options, merge, gpus),
+        environment={"python": environment.python, "cli": list(environment.cli), "version": environment.version},
+        reasons={
+            "template": situation.model.template_why,
+            "preset": preset_why,
+            "gpus": _why_gpus(answers, situation, gpus),
+            "environment": environment.why or _("LLaMA-Factory was not found"),
+        },
+        warnings=tuple(problems),
+        headless_command=f"sft-tui --non-interactive {shlex.quote(f'runs/{situation.run}/answers.yaml')} --fresh",
+        answers_hash=answers_hash(answers, situation.source, situation.model.path),
+        on_failure={"oom": answers.on_failure.oom},
+    )
+
+
+def answers_hash(answers: Answers, source: str, model: str) -> str:
+    """A fingerprint of what is decided, without the run's name: `source` and `model` as they were found."""
+    data = answers.model_dump(mode="json", exclude={"run"})
+    data["data"]["source"] = source
+    data["model"]["path"] = model
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def relocated(answers: Answers, situation: Situation) -> Answers:
+    """The answers as they are kept in `runs/<run>/`: valid from there, with the run's name."""
+    from sft_tui.situation import portable
+
+    source = situation.source
+    if not source.startswith("hub:"):
+        source = portable(Path(source), situation.project)
+    return answers.model_copy(
+        update={
+            "run": answers.run.model_copy(update={"name": situation.run, "dir": "../.."}),
+            "data": answers.data.model_copy(update={"source": source}),
+            "model": answers.model.model_copy(update={"path": situation.model.path}),
+        }
+    )
+
+
+def check_answers(answers: Answers, situation: Situation) -> Problems:
+    """What is wrong with the answers in this situation, beyond their types: names, and keys that the run owns."""
+    problems = Problems()
+    if answers.preset != "auto" and answers.preset not in situation.presets:
+        close = nearest(answers.preset, situation.presets, 1)
+        hint = _("Did you mean `{name}`?").format(name=close[0]) if close else None
+        known = _("Presets: {names}.").format(names=", ".join(situation.presets))
+        message = _("There is no preset `{name}`.").format(name=answers.preset)
+        problems.error("unknown_preset", message, key="preset", hint=hint or known)
+    for key, owner in OWNED.items():
+        if key in answers.train:
+            message = _("`{key}` is set by the run itself; it follows from `{owner}`.").format(key=key, owner=owner)
+            hint = _("Remove it and set `{owner}`.").format(owner=owner)
+            fix = Fix("unset", f"train.{key}")
+            problems.error("owned_key", message, key=f"train.{key}", hint=hint, fix=fix)
+    _check_template(answers, situation, problems)
+    _check_gpus(answers, situation, problems)
+    if answers.hardware.launcher in ("deepspeed", "ray", "slurm"):
+        name = answers.hardware.launcher
+        message = _("The launcher `{name}` is not supported by this version of sft-tui.").format(name=name)
+        hint = _("Use `auto`, `single` or `torchrun`.")
+        problems.error("unsupported_launcher", message, key="hardware.launcher", hint=hint)
+    return problems
+
+
+def _check_template(answers: Answers, situation: Situation, problems: Problems) -> None:
+    name = answers.train.get("template", situation.model.template)
+    key = "train.template" if "template" in answers.train else "model.template"
+    known = situation.factory.templates
+    if known and name not in known:
+        close = nearest(str(name), known)
+        message = _("LLaMA-Factory {version} has no template `{name}`.")
+        message = message.format(version=situation.factory.version, name=name)
+        hint = _("Nearest: {names}.").format(names=", ".join(close)) if close else _("`auto` finds it.")
+        fix = Fix("set", key, close[0]) if close else None
+        problems.error("unknown_template", message, key=key, hint=hint, fix=fix)
+    elif key == "model.template" and answers.model.template == "auto" and not situation.model.template_certain:
+        message = _("The template `{name}` is a guess: {why}.")
+        message = message.format(name=name, why=situation.model.template_why.rstrip("."))
+        hint = _("A wrong template spoils the training: set `model.template` if you know it.")
+        problems.warning("template_guessed", message, key="model.template", hint=hint)
+
+
+def _check_gpus(answers: Answers, situation: Situation, problems: Problems) -> None:
+    wanted = answers.hardware.gpus
+    there = {gpu.index for gpu in situation.gpus.gpus}
+    if isinstance(wanted, list):
+        missing = [i for i in wanted if i not in there]
+        if missing:
+            have = ", ".join(str(i) for i in sorted(there)) or situation.gpus.reason or _("none")
+            message = _("GPU {missing} is not there.").format(missing=", ".join(map(str, missing)))
+            hint = _("GPUs of this machine: {have}").format(have=have)
+            problems.error("no_such_gpu", message, key="hardware.gpus", hint=hint)
+    elif wanted == "auto" and not there:
+        message = _("No GPU is used: {reason}").format(reason=situation.gpus.reason or _("none was found."))
+        hint = _("Training on the CPU is practical for tiny models only.")
+        problems.warning("no_gpu", message, key="hardware.gpus", hint=hint)
+
+
+def _why_gpus(answers: Answers, situation: Situation, gpus: tuple[Gpu, ...]) -> str:
+    if answers.hardware.gpus == "none":
+        return _("CPU, as the answers say")
+    if not gpus:
+        return situation.gpus.reason or _("no GPU was found")
+    if answers.hardware.gpus == "auto":
+        return _("the card with the most free memory")
+    return _("given in the answers")
+
+
+def _files(
+    answers: Answers, situation: Situation, options: dict[str, Any], merge: dict[str, Any]
+) -> tuple[PlannedFile, ...]:
+    from sft_tui.answers import dump_answers
+
+    run = situation.run
+    files = [
+        PlannedFile(f"configs/{run}/{commands.TRAIN_CONFIG}", render_train_config(options, run)),
+        PlannedFile(f"configs/{run}/{commands.MERGE_CONFIG}", render_merge_config(merge, run)),
+        PlannedFile(f"runs/{run}/answers.yaml", dump_answers(relocated(answers, situation))),
+    ]
+    return tuple(files)
+
+
+def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    request = conversion_request(answers, situation.source, Path("data"), situation.dataset)
+    return asdict(request) | {"out_dir": "data"}
+
+
+def _verification(options: dict[str, Any], merge: dict[str, Any], gpus: tuple[Gpu, ...]) -> dict[str, Any]:
+    return {
+        "base": options["model_name_or_path"],
+        "adapter": merge.get("adapter_name_or_path"),
+        "merged": merge["export_dir"],
+        "template": options["template"],
+        "trust_remote_code": bool(options.get("trust_remote_code", False)),
+        "cutoff_len": options.get("cutoff_len", 2048),
+        "max_new_tokens": 64,
+        "finetuning_type": options.get("finetuning_type", "lora"),
+        "device": "auto" if gpus else "cpu",
+    }
+
+
+def _stages(
+    answers: Answers,
+    situation: Situation,
+    options: dict[str, Any],
+    environment: Environment,
+    gpus: tuple[Gpu, ...],
+) -> tuple[PlannedStage, ...]:
+    run, dataset = situation.run, situation.dataset
+    here = {"PYTHONUNBUFFERED": "1"}
+    visible = commands.gpu_environment([gpu.uuid for gpu in gpus], [gpu.index for gpu in gpus])
+    modelscope = answers.model.source == "modelscope" and not situation.model.local
+    train_env = commands.train_environment(run, len(gpus), modelscope=modelscope) | visible
+    hub = {"USE_MODELSCOPE_HUB": "1"} if modelscope else {}
+    train_yaml, merge_yaml = f"configs/{run}/{commands.TRAIN_CONFIG}", f"configs/{run}/{commands.MERGE_CONFIG}"
+    convert_argv = (situation.python, "-m", "sft_tui.run.convert_stage", f"runs/{run}")
+    stages = [
+        PlannedStage("convert", convert_argv, f"logs/{run}/convert.log", (f"data/{dataset}.convert.json",), here),
+        PlannedStage(
+            "train",
+            commands.train_argv(environment.cli, train_yaml),
+            f"logs/{run}/train.log",
+            tuple(f"saves/{run}/{name}" for name in commands.training_proofs(options)),
+            train_env,
+            commands.plain_command(("train", train_yaml), train_env),
+        ),
+    ]
+    if answers.export.enabled:
+        export_env = here | hub | (visible if answers.export.device == "auto" else commands.gpu_environment((), ()))
+        stages.append(
+            PlannedStage(
+                "export",
+                commands.export_argv(environment.cli, merge_yaml),
+                f"logs/{run}/export.log",
+                (f"models/{run}/config.json", f"models/{run}/*.safetensors"),
+                export_env,
+                commands.plain_command(("export", merge_yaml), hub),
+            )
+        )
+        if answers.export.verify:
+            script = str(_MODULES_DIR / "factory" / "remote" / "verify.py")
+            argv = (environment.python, script, f"runs/{run}/verify_spec.json")
+            log, proof = f"logs/{run}/verify.log", f"runs/{run}/verify.json"
+            stages.append(PlannedStage("verify", argv, log, (proof,), here | hub | visible))
+    return tuple(stages)
+
+
+__all__ = ["OWNED", "Problem", "answers_hash", "check_answers", "make_plan", "relocated"]

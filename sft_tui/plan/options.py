@@ -1,0 +1,147 @@
+"""The training options: answers over preset over what the machine asks for over the guide's defaults."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.factory.commands import tensorboard_dir
+from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
+from sft_tui.i18n import _
+from sft_tui.presets import GIB, Preset, choose_preset
+from sft_tui.situation import chosen_gpus
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.situation import Situation
+
+OptionOrigins = dict[str, str]
+"""For each option, where its value came from: answers, preset, machine, default or run."""
+
+
+def train_options(answers: Answers, situation: Situation) -> tuple[dict[str, Any], OptionOrigins]:
+    """The options of train_config.yaml in the guide's order, and where each came from. Pure."""
+    options: dict[str, Any] = {}
+    origins: OptionOrigins = {}
+
+    def put(values: dict[str, Any], origin: str) -> None:
+        for key, value in values.items():
+            options[key] = value
+            origins[key] = origin
+
+    put(guide_defaults(), "default")
+    put(_for_the_machine(answers, situation), "machine")
+    preset = chosen_preset(answers, situation)[0]
+    if preset is not None:
+        put(preset.options_with(_importable(situation)), "preset")
+    put(_for_the_run(answers, situation), "run")
+    put(answers.train, "answers")
+    _settle(options, origins)
+    put(_cadence(options, origins, answers, situation), "machine")
+    order = {key: index for index, key in enumerate(guide_keys())}
+    return {key: options[key] for key in sorted(options, key=lambda k: order.get(k, len(order)))}, origins
+
+
+def _importable(situation: Situation) -> set[str]:
+    """Names of the training environment's packages as Python imports them (`liger_kernel`)."""
+    packages = situation.environment.packages if situation.environment else {}
+    return {name.replace("-", "_") for name in packages}
+
+
+def chosen_preset(answers: Answers, situation: Situation) -> tuple[Preset | None, str]:
+    """The preset of the run and a sentence why; None for an unknown name, which the checks report."""
+    if answers.preset != "auto":
+        return situation.presets.get(answers.preset), _("given in the answers")
+    gpus = chosen_gpus(answers, situation.gpus)
+    if not gpus:
+        return choose_preset(None), _("no GPU is used")
+    free = min(gpu.free_bytes for gpu in gpus)
+    preset = choose_preset(free)
+    why = _("the largest for {gib:.1f} GiB of free GPU memory")
+    return preset, why.format(gib=free / GIB)
+
+
+def _for_the_machine(answers: Answers, situation: Situation) -> dict[str, Any]:
+    values: dict[str, Any] = {"preprocessing_num_workers": min(16, situation.system.cpus)}
+    gpus = chosen_gpus(answers, situation.gpus)
+    if not gpus:
+        return values | {"bf16": False, "use_cpu": True}
+    if any(gpu.supports_bf16 is False for gpu in gpus):
+        return values | {"bf16": False, "fp16": True}
+    return values
+
+
+def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
+    return {
+        "model_name_or_path": situation.model.path,
+        "dataset": f"{situation.dataset}_train",
+        "template": situation.model.template,
+        "max_samples": answers.data.max_samples,
+        "output_dir": f"./saves/{situation.run}",
+        "logging_dir": tensorboard_dir(situation.run),
+    }
+
+
+def _settle(options: dict[str, Any], origins: OptionOrigins) -> None:
+    """Options that follow from others where nobody set them."""
+    if options.get("finetuning_type") != "lora":
+        for key in LORA_KEYS:
+            if origins.get(key) == "default":
+                del options[key]
+    if "lora_rank" in options and "lora_alpha" not in options and isinstance(options["lora_rank"], int):
+        options["lora_alpha"] = 2 * options["lora_rank"]
+        origins["lora_alpha"] = "default"
+    for precision in ("fp16", "pure_bf16"):
+        if options.get(precision) is True and origins.get("bf16") != "answers":
+            options["bf16"] = False
+    if options.get("use_cpu") is True and origins.get("bf16") not in ("answers", "preset"):
+        options["bf16"] = False
+    if options.get("eval_dataset") and origins.get("val_size") != "answers":
+        options["val_size"] = 0.0
+    if not options.get("val_size") and not options.get("eval_dataset") and origins.get("eval_strategy") != "answers":
+        options["eval_strategy"] = "no"
+
+
+def total_steps(options: dict[str, Any], rows: int | None, gpus: int) -> int | None:
+    """Optimizer steps of a training on `rows` rows, as transformers counts them; None where rows are unknown."""
+    if isinstance(options.get("max_steps"), int) and options["max_steps"] > 0:
+        return int(options["max_steps"])
+    try:
+        batch = int(options["per_device_train_batch_size"])
+        accumulation = int(options["gradient_accumulation_steps"])
+        epochs = float(options["num_train_epochs"])
+        held_out = float(options.get("val_size") or 0)
+    except (KeyError, TypeError, ValueError):
+        return None
+    if rows is None or batch < 1 or accumulation < 1 or epochs <= 0:
+        return None
+    if options.get("max_samples"):
+        rows = min(rows, int(options["max_samples"]))
+    trained = rows - (math.ceil(rows * held_out) if held_out < 1 else int(held_out))
+    micro_batches = math.ceil(max(trained, 0) / (batch * max(gpus, 1)))
+    return math.ceil(epochs * max(math.ceil(micro_batches / accumulation), 1))
+
+
+def training_rows(answers: Answers, rows: int | None) -> int | None:
+    """Rows that go into the train file, of `rows` in the source."""
+    if rows is None:
+        return None
+    rows = min(rows, answers.data.max_samples or rows)
+    test = answers.data.test_size
+    return max(rows - (round(rows * test) if isinstance(test, float) else test), 0)
+
+
+def _cadence(options: dict[str, Any], origins: OptionOrigins, answers: Answers, situation: Situation) -> dict[str, Any]:
+    """For short trainings: report and evaluate often enough that a curve is seen."""
+    rows = training_rows(answers, situation.rows)
+    steps = total_steps(options, rows, len(chosen_gpus(answers, situation.gpus)))
+    if steps is None:
+        return {}
+    values: dict[str, Any] = {}
+    if origins.get("logging_steps") == "default" and steps < 200:
+        values["logging_steps"] = max(1, steps // 20)
+    if origins.get("eval_steps") == "default" and steps < 500:
+        values["eval_steps"] = max(1, steps // 5)
+    if origins.get("save_steps") == "default" and steps < 400:
+        values["save_steps"] = max(1, math.ceil(steps / 2))
+    return values

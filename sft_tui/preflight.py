@@ -1,0 +1,139 @@
+"""What would keep a run from starting, found before anything is started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
+from sft_tui.i18n import _
+from sft_tui.machine.system import existing_parent
+from sft_tui.problems import ExitCode, Fix, Problem, Problems, Refusal, Severity
+from sft_tui.situation import chosen_gpus, conversion_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sft_tui.answers import Answers
+    from sft_tui.plan import Plan
+    from sft_tui.situation import Situation
+
+_ENVIRONMENT = frozenset(
+    {
+        "no_environment",
+        "project_not_writable",
+        "disk_space",
+        "no_such_gpu",
+        "gpu_memory",
+        "source_unreadable",
+        "source_empty",
+        "broken_environment",
+    }
+)
+"""Codes of problems with the machine or the data rather than with the answers: exit 3."""
+
+
+def exit_code_for(problems: Iterable[Problem]) -> ExitCode:
+    """What a command refused for `problems` ends with: 2 for the answers, 3 for machine or data, 0 for none."""
+    errors = [p for p in problems if p.severity is Severity.ERROR]
+    if not errors:
+        return ExitCode.DONE
+    return ExitCode.PREFLIGHT if all(p.code in _ENVIRONMENT for p in errors) else ExitCode.USAGE
+
+
+def preflight(answers: Answers, situation: Situation, plan: Plan, *, force: bool = False) -> list[Problem]:
+    """Everything that would keep the run from starting, and what should be known before it does.
+
+    `force` turns a GPU that seems too small into a warning.
+    """
+    problems = Problems()
+    _check_environment(situation, problems)
+    _check_project(situation, problems)
+    _check_model(answers, situation, problems)
+    _check_data(answers, situation, problems)
+    problems.extend(_check_options(answers, situation, plan))
+    return list(problems)
+
+
+def _check_environment(situation: Situation, problems: Problems) -> None:
+    if situation.environment is not None:
+        return
+    message = _("LLaMA-Factory was not found. Looked at: {places}.")
+    hint = _('Install it: pip install "sft-tui[train]", or set SFT_TUI_TRAIN_PYTHON to the Python that has it.')
+    text = message.format(places="; ".join(situation.search.looked_at))
+    problems.error("no_environment", text, hint=hint)
+
+
+def _check_project(situation: Situation, problems: Problems) -> None:
+    place = existing_parent(situation.project)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        message = _("The project directory {path} cannot be written.").format(path=situation.project)
+        hint = _("Choose another directory with `run.dir`.")
+        problems.error("project_not_writable", message, key="run.dir", hint=hint, path=str(situation.project))
+
+
+def _check_model(answers: Answers, situation: Situation, problems: Problems) -> None:
+    model = situation.model
+    if model.directory is None:
+        if answers.model.path.startswith((".", "/", "~")) or answers.model.path.count("/") != 1:
+            message = _("There is no model directory {path}.").format(path=answers.model.path)
+            hint = _("Give the directory that holds config.json, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct.")
+            problems.error("model_not_found", message, key="model.path", hint=hint)
+        return
+    for problem in check_model_dir(model.directory):
+        problems.add(replace(problem, key="model.path"))
+
+
+def _check_data(answers: Answers, situation: Situation, problems: Problems) -> None:
+    """Convert the first rows: columns, format and readability are judged by what conversion will do."""
+    from sft_tui.dataset import preview
+
+    request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset)
+    try:
+        page = preview(request, 1, 20)
+    except Refusal as refusal:
+        for problem in refusal.problems:
+            code = problem.code
+            if refusal.exit_code is ExitCode.PREFLIGHT and code not in _ENVIRONMENT:
+                code = "source_unreadable"
+            problems.add(replace(problem, code=code, key=_data_key(problem.key)))
+        return
+    if page.rows and not page.more and all(row.sample is None for row in page.rows):
+        reasons = ", ".join(sorted({row.drop for row in page.rows if row.drop}))
+        message = _("No row of {source} can be used: {reasons}.").format(source=situation.source, reasons=reasons)
+        hint = _("Look at them: sft-tui preview {source}").format(source=situation.source)
+        problems.error("source_empty", message, key="data.source", hint=hint)
+    for note in page.notes:
+        problems.add(replace(note, key=_data_key(note.key)))
+
+
+def _data_key(key: str | None) -> str:
+    """The key in the answers that goes with a key of the conversion (`--input-column`, `columns.input`, `source`)."""
+    if key is None:
+        return "data.source"
+    name = key.lstrip("-").replace("-", "_")
+    if name.endswith("_column"):
+        return f"data.columns.{name.removesuffix('_column')}"
+    return name if name.startswith("data.") else f"data.{name}"
+
+
+def _check_options(answers: Answers, situation: Situation, plan: Plan) -> list[Problem]:
+    from sft_tui.plan.options import training_rows
+
+    context = CheckContext(
+        factory=situation.factory,
+        base_dir=situation.project,
+        gpus=chosen_gpus(answers, situation.gpus),
+        cpus=situation.system.cpus,
+        dataset_rows=training_rows(answers, situation.rows),
+    )
+    skip = {"dataset", "dataset_dir", "model_name_or_path", "output_dir"}
+    found = []
+    for problem in check_train_options(plan.train_options, context):
+        key = problem.key or ""
+        if key.split(".")[0] in skip:
+            continue
+        fix = Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value) if problem.fix else None
+        found.append(replace(problem, key=f"train.{key}" if key else "train", fix=fix))
+    return found

@@ -1,0 +1,82 @@
+"""Watching a training by the file that LLaMA-Factory writes: metrics into the state and the events."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+from sft_tui.factory.trainer_log import Metric, TrainerLog
+from sft_tui.run.alarms import Alarm, Alarms
+from sft_tui.run.events import append_event, make_event
+from sft_tui.run.layout import RunLayout
+from sft_tui.run.state import RunState
+
+_FIGURES = {
+    "step": "step",
+    "total_steps": "total_steps",
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "learning_rate": "learning_rate",
+    "epoch": "epoch",
+    "percent": "percent",
+    "elapsed_s": "elapsed_s",
+    "remaining_s": "remaining_s",
+    "throughput": "tokens_per_s",
+    "total_tokens": "total_tokens",
+    "vram_reserved": "vram_reserved_gib",
+}
+_TICK_S = 10.0
+
+
+class Monitor:
+    """Turns new lines of trainer_log.jsonl into events and the state's figures."""
+
+    def __init__(self, layout: RunLayout, state: RunState, log: TrainerLog, options: dict[str, Any]) -> None:
+        self._layout = layout
+        self._state = state
+        self._log = log
+        self._alarms = Alarms()
+        self._last_tick = 0.0
+
+    def look(self) -> bool:
+        """Read what is new; whether there was anything."""
+        new = self._log.poll()
+        for metric in new:
+            self._record(metric)
+        now = time.time()
+        if now - self._last_tick >= _TICK_S:
+            self._last_tick = now
+            self._raise(self._alarms.tick(now, *self._host()))
+        return bool(new)
+
+    def _record(self, metric: Metric) -> None:
+        figures = {
+            name: value for field, name in _FIGURES.items() if (value := getattr(metric, field, None)) is not None
+        }
+        self._state.metrics.update(figures)
+        if metric.loss is not None:
+            self._state.metrics.setdefault("first_loss", metric.loss)
+        if metric.eval_loss is not None:
+            self._state.metrics.setdefault("first_eval_loss", metric.eval_loss)
+        progress = {k: figures[k] for k in ("step", "total_steps", "percent", "epoch", "remaining_s") if k in figures}
+        self._event("progress", stage="train", **progress)
+        if metric.loss is not None or metric.eval_loss is not None:
+            self._event("metric", **{k: v for k, v in figures.items() if k not in ("percent", "remaining_s")})
+        self._raise(self._alarms.observe(metric, time.time()))
+
+    def _host(self) -> tuple[int | None, int | None, int | None]:
+        """GPU utilisation in percent (unknown here), free memory and free disk in bytes."""
+        import shutil
+
+        import psutil
+
+        return None, psutil.virtual_memory().available, shutil.disk_usage(self._layout.project).free
+
+    def _raise(self, alarms: list[Alarm]) -> None:
+        for alarm in alarms:
+            self._event("warning", id=alarm.id, message=alarm.message, hint=alarm.hint)
+
+    def _event(self, kind: str, **fields: object) -> None:
+        with contextlib.suppress(OSError):
+            append_event(self._layout.events, make_event(kind, **fields))

@@ -1,0 +1,205 @@
+"""The owner of a run: `python -m sft_tui.run.supervisor RUN_DIR`, in a session of its own, until the run has ended.
+
+It starts the stages, writes state.json and events.jsonl, and answers requests. No terminal and no front end is needed.
+If it is killed, the trainer goes on, and the next supervisor adopts it by pid and start time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from sft_tui.factory import commands
+from sft_tui.factory.trainer_log import TrainerLog
+from sft_tui.i18n import _
+from sft_tui.plan.model import Plan, PlannedStage, plan_from_json
+from sft_tui.problems import ExitCode
+from sft_tui.run.events import append_event, make_event
+from sft_tui.run.files import read_json
+from sft_tui.run.layout import RunLayout
+from sft_tui.run.monitor import Monitor
+from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
+from sft_tui.run.processes import StageProcess
+from sft_tui.run.requests import RequestKind, take_requests
+from sft_tui.run.state import ProcessRef, RunState, StageState, Status, read_state, write_state
+from sft_tui.run.verification import write_verify_spec
+
+_POLL_S = 0.5
+_FAILED_STAGE_EXIT = {
+    "convert": ExitCode.PREFLIGHT,
+    "train": ExitCode.TRAIN,
+    "export": ExitCode.EXPORT,
+    "verify": ExitCode.VERIFY,
+}
+
+
+class Supervisor:
+    """Carries out one plan."""
+
+    def __init__(self, layout: RunLayout, plan: Plan, state: RunState) -> None:
+        self._layout = layout
+        self._plan = plan
+        self._state = state
+        self._stop: RequestKind | None = None
+
+    def run(self) -> ExitCode:
+        """Do every stage that is not done yet. Returns what the run ends with."""
+        began = time.time()
+        self._state.supervisor = ProcessRef.of(os.getpid())
+        self._state.status = Status.RUNNING
+        self._state.message = self._state.exit_code = self._state.finished = None
+        self._state.diagnoses = []
+        self._save()
+        self._event("run_started", run=self._plan.run)
+        code, status = ExitCode.DONE, Status.FINISHED
+        for planned in self._plan.stages:
+            outcome = self._stage(planned)
+            if outcome.status is not Status.FINISHED:
+                status, code = outcome.status, self._exit_code(planned.name, outcome.status)
+                self._state.message = outcome.message
+                break
+        self._state.status = status
+        self._state.exit_code = int(code)
+        self._state.finished = time.time()
+        self._save()
+        seconds = round(time.time() - began, 1)
+        self._event(
+            "run_finished", status=status.value, exit_code=int(code), message=self._state.message, seconds=seconds
+        )
+        return code
+
+    @staticmethod
+    def _exit_code(stage: str, status: Status) -> ExitCode:
+        return ExitCode.INTERRUPTED if status is Status.STOPPED else _FAILED_STAGE_EXIT[stage]
+
+    def _stage(self, planned: PlannedStage) -> Outcome:
+        stage = self._state.stages.setdefault(planned.name, StageState())
+        if stage_is_done(self._layout, planned, stage):
+            return Outcome(Status.FINISHED)
+        self._state.stage = planned.name
+        adopted = stage.status is Status.RUNNING and stage.process is not None and stage.process.alive()
+        try:
+            process = StageProcess(stage.process) if adopted and stage.process else self._start(planned, stage)
+        except OSError as error:
+            text = _("{program} cannot be started: {reason}")
+            outcome = Outcome(Status.FAILED, text.format(program=planned.argv[0], reason=error.strerror or error))
+            return self._finish(planned, stage, outcome)
+        self._attend(planned, process)
+        stage.exit_code = process.exit_code
+        return self._finish(planned, stage, judge_stage(self._layout, planned, stage, stopped=self._stop is not None))
+
+    def _start(self, planned: PlannedStage, stage: StageState) -> StageProcess:
+        argv = self._prepare(planned)
+        self._layout.log_dir.mkdir(parents=True, exist_ok=True)
+        log = self._layout.project / planned.log
+        with log.open("ab") as stream:
+            stream.write(f"$ {planned.shown or ' '.join(argv)}\n".encode())
+        stage.attempt += 1
+        stage.started, stage.finished, stage.exit_code = time.time(), None, None
+        process = StageProcess.start(argv, self._layout.project, planned.env, log)
+        stage.status, stage.process = Status.RUNNING, process.reference
+        self._save()
+        self._event("stage_started", stage=planned.name, attempt=stage.attempt, argv=list(argv), log=planned.log)
+        return process
+
+    def _prepare(self, planned: PlannedStage) -> tuple[str, ...]:
+        """What has to be there before a stage starts; the stage's command with what only now is known."""
+        if planned.name == "verify":
+            self._layout.verify_result.unlink(missing_ok=True)
+            write_verify_spec(self._layout, self._plan)
+        if planned.name != "train":
+            return planned.argv
+        overrides = commands.resume_overrides(self._layout.save_dir, self._layout.project)
+        if not overrides and commands.has_weights(self._layout.save_dir):
+            self._set_aside(self._layout.save_dir)
+        return (*planned.argv, *(f"{key}={value}" for key, value in overrides.items()))
+
+    def _set_aside(self, directory: Path) -> None:
+        """An adapter that no checkpoint belongs to would be deleted by a new training: keep it under another name."""
+        number = 1
+        while (kept := directory.with_name(f"{directory.name}.before-{number}")).exists():
+            number += 1
+        directory.rename(kept)
+        name = kept.relative_to(self._layout.project).as_posix()
+        message = _("The adapter of the stopped training is kept in {path}.").format(path=name)
+        self._event("warning", id="adapter_kept", message=message, hint=None)
+
+    def _attend(self, planned: PlannedStage, process: StageProcess) -> None:
+        """Watch a stage until it has ended."""
+        monitor: Monitor | None = None
+        if planned.name == "train":
+            log = TrainerLog(self._layout.save_dir / commands.TRAINER_LOG)
+            monitor = Monitor(self._layout, self._state, log, self._plan.train_options)
+        while not process.poll():
+            self._answer_requests(planned, process)
+            if monitor is not None and monitor.look():
+                self._save()
+            time.sleep(_POLL_S)
+        if monitor is not None and monitor.look():
+            self._save()
+
+    def _answer_requests(self, planned: PlannedStage, process: StageProcess) -> None:
+        for request in take_requests(self._layout):
+            graceful = request.kind is RequestKind.STOP and planned.name == "train" and self._training_has_begun()
+            if graceful and self._stop is None:
+                process.signal(signal.SIGABRT, commands.is_worker)
+                self._event("warning", id="stopping", message=_("Stopping at the next step and saving."), hint=None)
+            elif not graceful:
+                process.end()
+            self._stop = request.kind
+
+    def _training_has_begun(self) -> bool:
+        return commands.training_has_begun(_end_of(self._layout.stage_log("train"), 1 << 18))
+
+    def _finish(self, planned: PlannedStage, stage: StageState, outcome: Outcome) -> Outcome:
+        stage.status, stage.finished = outcome.status, time.time()
+        seconds = round(stage.finished - (stage.started or stage.finished), 1)
+        if outcome.status is Status.FAILED:
+            for diagnosis in explain_failure(self._layout, planned, stage):
+                self._state.diagnoses.append(diagnosis)
+                self._event("diagnosis", stage=planned.name, **diagnosis)
+        self._save()
+        fields = {"status": outcome.status.value, "exit_code": stage.exit_code, "seconds": seconds}
+        self._event("stage_finished", stage=planned.name, **fields)
+        return outcome
+
+    def _save(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not end the run that could still finish
+            write_state(self._layout, self._state)
+
+    def _event(self, kind: str, **fields: object) -> None:
+        with contextlib.suppress(OSError):
+            append_event(self._layout.events, make_event(kind, **fields))
+
+
+def _end_of(path: Path, size: int) -> str:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(path.stat().st_size - size, 0))
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def main(run_dir: str) -> int:
+    """Carry out the plan in `run_dir` unless another supervisor does; the exit code is the run's."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    layout = RunLayout.of_run_dir(Path(run_dir))
+    with layout.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.stderr.write(f"{layout.name}: another supervisor is at work\n")
+            return int(ExitCode.DONE)
+        plan = plan_from_json(read_json(layout.plan))
+        state = read_state(layout) or RunState(plan.run, created=time.time())
+        return int(Supervisor(layout, plan, state).run())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

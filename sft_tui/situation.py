@@ -1,0 +1,250 @@
+"""What a plan rests on besides the answers: the machine, the model's files, the installed LLaMA-Factory, names."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.dataset.request import Columns, ConvertRequest
+from sft_tui.factory.options import Factory, load_factory
+from sft_tui.factory.templates import template_for_model
+from sft_tui.i18n import _
+from sft_tui.machine.environment import Environment, Search, find_environment
+from sft_tui.machine.gpus import Gpu, GpuReport, read_gpus
+from sft_tui.machine.system import System, read_system
+from sft_tui.presets import Preset, load_presets
+from sft_tui.run.files import read_json
+from sft_tui.run.layout import RunLayout
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+
+SMALL_SOURCE_BYTES = 64 << 20
+"""Sources up to this size are counted before planning, so that steps between evaluations fit the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model that was named: `path` as the YAML will have it (relative to the project where it is inside).
+
+    `config` is the content of config.json, None for a hub id or where there is none. `template_why` says in a sentence
+    how the template was found, `template_certain` whether that leaves no doubt.
+    """
+
+    path: str
+    local: bool
+    directory: Path | None
+    config: dict[str, Any] | None
+    template: str
+    template_why: str
+    template_certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that a plan takes into account. `rows` is None where nobody counted yet."""
+
+    base: Path
+    project: Path
+    run: str
+    dataset: str
+    source: str
+    system: System
+    gpus: GpuReport
+    search: Search
+    factory: Factory
+    model: ModelFacts
+    presets: dict[str, Preset]
+    rows: int | None = None
+    python: str = sys.executable
+
+    @property
+    def environment(self) -> Environment | None:
+        """Where LLaMA-Factory is installed, or None."""
+        return self.search.environment
+
+
+def gather(answers: Answers, answers_path: Path, *, fresh: bool = False, rows: int | None = None) -> Situation:
+    """Look at this machine and at what `answers` name. Relative paths start at the answers file, then at the project.
+
+    `fresh` gives the run a name that no run of the project has yet. Raises `Refusal` where a directory that is needed
+    cannot be read. Takes about 0.1 s, more for a source that is counted.
+    """
+    base = answers_path.expanduser().resolve().parent
+    project = (base / Path(answers.run.dir).expanduser()).resolve()
+    search = find_environment()
+    factory = load_factory(search.environment.python if search.environment else None)
+    model = look_at_model(answers, base, project, factory)
+    source = resolve_source(answers.data.source, base, project)
+    run = choose_run_name(answers, project, model.path, source, fresh=fresh)
+    return Situation(
+        base=base,
+        project=project,
+        run=run,
+        dataset=_choose_dataset_name(answers, project, source),
+        source=source,
+        system=read_system(project),
+        gpus=read_gpus(),
+        search=search,
+        factory=factory,
+        model=model,
+        presets=load_presets(),
+        rows=_rows(answers, source) if rows is None else rows,
+    )
+
+
+def resolve_path(text: str, places: Iterable[Path]) -> Path | None:
+    """The existing file or directory that `text` names, looked for in `places` in turn."""
+    path = Path(text).expanduser()
+    for place in places:
+        candidate = path if path.is_absolute() else place / path
+        if candidate.exists():
+            return Path(candidate).resolve()
+    return None
+
+
+def resolve_source(text: str, base: Path, project: Path) -> str:
+    """The source as an absolute path; a hub name stays as it is, a missing file starts at `base`, a glob as well."""
+    if text.startswith("hub:"):
+        return text
+    found = resolve_path(text, (base, project))
+    if found is not None:
+        return str(found)
+    path = Path(text).expanduser()
+    if (
+        any(c in text for c in "*?[")
+        and not path.is_absolute()
+        and not any(base.glob(text))
+        and any(project.glob(text))
+    ):
+        return str(project / path)
+    return str(path if path.is_absolute() else base / path)
+
+
+def look_at_model(answers: Answers, base: Path, project: Path, factory: Factory) -> ModelFacts:
+    """Find the model that the answers name and the template that fits it."""
+    named = answers.model.path
+    directory = resolve_path(named, (base, project))
+    config = read_json(directory / "config.json") if directory else None
+    config = config if isinstance(config, dict) else None
+    shown = portable(directory, project) if directory else named
+    guess = template_for_model(str(directory) if directory else named, config, factory)
+    if answers.model.template != "auto":
+        why = _("given in the answers")
+        return ModelFacts(shown, directory is not None, directory, config, answers.model.template, why, True)
+    return ModelFacts(shown, directory is not None, directory, config, guess.name, guess.how, guess.certain)
+
+
+def portable(path: Path, project: Path) -> str:
+    """`path` relative to the project where it is inside it (`./model`), otherwise absolute."""
+    if path.is_relative_to(project) and path != project:
+        return f"./{path.relative_to(project).as_posix()}"
+    return str(path)
+
+
+def slug(text: str, limit: int = 40) -> str:
+    """`text` as part of a run's name: small letters, digits, hyphens."""
+    cleaned = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return cleaned[:limit].strip("-")
+
+
+def choose_run_name(answers: Answers, project: Path, model: str, source: str, *, fresh: bool) -> str:
+    """The run's name: as given, or the one that an earlier run with the same answers has, or a new one."""
+    name = answers.run.name
+    if name is None:
+        earlier = None if fresh else _same_run(answers, project, source, model)
+        if earlier:
+            return earlier
+        parts = [slug(Path(model).name), slug(source_stem(source)), time.strftime("%Y%m%d-%H%M")]
+        name = "-".join(part for part in parts if part)
+    elif not fresh:
+        return name
+    return _unused(name, project)
+
+
+def source_stem(source: str) -> str:
+    """The name of a source without directories and suffixes: `raw/apples.jsonl.gz` is `apples`."""
+    name = source.removeprefix("hub:").rstrip("/").replace("\\", "/").rpartition("/")[2]
+    return name.split(".")[0] or name.strip(".")
+
+
+def _unused(name: str, project: Path) -> str:
+    candidate, number = name, 2
+    while RunLayout(project, candidate).run_dir.exists() or RunLayout(project, candidate).save_dir.exists():
+        candidate = f"{name}-{number}"
+        number += 1
+    return candidate
+
+
+def _same_run(answers: Answers, project: Path, source: str, model: str) -> str | None:
+    """The newest run of the project that was planned from the same answers."""
+    from sft_tui.plan.make import answers_hash
+    from sft_tui.run.layout import runs_of
+
+    wanted = answers_hash(answers, source, model)
+    for layout in runs_of(project):
+        plan = read_json(layout.plan)
+        if isinstance(plan, dict) and plan.get("answers_hash") == wanted:
+            return layout.name
+    return None
+
+
+def _choose_dataset_name(answers: Answers, project: Path, source: str) -> str:
+    from sft_tui.run.conversion import fingerprint, free_name
+
+    if answers.data.name:
+        return answers.data.name
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source_stem(source)).strip("-_") or "dataset"
+    request = conversion_request(answers, source, project / "data", stem)
+    return free_name(project / "data", stem, fingerprint(request))
+
+
+def conversion_request(answers: Answers, source: str, out_dir: Path, name: str) -> ConvertRequest:
+    """The conversion that the answers ask for."""
+    data = answers.data
+    return ConvertRequest(
+        source=source,
+        out_dir=out_dir,
+        name=name,
+        format=data.format,
+        columns=Columns(**data.columns.model_dump()),
+        instruction=data.instruction,
+        system=data.system,
+        max_samples=data.max_samples,
+        sample=data.sample,
+        test_size=data.test_size,
+        seed=data.seed,
+        dedupe=data.dedupe,
+        strict=data.strict,
+        sheet=data.sheet,
+    )
+
+
+def _rows(answers: Answers, source: str) -> int | None:
+    """The number of rows of a small source, or None; a source that cannot be read is reported by the preflight."""
+    from sft_tui.dataset import count_rows
+    from sft_tui.problems import Refusal
+
+    path = Path(source)
+    if not path.is_file() or path.stat().st_size > SMALL_SOURCE_BYTES:
+        return None
+    try:
+        return count_rows(source, None)
+    except Refusal:
+        return None
+
+
+def chosen_gpus(answers: Answers, report: GpuReport) -> tuple[Gpu, ...]:
+    """The cards that the run will use: those named, the freest with `auto`, none for the CPU."""
+    wanted = answers.hardware.gpus
+    if wanted == "none" or not report.gpus:
+        return ()
+    if wanted == "auto":
+        return (max(report.gpus, key=lambda gpu: gpu.free_bytes),)
+    by_index = {gpu.index: gpu for gpu in report.gpus}
+    return tuple(by_index[i] for i in wanted if i in by_index)
