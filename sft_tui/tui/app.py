@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
-from sft_tui.tui.draft import Draft
+from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Services
 from sft_tui.tui.signs import UNICODE, Signs
@@ -80,6 +79,7 @@ class SftApp(App[int]):
         self.services = services or Services()
         self.signs = signs
         self.farewell: list[str] = []
+        self.kept, self.set_aside = kept_draft(project) if draft is None else (None, None)
         self._start = start
         super().__init__()
         self.animation_level = "none"
@@ -92,14 +92,12 @@ class SftApp(App[int]):
         assert isinstance(screen, BaseScreen)
         return screen
 
-    def get_default_screen(self) -> Screen[Any]:
-        """The wizard starts with its first step."""
-        return self.make("welcome")
-
     def on_mount(self) -> None:
-        """Open what was asked for on the command line."""
+        """Open what was asked for on the command line, or the wizard's first step."""
         if self._start is not None:
             self._start(self)
+        else:
+            self.push_screen(self.make("welcome"))
 
     # -- moving between screens -------------------------------------------------------------------------------------
 
@@ -129,7 +127,7 @@ class SftApp(App[int]):
 
     def leave_overlay(self) -> None:
         """Close the topmost screen; the first one stays, because Esc never leaves the app."""
-        if len(self.screen_stack) > 1:
+        if len(self.screen_stack) > 2:
             self.pop_screen()
 
     def open_run(self, layout: RunLayout) -> None:
@@ -150,9 +148,20 @@ class SftApp(App[int]):
         self.draft = draft
         self.show_wizard("config" if key and key.startswith("train.") else step_of_key(key), key)
 
+    def new_draft(self) -> None:
+        """Begin with empty answers."""
+        self.draft = Draft(self.project, answers_path=self.project / "answers.yaml")
+
+    def try_demo(self) -> None:
+        """Begin with the answers of the demo that ships with sft-tui, and show what they are."""
+        from sft_tui.tui.demo import demo_draft
+
+        self.draft = demo_draft(self.project)
+        self.go("gpu")
+
     def show_wizard(self, step: str, *arguments: Any) -> None:
         """Leave all overlays and show the wizard's `step`."""
-        while len(self.screen_stack) > 1:
+        while len(self.screen_stack) > 2:
             self.pop_screen()
         self.switch_screen(self.make(step, *arguments))
 

@@ -1,0 +1,186 @@
+"""The second step: which cards the training may use, read live through NVML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from sft_tui.i18n import _
+from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.text import clean, one_line
+from sft_tui.tui.widgets.choice import Choice, Item
+
+GIB = 2**30
+POLL_S = 2.0
+
+
+class GpuScreen(WizardScreen):
+    """The cards with who uses them; one, several, or the processor."""
+
+    STEP = "gpu"
+    CSS_PATH = "gpu.tcss"
+
+    class Read(Message):
+        """The cards as they are now."""
+
+        def __init__(self, report: Any) -> None:
+            super().__init__()
+            self.report = report
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.report: Any = None
+
+    def compose_body(self) -> ComposeResult:
+        """The question, what is there, the choice, and who holds the memory."""
+        yield Static(_("Which GPU should train?"), classes="title", markup=False)
+        yield Static(_("reading the GPUs"), id="gpu-report", classes="note dim", markup=False)
+        yield Choice((), id="gpu-mode", help_id="hardware.gpus")
+        yield Choice((), id="gpu-cards", several=True, help_id="hardware.gpus.several")
+        yield Static("", id="gpu-processes", classes="note gap", markup=False)
+
+    def on_mount(self) -> None:
+        """Read the cards, and again every two seconds where there are some."""
+        self.query_one("#gpu-cards").display = False
+        self._show_modes()
+        super().on_mount()
+        self._read()
+
+    @work(thread=True, group="gpus", exclusive=True)
+    def _read(self) -> None:
+        self.post_message(self.Read(self.sft.services.gpus()))
+
+    @on(Read)
+    def _has_read(self, event: Read) -> None:
+        first = self.report is None
+        self.report = event.report
+        if first and event.report.gpus:
+            self.set_interval(POLL_S, self._read)
+        self._show_report()
+        if first:
+            self._show_modes()
+        self._show_cards()
+        self.refresh_actions()
+
+    def _show_report(self) -> None:
+        report = self.report
+        line = self.query_one("#gpu-report", Static)
+        if report.gpus:
+            driver = _("NVIDIA driver {version}").format(version=report.driver or "?")
+            text = driver if report.reason is None else f"{driver}. {report.reason}"
+        else:
+            text = report.reason or _("There is no GPU here.")
+            text += " " + _(
+                "You can go on with the processor: it trains tiny models in minutes, a 7B model would take weeks."
+            )
+        line.update(clean(text))
+        line.set_class(not report.gpus, "warning")
+        line.remove_class("dim")
+        self._show_processes()
+
+    def _show_processes(self) -> None:
+        lines = []
+        for gpu in self.report.gpus:
+            for process in gpu.processes[:4]:
+                memory = f"{process.memory_bytes / GIB:.1f} GiB" if process.memory_bytes is not None else "?"
+                who = process.user or _("another user or container")
+                what = process.command or ""
+                text = f"  GPU {gpu.index}  {memory:>9}  pid {process.pid}  {who}  {what}"
+                lines.append(one_line(text, max(20, self.size.width - 4), self.sft.signs.ellipsis))
+            if not gpu.processes and gpu.used_bytes > GIB:
+                text = _("  GPU {index}  memory is in use, but by whom cannot be seen from here (a container?).")
+                lines.append(text.format(index=gpu.index))
+        head = _("Who holds the memory:") + "\n" if lines else ""
+        self.query_one("#gpu-processes", Static).update(head + "\n".join(lines))
+
+    def _show_modes(self) -> None:
+        """How to choose: automatically, by hand where there is a choice, or the processor."""
+        gpus = self.report.gpus if self.report is not None else ()
+        items = []
+        if gpus or self.report is None:
+            free = max(gpus, key=lambda g: g.free_bytes) if gpus else None
+            note = _("now GPU {index}, {name}").format(index=free.index, name=clean(free.name, " ")) if free else ""
+            items.append(Item("auto", _("The freest card (recommended)"), note))
+        for gpu in gpus if len(gpus) <= 6 else ():
+            items.append(Item(f"gpu:{gpu.index}", self._gpu_line(gpu)))
+        if len(gpus) > 1:
+            items.append(Item("several", _("Several cards together")))
+        items.append(Item("none", _("The processor (CPU): slow, for tiny models and for trying out")))
+        choice = self.query_one("#gpu-mode", Choice)
+        choice.set_items(items, [self._mode()])
+
+    def _mode(self) -> str:
+        chosen = self.sft.draft.get("hardware.gpus", "auto")
+        if isinstance(chosen, list):
+            return f"gpu:{chosen[0]}" if len(chosen) == 1 else "several"
+        if chosen == "auto" and self.report is not None and not self.report.gpus:
+            return "none"
+        return str(chosen)
+
+    def _gpu_line(self, gpu: Any) -> str:
+        signs = self.sft.signs
+        name = one_line(gpu.name, 26, signs.ellipsis)
+        if not gpu.total_bytes:
+            return f"GPU {gpu.index}  {name}  " + _("memory unknown")
+        used, free, total = gpu.used_bytes / GIB, gpu.free_bytes / GIB, gpu.total_bytes / GIB
+        load = f"{gpu.utilisation}%" if gpu.utilisation is not None else "-"
+        bar = signs.bar(gpu.used_bytes / gpu.total_bytes, 8)
+        text = _("{used:.1f} of {total:.1f} GiB used {bar} {free:.1f} free, load {load}")
+        return f"GPU {gpu.index}  {name}  " + text.format(used=used, total=total, bar=bar, free=free, load=load)
+
+    def _show_cards(self) -> None:
+        """Live figures at each card."""
+        gpus = self.report.gpus
+        mode = self.query_one("#gpu-mode", Choice)
+        lines = {f"gpu:{gpu.index}": self._gpu_line(gpu) for gpu in gpus}
+        mode.set_items([Item(i.id, lines.get(i.id, i.label), i.note, i.enabled) for i in mode.items])
+        cards = self.query_one("#gpu-cards", Choice)
+        chosen = None
+        if not cards.items:
+            wanted = self.sft.draft.get("hardware.gpus")
+            chosen = [str(i) for i in wanted] if isinstance(wanted, list) else [str(g.index) for g in gpus]
+        cards.set_items([Item(str(gpu.index), self._gpu_line(gpu)) for gpu in gpus], chosen)
+        cards.display = mode.value == "several"
+
+    @on(Choice.Changed)
+    def _changed(self, event: Choice.Changed) -> None:
+        if event.choice.id == "gpu-mode":
+            self.query_one("#gpu-cards").display = event.choice.value == "several"
+        self.refresh_actions()
+
+    def first_field(self) -> Widget:
+        """How to choose."""
+        return self.query_one("#gpu-mode")
+
+    def store(self) -> None:
+        """`auto`, `none`, or the list of indices."""
+        mode = self.query_one("#gpu-mode", Choice).value
+        if self.report is None or mode is None:
+            return
+        if mode == "several":
+            chosen = [int(i) for i in self.query_one("#gpu-cards", Choice).chosen]
+            if chosen:
+                self.sft.draft.set("hardware.gpus", chosen)
+        else:
+            self.sft.draft.set("hardware.gpus", [int(mode[4:])] if mode.startswith("gpu:") else mode)
+
+    def check(self) -> bool:
+        """With several cards at least one must be chosen."""
+        mode = self.query_one("#gpu-mode", Choice).value
+        if mode == "several" and not self.query_one("#gpu-cards", Choice).chosen:
+            self.say(_("No card is chosen: press Space at one, or choose another way."), "error")
+            self.set_focus(self.query_one("#gpu-cards"))
+            return False
+        return True
+
+    def next_text(self) -> str:
+        """What the choice means, and what comes next."""
+        mode = self.query_one("#gpu-mode", Choice).value
+        if mode == "none":
+            return _("No GPU will be touched. Next: choose the model")
+        return _("Looking does not use a card. Next: choose the model")

@@ -1,0 +1,166 @@
+"""A framed log with its name, where it stands, and a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input
+from textual.worker import get_current_worker
+
+from sft_tui.i18n import N_, _
+from sft_tui.run.log_tail import Line, LogFile, find
+from sft_tui.tui.widgets.bars import signs_of
+from sft_tui.tui.widgets.log_view import LogView
+
+
+class LogTail(Vertical):
+    """A `LogView` in a frame. `/` searches upwards from what is shown; `n` goes on to older lines, `N` to newer."""
+
+    DEFAULT_CSS = """
+    LogTail { height: 1fr; min-height: 3; border: round $border-blurred; padding: 0 1; }
+    LogTail:focus-within { border: round $border; }
+    LogTail.-ascii, LogTail.-ascii:focus-within { border: ascii $border-blurred; }
+    LogTail > Input { dock: bottom; height: 1; border: none; padding: 0; display: none; }
+    LogTail.-searching > Input { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", N_("Search"), key_display="/"),
+        Binding("n", "again(True)", N_("Older"), show=False),
+        Binding("N", "again(False)", N_("Newer"), show=False),
+        Binding("escape", "close_search", "", show=False),
+    ]
+
+    @dataclass
+    class Found(Message):
+        """A search has ended: at `line`, or nowhere. `generation` is that of the file that was searched."""
+
+        needle: str
+        backwards: bool
+        line: Line | None
+        wrapped: bool
+
+    def __init__(self, path: Path | None = None, title: str = "", *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._path = path
+        self._title = title
+        self._note = ""
+
+    def compose(self) -> ComposeResult:
+        """The lines, and the search field below them."""
+        yield LogView(self._path)
+        field = Input(placeholder=_("search, then Enter"), compact=True, id="log-search")
+        field.cursor_blink = False
+        yield field
+
+    def on_mount(self) -> None:
+        """Frame and title for this terminal."""
+        self.set_class(signs_of(self).ascii, "-ascii")
+        self.border_title = Content(self._title)
+
+    @property
+    def view(self) -> LogView:
+        """The lines."""
+        return self.query_one(LogView)
+
+    def open(self, path: Path, title: str) -> None:
+        """Show another file from now on."""
+        self._title, self._note = title, ""
+        self.border_title = Content(title)
+        self.view.open(path)
+
+    @on(LogView.Moved)
+    def _describe(self) -> None:
+        note = Content(f" {self._note} - {self.view.summary()} " if self._note else f" {self.view.summary()} ")
+        if self.border_subtitle != note.markup:
+            self.border_subtitle = note
+
+    # -- search -----------------------------------------------------------------------------------------------------
+
+    def action_search(self) -> None:
+        """Open the search field."""
+        self.add_class("-searching")
+        self.query_one(Input).focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Esc belongs to the search only while there is one; letters belong to the field while it has the focus."""
+        searching = self.has_class("-searching")
+        if action == "close_search":
+            return searching or bool(self.view.needle)
+        if action in ("again", "search"):
+            return not searching
+        return True
+
+    def action_close_search(self) -> None:
+        """Close the search and forget its marks."""
+        self.remove_class("-searching")
+        self._note = ""
+        self.view.highlight("")
+        self.view.focus()
+        self._describe()
+
+    @on(Input.Submitted)
+    def _submit(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.remove_class("-searching")
+        self.view.focus()
+        if event.value:
+            self.view.highlight(event.value)
+            self._search(event.value, self.view.bottom, True)
+
+    def action_again(self, backwards: bool) -> None:
+        """Go on with the search, to older lines or to newer ones."""
+        view = self.view
+        if view.needle:
+            hit = next((line for line in view.lines if self._is_hit(line)), None)
+            here = hit if hit is not None else None
+            start = view.top if here is None else here.start
+            if not backwards:
+                start = view.bottom if here is None else here.end
+            self._search(view.needle, start, backwards)
+
+    def _is_hit(self, line: Line) -> bool:
+        return line.start == self._hit_start
+
+    _hit_start = -1
+
+    def _search(self, needle: str, start: int, backwards: bool) -> None:
+        path = self.view.log_file.path if self.view.log_file else None
+        if path is not None:
+            self._note = _("searching")
+            self._describe()
+            self.run_worker(
+                lambda: self._look(path, needle, start, backwards), thread=True, exclusive=True, group="search"
+            )
+
+    def _look(self, path: Path, needle: str, start: int, backwards: bool) -> None:
+        """In a thread: search on from `start`, then from the other end."""
+        worker = get_current_worker()
+        with LogFile(path) as log:
+            line = find(log, needle, start, backwards=backwards, should_stop=lambda: worker.is_cancelled)
+            wrapped = line is None
+            if wrapped:
+                other_end = log.size if backwards else 0
+                line = find(log, needle, other_end, backwards=backwards, should_stop=lambda: worker.is_cancelled)
+        if not worker.is_cancelled:
+            self.post_message(self.Found(needle, backwards, line, wrapped))
+
+    @on(Found)
+    def _found(self, event: LogTail.Found) -> None:
+        event.stop()
+        self._note = (
+            _("n older, N newer") if event.line else _("{text} is nowhere in the log").format(text=event.needle)
+        )
+        if event.line and event.wrapped:
+            self._note = _("went on from the other end")
+        if event.line:
+            self._hit_start = event.line.start
+            self.view.reveal(event.line.start)
+        self._describe()

@@ -1,0 +1,93 @@
+"""The stages of a run on one line: done, at work, waiting, failed, each with a sign and a word."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from sft_tui.i18n import N_, _
+from sft_tui.run.state import Status
+from sft_tui.run.watch import Snapshot, StageView
+from sft_tui.tui import figures_text as text
+from sft_tui.tui.signs import Signs
+from sft_tui.tui.widgets.bars import signs_of
+from sft_tui.tui.widgets.lines import Lines
+
+STAGE_NAMES = {
+    "convert": N_("convert"),
+    "train": N_("train"),
+    "export": N_("export"),
+    "verify": N_("verify"),
+}
+STATUS_WORDS = {
+    Status.PENDING: N_("waiting"),
+    Status.RUNNING: N_("running"),
+    Status.FINISHED: N_("finished"),
+    Status.FAILED: N_("failed"),
+    Status.STOPPED: N_("stopped"),
+    Status.LOST: N_("lost"),
+}
+
+
+def stage_name(name: str) -> str:
+    """What a stage is called in the language of the user."""
+    return _(STAGE_NAMES.get(name, name))
+
+
+def status_word(status: Status) -> str:
+    """What a status is called in the language of the user."""
+    return _(STATUS_WORDS[status])
+
+
+def status_sign(status: Status, signs: Signs) -> str:
+    """The sign of a status."""
+    return {
+        Status.PENDING: signs.waiting,
+        Status.RUNNING: signs.here,
+        Status.FINISHED: signs.done,
+        Status.FAILED: signs.problem,
+        Status.STOPPED: signs.warning,
+        Status.LOST: signs.problem,
+    }[status]
+
+
+def status_style(status: Status) -> str:
+    """The style that goes with the sign, never without it."""
+    return {
+        Status.RUNNING: "bold",
+        Status.FINISHED: "$success",
+        Status.FAILED: "bold $error",
+        Status.LOST: "bold $error",
+        Status.STOPPED: "$warning",
+    }.get(status, "")
+
+
+def stage_part(stage: StageView, signs: Signs, *, times: bool, words: bool) -> Content:
+    """`sign name time`, with the word for the status where it is not the usual one or `words` asks for it."""
+    label = f"{status_sign(stage.status, signs)} {stage_name(stage.name)}"
+    if words or stage.status in (Status.FAILED, Status.LOST, Status.STOPPED):
+        label += f" {status_word(stage.status)}"
+    if times and stage.seconds is not None:
+        label += f" {text.seconds(stage.seconds)}"
+    if stage.attempt > 1:
+        label += " " + _("(attempt {number})").format(number=stage.attempt)
+    return Content.styled(label, status_style(stage.status))
+
+
+def stage_line(snapshot: Snapshot, signs: Signs, width: int) -> Content:
+    """All stages on a line of at most `width` cells: with words and times where they fit."""
+    line = Content("")
+    for words, times in ((True, True), (False, True), (False, False)):
+        parts = [stage_part(stage, signs, times=times, words=words) for stage in snapshot.stages]
+        line = Content("   ").join(parts)
+        if cell_len(line.plain) <= width:
+            break
+    return line
+
+
+class StageBar(Lines):
+    """Convert, train, export, verify."""
+
+    def update_from(self, snapshot: Snapshot) -> None:
+        """Show how the stages of `snapshot` stand."""
+        self.show([stage_line(snapshot, signs_of(self), self.container_size.width - 2)])
