@@ -1,9 +1,9 @@
-"""Everything known of one LLaMA-Factory version: its options, templates and models, from a probe or the shipped snapshot."""
+"""Everything known of one LLaMA-Factory version: its options, templates and models; from a probe or a snapshot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prompt template. The texts of `user`, `assistant`, `system` and `prefix` have `{{content}}` where the turn goes."""
+    """A prompt template. Its `user`, `assistant`, `system` and `prefix` have `{{content}}` where the turn goes."""
 
     name: str
     stop_words: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model that LLaMA-Factory lists: its ids on Hugging Face, ModelScope and Modelers, and its template ("" if none)."""
+    """A model that LLaMA-Factory lists: its ids on Hugging Face, ModelScope, Modelers; its template ("" if none)."""
 
     name: str
     huggingface: str | None
@@ -103,8 +103,8 @@ class Architectures:
 class Factory:
     """All that is known of one LLaMA-Factory. `source` is "probe" (an installed one was asked) or "snapshot" (shipped).
 
-    `versions` are the installed distributions that matter (empty of meaning with a snapshot: those of the machine on
-    which it was taken); `requirements` the version ranges of its own start-up check.
+    `versions` are the distributions installed there; with `versions_known` False they are those of the machine on
+    which the snapshot was taken. `requirements` are the version ranges of its own start-up check.
     """
 
     version: str
@@ -118,35 +118,28 @@ class Factory:
     methods: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     file_types: dict[str, str] = field(default_factory=dict)
+    versions_known: bool = False
 
     def has(self, distribution: str) -> bool | None:
-        """Whether `distribution` is installed there; None where only the snapshot is known."""
-        return None if self.source == "snapshot" else distribution in self.versions
+        """Whether `distribution` is installed there; None where nobody looked."""
+        return distribution in self.versions if self.versions_known else None
 
     def model_by_id(self, path_or_id: str) -> KnownModel | None:
-        """The known model with this name or hub id, or whose id ends in this directory's name."""
-        return _model_index(self).get(path_or_id.strip().rstrip("/").lower())
+        """The known model with this name or hub id; a hub id's last part counts, as local copies are named by it."""
+        wanted = path_or_id.strip().rstrip("/").lower()
+        last_part: KnownModel | None = None
+        for model in self.models.values():
+            ids = [i.lower() for i in model.ids]
+            if wanted == model.name.lower() or wanted in ids:
+                return model
+            if last_part is None and any(i.rpartition("/")[2] == wanted for i in ids):
+                last_part = model
+        return last_part
 
     @property
     def default_templates(self) -> dict[str, str]:
         """The template of each known model that has one."""
         return {name: model.template for name, model in self.models.items() if model.template}
-
-
-_INDEXES: dict[int, tuple[Factory, dict[str, KnownModel]]] = {}
-
-
-def _model_index(factory: Factory) -> dict[str, KnownModel]:
-    """Known models by name, by hub id, and by the id's last part (as local copies are named)."""
-    cached = _INDEXES.get(id(factory))
-    if cached and cached[0] is factory:
-        return cached[1]
-    index: dict[str, KnownModel] = {}
-    for model in factory.models.values():
-        for key in (model.name, *model.ids, *(i.rpartition("/")[2] for i in model.ids)):
-            index.setdefault(key.lower(), model)
-    _INDEXES[id(factory)] = (factory, index)
-    return index
 
 
 # Ranges that make sense, from the code that reads the option; the dataclasses state none.
@@ -232,6 +225,7 @@ def factory_from(data: dict[str, Any], source: str) -> Factory:
         methods=tuple(data.get("methods", ())),
         stages=tuple(dict(data.get("stages", {})).values()),
         file_types=data.get("file_types", {}),
+        versions_known=source == "probe",
     )
 
 
@@ -247,9 +241,26 @@ def _option(entry: dict[str, Any]) -> Option:
 
 
 def _template(name: str, entry: dict[str, Any]) -> Template:
-    texts = {key: tuple(entry.get(key, ())) for key in ("stop_words", "prefix", "system", "user", "assistant")}
-    flags = {key: bool(entry.get(key)) for key in ("reasoning", "efficient_eos", "replace_eos", "media")}
-    return Template(name, default_system=entry.get("default_system", ""), kind=entry.get("kind", ""), **texts, **flags)
+    def texts(key: str) -> tuple[str, ...]:
+        return tuple(entry.get(key, ()))
+
+    def flag(key: str) -> bool:
+        return bool(entry.get(key))
+
+    return Template(
+        name,
+        stop_words=texts("stop_words"),
+        default_system=entry.get("default_system", ""),
+        reasoning=flag("reasoning"),
+        efficient_eos=flag("efficient_eos"),
+        replace_eos=flag("replace_eos"),
+        media=flag("media"),
+        kind=entry.get("kind", "Template"),
+        prefix=texts("prefix"),
+        system=texts("system"),
+        user=texts("user"),
+        assistant=texts("assistant"),
+    )
 
 
 def _known_model(name: str, entry: dict[str, Any]) -> KnownModel:
@@ -265,17 +276,22 @@ def snapshot(version: str = TESTED_VERSION) -> Factory:
 
 
 def load_factory(environment_python: str | None = None, cache_dir: Path | None = None) -> Factory:
-    """What is known of the LLaMA-Factory in an environment: its cached probe if there is one, else the shipped snapshot.
+    """What is known of the LLaMA-Factory in an environment: its cached probe if there is one, else the snapshot.
 
+    With the snapshot the installed versions are still read from the environment's site-packages, where it has one.
     Starts no process and imports nothing heavy (a few ms); `probe_environment` is what asks the environment.
     """
-    if environment_python:
-        from sft_tui.factory.probe import cached_probe
+    if not environment_python:
+        return snapshot()
+    from sft_tui.factory.probe import cached_probe, installed_versions
 
-        found = cached_probe(environment_python, cache_dir)
-        if found is not None:
-            return found.factory
-    return snapshot()
+    found = cached_probe(environment_python, cache_dir)
+    if found is not None:
+        return found.factory
+    versions = installed_versions(environment_python)
+    if versions is None or "llamafactory" not in versions:
+        return snapshot()
+    return replace(snapshot(), versions=versions, versions_known=True)
 
 
 def search_options(text: str, factory: Factory, options: Iterable[Option] | None = None) -> list[Option]:

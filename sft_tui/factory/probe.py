@@ -72,6 +72,22 @@ def probe_environment(python: str, timeout_s: float = 120, cache_dir: Path | Non
     return result
 
 
+def installed_versions(python: str) -> dict[str, str] | None:
+    """The distributions in the site-packages of `python`'s environment, without starting it; None if not found."""
+    prefix = Path(os.path.abspath(python)).parent.parent  # noqa: PTH100 - must not resolve the venv's link
+    folders = [*prefix.glob("lib/python3*/site-packages"), *prefix.glob("lib/python3*/dist-packages")]
+    if not folders:
+        return None
+    versions: dict[str, str] = {}
+    for folder in folders:
+        for entry in os.scandir(folder):
+            stem, dot, kind = entry.name.rpartition(".")
+            if dot and kind in ("dist-info", "egg-info"):
+                name, _dash, version = stem.partition("-")
+                versions[name.lower().replace("_", "-")] = version
+    return versions
+
+
 def _run_script(command: list[str], timeout_s: float) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     try:
@@ -104,7 +120,7 @@ def _import_failed(python: str, stderr: str) -> Exception:
 
 
 def root_error(lines: list[str]) -> str | None:
-    """Of the exception lines in a traceback the last one that no later exception only wraps ("Could not import ...")."""
+    """Of the exception lines of a traceback the last that is not only a wrapping ("Could not import module ...")."""
     errors = [
         line for line in lines if line.split(":")[0].rsplit(".", 1)[-1].endswith(("Error", "Exception", "NotFound"))
     ]

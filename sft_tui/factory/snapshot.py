@@ -1,4 +1,4 @@
-"""The shipped snapshot: writing it anew from an environment, and comparing it with one. `python -m sft_tui.factory.snapshot`."""
+"""The shipped snapshot: written anew from an environment by `python -m sft_tui.factory.snapshot`, compared with one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def renew(python: str) -> Path:
 
 
 def drift(shipped: Factory, installed: Factory) -> list[str]:
-    """What differs between two versions, one line each: options, their types, defaults and choices, templates, models."""
+    """What differs between two versions, a line each: options with types, defaults, choices; templates; models."""
     out = []
     for what in ("options", "templates", "models"):
         old: dict[str, Any] = getattr(shipped, what)

@@ -9,18 +9,18 @@ import dataclasses
 import enum
 import importlib.metadata
 import json
-import os
 import re
 import sys
 import types
 import typing
+from pathlib import Path
 
 FORMAT = 1
 DISTRIBUTIONS = (
     "accelerate", "adam-mini", "apollo-torch", "autoawq", "badam", "bitsandbytes", "datasets", "deepspeed", "eetq",
     "flash-attn", "galore-torch", "gptqmodel", "hqq", "jieba", "kt-kernel", "liger-kernel", "llamafactory",
     "matplotlib", "mixture-of-depth", "modelscope", "nltk", "numpy", "omegaconf", "openmind", "optimum", "peft", "ray",
-    "rouge-chinese", "safetensors", "sentencepiece", "sglang", "swanlab", "tensorboard", "tensorboardX", "tiktoken",
+    "rouge-chinese", "safetensors", "sentencepiece", "sglang", "swanlab", "tensorboard", "tensorboardx", "tiktoken",
     "tokenizers", "torch", "torchaudio", "torchvision", "trackio", "transformers", "trl", "unsloth", "vllm", "wandb",
 )  # fmt: skip
 SIMPLE = {bool: "bool", int: "int", float: "float", str: "str", list: "list", tuple: "list", dict: "dict"}
@@ -190,21 +190,20 @@ def read_torch():
     import torch
 
     cuda = torch.cuda.is_available()
+    architectures = torch.cuda.get_arch_list() if cuda else []
     return {
-        "cuda_build": torch.version.cuda, "cuda_available": cuda, "arch_list": torch.cuda.get_arch_list() if cuda else [],
+        "cuda_build": torch.version.cuda, "cuda_available": cuda, "arch_list": architectures,
         "device_count": torch.cuda.device_count() if cuda else 0,
     }  # fmt: skip
 
 
 def watched_paths(package_dir):
     """Directories and files whose modification time changes when the environment does."""
-    paths = [p for p in sys.path if p and os.path.isdir(p) and ("site-packages" in p or "dist-packages" in p)]
+    paths = [Path(p) for p in sys.path if p and ("site-packages" in p or "dist-packages" in p)]
     for name in ("hparams/parser.py", "hparams/model_args.py", "hparams/finetuning_args.py", "hparams/data_args.py",
                  "data/template.py", "extras/constants.py"):  # fmt: skip
-        path = os.path.join(package_dir, name)
-        if os.path.exists(path):
-            paths.append(path)
-    return sorted(set(paths))
+        paths.append(package_dir / name)
+    return sorted({str(path) for path in paths if path.exists()})
 
 
 def probe():
@@ -219,20 +218,20 @@ def probe():
     for option in options:
         if not option["help"]:
             option["help"] = docs.get(option["name"], "")
-    package_dir = os.path.dirname(os.path.abspath(llamafactory.__file__))
+    package_dir = Path(llamafactory.__file__).absolute().parent
     return {
         "format": FORMAT, "version": env.VERSION, "python": sys.version.split()[0], "options": options,
         "templates": read_templates(template_module), "models": read_models(constants),
         "architectures": read_architectures(), "versions": read_versions(), "requirements": read_requirements(),
         "methods": list(constants.METHODS), "stages": dict(constants.TRAINING_STAGES),
-        "file_types": dict(constants.FILEEXT2TYPE), "torch": read_torch(), "package_dir": package_dir,
+        "file_types": dict(constants.FILEEXT2TYPE), "torch": read_torch(), "package_dir": str(package_dir),
         "watch": watched_paths(package_dir), "omegaconf": importlib.metadata.version("omegaconf"),
     }  # fmt: skip
 
 
 def main():
     """Write the probe to the file named in the first argument."""
-    with open(sys.argv[1], "w", encoding="utf-8") as out:
+    with Path(sys.argv[1]).open("w", encoding="utf-8") as out:
         json.dump(probe(), out, ensure_ascii=False)
     return 0
 

@@ -1,0 +1,134 @@
+"""Finding what is wrong with a training or merge config before LLaMA-Factory does: in milliseconds, without torch.
+
+One engine for `sft-tui check`, the wizard's forms and the preflight of a run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sft_tui.factory.check.context import CheckContext, Findings
+from sft_tui.factory.check.datasets import check_datasets, check_split
+from sft_tui.factory.check.deepspeed import check_deepspeed
+from sft_tui.factory.check.files import check_adapters, check_model, check_quantized_model, check_template
+from sft_tui.factory.check.machine import check_machine, check_packages, check_version
+from sft_tui.factory.check.mistakes import check_length, check_mistakes, check_purpose, check_workers
+from sft_tui.factory.check.model_dir import check_model_dir
+from sft_tui.factory.check.modules import check_modules
+from sft_tui.factory.check.output import check_export_dir, check_output
+from sft_tui.factory.check.relations import check_relations
+from sft_tui.factory.check.values import check_values
+from sft_tui.problems import Problem, Severity
+from sft_tui.yaml_reading import read_document
+
+__all__ = [
+    "CheckContext",
+    "check_merge_options",
+    "check_model_dir",
+    "check_option",
+    "check_train_options",
+    "check_yaml_file",
+    "is_merge_config",
+]
+
+_MERGE_KEYS = ("export_dir", "export_size", "export_device", "export_legacy_format", "export_quantization_bit")
+_TRAIN_KEYS = ("do_train", "output_dir", "dataset", "stage", "num_train_epochs", "per_device_train_batch_size")
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+def check_train_options(
+    options: dict[str, Any],
+    context: CheckContext,
+    *,
+    lines: dict[str, int] | None = None,
+    prefix: str = "",
+    path: str | None = None,
+) -> list[Problem]:
+    """What is wrong with the options of a training, errors first.
+
+    `lines` gives the line of each dotted key, `prefix` what precedes an option's name in the document (`train.` in an
+    answers file), `path` the document itself.
+    """
+    findings = Findings(dict(options), context, lines or {}, prefix, path)
+    check_values(findings)
+    check_relations(findings)
+    check_purpose(findings)
+    model = check_model(findings)
+    check_template(findings, model)
+    check_adapters(findings, model)
+    check_deepspeed(findings)
+    rows = check_datasets(findings)
+    if context.dataset_rows is not None:
+        rows = context.dataset_rows
+    rows = check_split(findings, rows)
+    check_output(findings)
+    if model is not None:
+        check_quantized_model(findings, model)
+    check_modules(findings, model)
+    check_packages(findings, model)
+    check_machine(findings)
+    check_mistakes(findings, rows)
+    check_workers(findings)
+    check_length(findings, model)
+    check_version(findings)
+    return _ordered(findings)
+
+
+def check_merge_options(
+    options: dict[str, Any],
+    context: CheckContext,
+    *,
+    lines: dict[str, int] | None = None,
+    prefix: str = "",
+    path: str | None = None,
+) -> list[Problem]:
+    """What is wrong with the options of a merge (`llamafactory-cli export`); see `check_train_options`."""
+    findings = Findings(dict(options), context, lines or {}, prefix, path, merge=True)
+    check_values(findings)
+    check_relations(findings)
+    model = check_model(findings)
+    check_template(findings, model)
+    check_adapters(findings, model)
+    check_export_dir(findings)
+    if model is not None:
+        check_quantized_model(findings, model)
+    check_packages(findings, model)
+    if not findings.given("adapter_name_or_path") and not findings.given("export_quantization_bit"):
+        _nothing_to_merge(findings)
+    return _ordered(findings)
+
+
+def check_option(name: str, value: Any, context: CheckContext, options: dict[str, Any] | None = None) -> list[Problem]:
+    """What is wrong with one option, for a form that checks while one types; relations see the other `options`."""
+    findings = Findings({**(options or {}), name: value}, context)
+    check_values(findings)
+    check_relations(findings)
+    return [problem for problem in _ordered(findings) if problem.key == name]
+
+
+def is_merge_config(options: dict[str, Any]) -> bool:
+    """Whether options look like those of a merge rather than of a training."""
+    merge = sum(key in options for key in _MERGE_KEYS)
+    train = sum(key in options for key in _TRAIN_KEYS)
+    return merge > 0 and ("export_dir" in options or merge > train) and "do_train" not in options
+
+
+def check_yaml_file(path: Path, context: CheckContext) -> list[Problem]:
+    """What is wrong with a train or merge YAML; which of the two it is shows in its keys."""
+    document = read_document(path)
+    if any(problem.severity is Severity.ERROR for problem in document.problems):
+        return document.problems
+    check = check_merge_options if is_merge_config(document.data) else check_train_options
+    return document.problems + check(document.data, context, lines=document.lines, path=str(path))
+
+
+def _nothing_to_merge(findings: Findings) -> None:
+    from sft_tui.i18n import _
+
+    message = _("There is no `adapter_name_or_path`, so the model is only copied.")
+    findings.warning("nothing_to_merge", "adapter_name_or_path", message, _("Name the `output_dir` of the training."))
+
+
+def _ordered(findings: Findings) -> list[Problem]:
+    return sorted(findings.problems, key=lambda problem: _ORDER[problem.severity])

@@ -1,0 +1,253 @@
+"""What the options name on the disk: the model, its template, adapters, checkpoints, the output directory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from sft_tui.factory.check.context import Findings
+from sft_tui.factory.check.model_dir import ModelDirectory, read_json, read_model_dir
+from sft_tui.factory.templates import misfit, template_for_model
+from sft_tui.i18n import _
+from sft_tui.problems import Problem, Severity, nearest
+
+_HUB_ID = re.compile(r"^[\w.-]{1,96}/[\w.-]{1,96}$")
+_LEGACY_IDS = frozenset(("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2", "openai-gpt"))
+# Names that guides and other tools use.
+_TEMPLATE_NAMES = {
+    "llama": "llama3",
+    "llama_3": "llama3",
+    "llama3_1": "llama3",
+    "llama_2": "llama2",
+    "chatglm": "chatglm3",
+    "chatglm2": "chatglm3",
+    "chatglm4": "glm4",
+    "glm": "glm4",
+    "qwen1_5": "qwen",
+    "qwen2": "qwen",
+    "qwen2_5": "qwen",
+    "qwen3_instruct": "qwen3_nothink",
+    "internlm2": "intern2",
+    "phi3": "phi",
+    "phi_3": "phi",
+    "deepseek_v3": "deepseek3",
+    "deepseek_r1": "deepseekr1",
+    "none": "empty",
+}
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+
+
+def is_local(path: str, findings: Findings) -> bool:
+    """Whether a model or adapter is a path of this machine rather than a hub id."""
+    if path.startswith(("/", ".", "~")) or path.count("/") > 1 or "\\" in path:
+        return True
+    if findings.context.resolve(path).exists():
+        return True
+    return "/" in path and (findings.context.base_dir / path.split("/")[0]).is_dir()
+
+
+def check_model(findings: Findings) -> ModelDirectory | None:
+    """Report what is wrong with the model; returns its directory where it is a complete local one."""
+    value = findings.get("model_name_or_path")
+    if not isinstance(value, str) or not findings.given("model_name_or_path"):
+        return None
+    if not is_local(value, findings):
+        _check_hub_id(findings, value)
+        return None
+    if not findings.context.look_at_files:
+        return None
+    model = read_model_dir(
+        findings.context.resolve(value),
+        findings.context.factory.architectures,
+        trust_remote_code=findings.on("trust_remote_code"),
+        from_scratch=findings.on("train_from_scratch"),
+    )
+    for problem in model.problems:
+        add = findings.error if problem.severity is Severity.ERROR else findings.warning
+        add(
+            problem.code,
+            problem.key or "model_name_or_path",
+            problem.message,
+            problem.hint,
+            line=_line(findings, problem),
+        )
+    return model if model.config else None
+
+
+def _line(findings: Findings, problem: Problem) -> int | None:
+    key = problem.key or ""
+    return findings.lines.get(findings.key_of(key))
+
+
+def _check_hub_id(findings: Findings, value: str) -> None:
+    """A name that is no path: it must have the shape of a hub id, which only the network can confirm."""
+    factory = findings.context.factory
+    if not value.strip():
+        findings.error("missing_key", "model_name_or_path", _("`model_name_or_path` is empty."))
+        return
+    if _HUB_ID.match(value) or value in _LEGACY_IDS:
+        return
+    known = factory.model_by_id(value)
+    message = _("`{value}` is neither a directory here nor a hub id (owner/name).").format(value=value)
+    if known is not None and known.huggingface:
+        hint = _("On the hub it is `{id}`.").format(id=known.huggingface)
+        findings.error("model_not_found", "model_name_or_path", message, hint, fix=("set", known.huggingface))
+        return
+    ids = [i for model in factory.models.values() for i in model.ids]
+    close = nearest(value, ids, 1)
+    hint = (
+        _("Did you mean `{name}`?").format(name=close[0]) if close else _("Give the model's directory or its hub id.")
+    )
+    findings.error("model_not_found", "model_name_or_path", message, hint)
+
+
+def check_template(findings: Findings, model: ModelDirectory | None) -> None:
+    """The template must exist; one that does not fit the model trains it to answer in a form that it never meets."""
+    factory = findings.context.factory
+    name = findings.get("template")
+    if "template" in findings.bad:
+        return
+    if name is None:
+        if not findings.merge:
+            _no_template(findings, model)
+        return
+    if name not in factory.templates:
+        _unknown_template(findings, str(name), model)
+        return
+    if findings.on("train_on_prompt") and factory.templates[name].efficient_eos:
+        message = _("Template `{name}` does not support `train_on_prompt`.").format(name=name)
+        findings.error("conflict", "train_on_prompt", message, _("Delete the line."), fix=("unset",))
+    if model is None or any(p.code in ("tokenizer_missing", "bad_tokenizer") for p in model.problems):
+        return
+    found = misfit(name, model.path, model.config, factory)
+    if found is not None:
+        hint = _("`{name}` fits better.").format(name=found.better) if found.better else None
+        fix = ("set", found.better) if found.better else None
+        findings.warning(found.code, "template", found.message, hint, fix=fix)
+
+
+def _no_template(findings: Findings, model: ModelDirectory | None) -> None:
+    if findings.get("stage") == "pt":
+        return
+    message = _("No `template` is given; LLaMA-Factory then guesses one from the tokenizer.")
+    if model is not None:
+        guess = template_for_model(str(model.path), model.config, findings.context.factory)
+        hint = _("Add `template: {name}`.").format(name=guess.name)
+        findings.warning("no_template", "template", message, hint, fix=("set", guess.name))
+    else:
+        findings.warning("no_template", "template", message)
+
+
+def _unknown_template(findings: Findings, name: str, model: ModelDirectory | None) -> None:
+    factory = findings.context.factory
+    message = _("Template `{name}` does not exist in LLaMA-Factory {version}.")
+    message = message.format(name=name, version=factory.version)
+    better: str | None = None
+    if model is not None:
+        guess = template_for_model(str(model.path), model.config, factory)
+        better = guess.name if guess.name != "default" else None
+    better = better or _similar_template(name, list(factory.templates))
+    offer = _("For this model: `{name}`.") if model is not None else _("Did you mean `{name}`?")
+    fix = ("set", better) if better else None
+    findings.error("unknown_template", "template", message, offer.format(name=better) if better else None, fix=fix)
+
+
+def _similar_template(name: str, known: list[str]) -> str | None:
+    """The template that the author of an unknown name meant: what it is called now, one that begins so, a near one."""
+    word = name.lower().replace("-", "_").replace(".", "_")
+    if _TEMPLATE_NAMES.get(word) in known:
+        return _TEMPLATE_NAMES[word]
+    for candidates in (
+        [t for t in known if t == word],
+        [t for t in known if t.startswith(word)],
+        nearest(name, known, 1),
+    ):
+        if candidates:
+            return candidates[0]
+    return None
+
+
+def check_adapters(findings: Findings, model: ModelDirectory | None) -> None:
+    """Each adapter must be there, complete, and made for this model."""
+    if not findings.given("adapter_name_or_path") or not findings.context.look_at_files:
+        return
+    folder = findings.get("adapter_folder")
+    for adapter in findings.words("adapter_name_or_path"):
+        if is_local(adapter, findings) or not _HUB_ID.match(adapter):
+            path = findings.context.resolve(adapter)
+            _check_adapter(findings, adapter, path / str(folder) if folder else path, model)
+
+
+def _check_adapter(findings: Findings, name: str, path: Path, model: ModelDirectory | None) -> None:
+    key = "adapter_name_or_path"
+    if not path.is_dir():
+        message = _("The adapter {path} does not exist.").format(path=name)
+        hint = _("It is the `output_dir` of the training.")
+        findings.error("adapter_not_found", key, message, hint)
+        return
+    config = path / "adapter_config.json"
+    if not config.is_file():
+        steps = sorted(path.glob("checkpoint-*"))
+        message = _("{path} holds no adapter_config.json, so it is no adapter.").format(path=name)
+        hint: str | None = _("Its checkpoints are adapters: {name}.").format(name=steps[-1].name) if steps else None
+        if (path / "config.json").is_file():
+            hint = _("It is a whole model; put it into `model_name_or_path`.")
+        findings.error("no_adapter", key, message, hint)
+        return
+    weights = next((path / n for n in ADAPTER_WEIGHTS if (path / n).is_file()), None)
+    if weights is None or weights.stat().st_size < 64:
+        message = _("The adapter {path} has no weights (adapter_model.safetensors).").format(path=name)
+        findings.error("no_adapter", key, message, _("Has its training been saved? Name another checkpoint."))
+        return
+    try:
+        data = read_json(config)
+    except (OSError, ValueError) as error:
+        message = _("adapter_config.json of {path} cannot be read: {reason}.").format(path=name, reason=error)
+        findings.error("bad_adapter", key, message)
+        return
+    _check_base(findings, name, weights, data if isinstance(data, dict) else {}, model)
+
+
+def _check_base(
+    findings: Findings, name: str, weights: Path, config: dict[str, Any], model: ModelDirectory | None
+) -> None:
+    """An adapter trained on another model: its shapes cannot be right, or the merge has no sensible effect."""
+    from sft_tui.factory.check.weights import Weights, _check_safetensors
+
+    base = config.get("base_model_name_or_path")
+    here = findings.get("model_name_or_path")
+    if model is not None and weights.suffix == ".safetensors":
+        read = Weights()
+        _check_safetensors(read, weights, weights.stat().st_size)
+        if read.faults:
+            findings.error("bad_adapter", "adapter_name_or_path", read.faults[0][1])
+            return
+    if not isinstance(base, str) or not isinstance(here, str) or base.rstrip("/") == here.rstrip("/"):
+        return
+    if (
+        Path(base).name != Path(here).name
+        and findings.context.resolve(base).resolve() != findings.context.resolve(here).resolve()
+    ):
+        message = _("The adapter {path} was trained on {base}, not on {model}.")
+        hint = _("Name the model that it was trained on in `model_name_or_path`.")
+        text = message.format(path=name, base=base, model=here)
+        findings.warning("other_base", "adapter_name_or_path", text, hint)
+
+
+def check_quantized_model(findings: Findings, model: ModelDirectory) -> None:
+    """A model that is stored quantized (GPTQ, AWQ, ...) trains only with LoRA and cannot take an adapter in."""
+    method = model.quantization
+    if not method:
+        return
+    if not findings.merge and findings.get("finetuning_type") not in ("lora", "oft"):
+        message = _("The model is stored quantized ({method}) and trains only with `finetuning_type: lora`.")
+        hint = _("Set `finetuning_type: lora`, or take the unquantized model.")
+        findings.error("quantized_model", "finetuning_type", message.format(method=method), hint, fix=("set", "lora"))
+    if findings.merge and findings.given("adapter_name_or_path") and method not in ("mxfp4", "fp8"):
+        message = _("The model is stored quantized ({method}); adapters cannot be merged into it.")
+        hint = _("Name the unquantized model.")
+        findings.error("quantized_model", "model_name_or_path", message.format(method=method), hint)
+    if findings.on("pissa_init"):
+        message = _("PiSSA cannot be initialised on a quantized model.")
+        findings.error("conflict", "pissa_init", message, fix=("unset",))

@@ -1,0 +1,208 @@
+"""What LLaMA-Factory accepts without a word though it is surely, or very probably, not meant."""
+
+from __future__ import annotations
+
+import math
+
+from sft_tui.factory.check.context import Findings
+from sft_tui.factory.check.model_dir import ModelDirectory
+from sft_tui.factory.check.values import shown
+from sft_tui.i18n import _
+
+# Learning rates beyond which a method hardly ever trains well, by finetuning_type: (low, high).
+_RATES = {"lora": (1e-6, 2e-3), "oft": (1e-6, 5e-3), "full": (1e-7, 1e-4), "freeze": (1e-7, 5e-4)}
+_PREFERENCE_HIGH = 1e-4
+
+
+def check_purpose(findings: Findings) -> None:
+    """Nothing to do, or nothing that trains: exit code 0 and no result."""
+    if findings.on("do_train"):
+        return
+    evaluates = findings.on("do_eval") or findings.get("eval_strategy") not in ("no", None)
+    message = _("`do_train` is not set, so nothing is trained.")
+    hint = _("Add `do_train: true`.")
+    if not evaluates and not findings.on("do_predict"):
+        findings.error("nothing_to_do", "do_train", message, hint, fix=("set", True))
+    elif findings.get("eval_strategy") not in ("no", None):
+        findings.warning("no_training", "do_train", message, hint, fix=("set", True))
+
+
+def check_mistakes(findings: Findings, rows: int | None) -> None:
+    """Report what is probably a mistake; `rows` is the number of training rows where it is known."""
+    if not findings.on("do_train"):
+        return
+    _lora(findings)
+    _learning_rate(findings)
+    _logging(findings)
+    _evaluation(findings)
+    _saving(findings)
+    _precision(findings)
+    _packing(findings)
+    if findings.given("streaming") and findings.on("streaming"):
+        return
+    steps = optimizer_steps(findings, rows)
+    if rows is not None:
+        _batch(findings, rows)
+    if steps is not None:
+        _against_steps(findings, steps)
+
+
+def optimizer_steps(findings: Findings, rows: int | None) -> int | None:
+    """The optimizer steps of the training; None where the number of rows is not known."""
+    limit = int(findings.number("max_steps"))
+    if limit > 0:
+        return limit
+    if rows is None or findings.on("packing") or findings.on("neat_packing"):
+        return None
+    batches = math.ceil(rows / max(1, int(_batch_size(findings)) * max(1, findings.context.processes)))
+    per_epoch = max(1, math.ceil(batches / max(1, int(findings.number("gradient_accumulation_steps")))))
+    return math.ceil(per_epoch * findings.number("num_train_epochs"))
+
+
+def _batch_size(findings: Findings) -> float:
+    return findings.number("per_device_train_batch_size")
+
+
+def _lora(findings: Findings) -> None:
+    if findings.get("finetuning_type") != "lora":
+        return
+    if findings.options.get("lora_alpha") == 0 and "lora_alpha" not in findings.bad:
+        message = _("`lora_alpha: 0` counts as twice the rank in LLaMA-Factory.")
+        hint = _("Delete the line, or write the number that you mean.")
+        findings.warning("alpha_zero", "lora_alpha", message, hint, fix=("unset",))
+    rank = findings.number("lora_rank")
+    if rank > 512:
+        message = _("`lora_rank: {rank}` is far beyond what LoRA needs (4 to 64).").format(rank=shown(rank))
+        findings.warning("unusual_value", "lora_rank", message)
+    if findings.given("lora_alpha") and rank > 0:
+        scale = findings.number("lora_alpha") / rank
+        if scale > 32 and not findings.on("use_rslora"):
+            message = _("`lora_alpha` is {factor} times the rank; twice the rank is usual.")
+            text = message.format(factor=round(scale))
+            findings.warning("unusual_value", "lora_alpha", text, fix=("set", int(2 * rank)))
+    if findings.number("lora_dropout") >= 0.9:
+        message = _("`lora_dropout: {value}` drops nearly everything that is learned; 0 to 0.1 is usual.")
+        findings.warning("unusual_value", "lora_dropout", message.format(value=shown(findings.get("lora_dropout"))))
+
+
+def _learning_rate(findings: Findings) -> None:
+    method = str(findings.get("finetuning_type"))
+    if "learning_rate" in findings.bad or method not in _RATES or not findings.given("learning_rate"):
+        return
+    rate = findings.number("learning_rate")
+    low, high = _RATES[method]
+    if findings.get("stage") in ("dpo", "kto", "ppo"):
+        high = _PREFERENCE_HIGH
+    usual = "1.0e-4" if method == "lora" and findings.get("stage") == "sft" else "1.0e-5"
+    hint = _("Usual is about {rate}.").format(rate=usual)
+    if rate > high:
+        message = _("`learning_rate: {rate}` is very high for {method}; the loss will probably explode.")
+        findings.warning("learning_rate", "learning_rate", message.format(rate=rate, method=method), hint)
+    elif 0 < rate < low:
+        message = _("`learning_rate: {rate}` is so small for {method} that hardly anything is learned.")
+        findings.warning("learning_rate", "learning_rate", message.format(rate=rate, method=method), hint)
+
+
+def _logging(findings: Findings) -> None:
+    reports = [word for word in findings.words("report_to") if word != "none"]
+    if findings.given("logging_dir") and not {"tensorboard", "all"} & set(reports):
+        message = _("`logging_dir` alone writes no TensorBoard files.")
+        hint = _("Add `report_to: tensorboard`, or delete the line.")
+        findings.info("logging_dir", "logging_dir", message, hint, fix=("set", "tensorboard", "report_to"))
+
+
+def _evaluation(findings: Findings) -> None:
+    has_set = findings.given("eval_dataset") or findings.number("val_size") > 1e-6
+    if (
+        has_set
+        and findings.get("eval_strategy") == "no"
+        and not findings.on("do_eval")
+        and not findings.on("do_predict")
+    ):
+        key = "eval_dataset" if findings.given("eval_dataset") else "val_size"
+        message = _("A validation set is cut off or loaded, but `eval_strategy` is `no`, so it is never used.")
+        hint = _("Add `eval_strategy: steps` and `eval_steps`, or delete `{key}`.").format(key=key)
+        findings.warning("eval_unused", key, message, hint)
+    elif not has_set and findings.get("stage") == "sft" and findings.get("eval_strategy") == "no":
+        message = _("There is no validation set, so overfitting will not show.")
+        findings.info("no_evaluation", "val_size", message, _("Add `val_size: 0.1` and `eval_strategy: steps`."))
+
+
+def _saving(findings: Findings) -> None:
+    if findings.on("load_best_model_at_end") and findings.on("save_only_model") and findings.given("deepspeed"):
+        message = _("DeepSpeed cannot load the best model from checkpoints without optimizer (`save_only_model`).")
+        findings.error("conflict", "save_only_model", message, fix=("unset",))
+    if findings.get("save_strategy") == "best" and findings.get("eval_strategy") == "no":
+        message = _("`save_strategy: best` saves after evaluations, but `eval_strategy` is `no`.")
+        findings.error("conflict", "save_strategy", message, _("Set `eval_strategy: steps`."))
+
+
+def _precision(findings: Findings) -> None:
+    if findings.on("fp16") and findings.on("use_cpu"):
+        message = _("`fp16` is for GPUs; on the CPU it is slow or fails.")
+        findings.warning("fp16_cpu", "fp16", message, fix=("unset",))
+    if findings.on("bf16") and findings.on("pure_bf16"):
+        message = _("`pure_bf16` makes `bf16` superfluous; optimizer and weights are kept in bf16.")
+        findings.info("redundant", "bf16", message)
+
+
+def _packing(findings: Findings) -> None:
+    """FACTS: neat packing builds a mask of cutoff_len - 1 + 1 tokens, padded to a multiple of 8, which then differ."""
+    cutoff = findings.number("cutoff_len")
+    if findings.on("neat_packing") and cutoff % 8 and findings.get("flash_attn") not in ("fa2", "fa3"):
+        message = _("`neat_packing` without flash attention needs a `cutoff_len` that is a multiple of 8.")
+        better = max(8, round(cutoff / 8) * 8)
+        hint = _("Write `cutoff_len: {number}`.").format(number=better)
+        findings.error("packing_length", "cutoff_len", message, hint, fix=("set", better))
+
+
+def _batch(findings: Findings, rows: int) -> None:
+    size = _batch_size(findings) * findings.number("gradient_accumulation_steps") * findings.context.processes
+    if size > rows > 0 and not findings.on("packing"):
+        message = _("The effective batch ({size}) is larger than the data ({rows} rows): one step an epoch.")
+        hint = _("Lower `gradient_accumulation_steps` or `per_device_train_batch_size`.")
+        key = "gradient_accumulation_steps" if _batch_size(findings) <= rows else "per_device_train_batch_size"
+        findings.warning("batch_too_large", key, message.format(size=int(size), rows=rows), hint)
+
+
+def _against_steps(findings: Findings, steps: int) -> None:
+    warmup = findings.number("warmup_steps")
+    if warmup >= 1 and warmup >= steps and not findings.given("warmup_ratio"):
+        message = _("`warmup_steps: {warmup}` is as long as the whole training ({steps} steps).")
+        hint = _("Use `warmup_ratio: 0.1`.")
+        findings.warning("warmup_too_long", "warmup_steps", message.format(warmup=int(warmup), steps=steps), hint)
+    ratio = findings.get("warmup_ratio")
+    if isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0.5 < ratio <= 1:
+        message = _("`warmup_ratio: {ratio}` spends most of the training on the warmup.").format(ratio=ratio)
+        findings.warning("warmup_too_long", "warmup_ratio", message, _("Usual is 0.03 to 0.1."))
+    every = findings.number("eval_steps")
+    if findings.get("eval_strategy") == "steps" and every == 1 and steps > 50:
+        message = _("Evaluating after each step costs more than the training itself.")
+        findings.warning("eval_too_often", "eval_steps", message, _("Usual is every 50 to 500 steps."))
+    if findings.get("eval_strategy") == "steps" and every > steps:
+        message = _("`eval_steps: {every}` is beyond the end of the training ({steps} steps): it is never evaluated.")
+        findings.info("eval_too_late", "eval_steps", message.format(every=int(every), steps=steps))
+
+
+def check_workers(findings: Findings) -> None:
+    """More processes than cores only wait for each other, and each takes memory."""
+    cpus = findings.context.cpus
+    if cpus is None:
+        return
+    for key in ("preprocessing_num_workers", "dataloader_num_workers"):
+        if findings.given(key) and findings.number(key) > max(4 * cpus, 32):
+            message = _("`{key}` is {value}, this machine has {cpus} cores.")
+            text = message.format(key=key, value=shown(findings.get(key)), cpus=cpus)
+            findings.warning("too_many_workers", key, text, fix=("set", max(1, cpus // 2)))
+
+
+def check_length(findings: Findings, model: ModelDirectory | None) -> None:
+    """Samples longer than the model's context without RoPE scaling."""
+    if model is None or findings.given("rope_scaling"):
+        return
+    limit = model.text_config.get("max_position_embeddings")
+    cutoff = findings.number("cutoff_len")
+    if isinstance(limit, int) and 0 < limit < cutoff:
+        message = _("`cutoff_len: {cutoff}` is longer than the model's context of {limit} tokens.")
+        hint = _("Write `cutoff_len: {limit}`, or add `rope_scaling: yarn`.").format(limit=limit)
+        findings.warning("beyond_context", "cutoff_len", message.format(cutoff=int(cutoff), limit=limit), hint)

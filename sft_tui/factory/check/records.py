@@ -1,0 +1,227 @@
+"""The first records of a data file, read cheaply: enough to see its columns, their types and whether it is whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sft_tui.i18n import _
+
+HEAD_BYTES = 512 << 10
+WHOLE_BYTES = 4 << 20
+COUNT_BYTES = 256 << 20
+MAX_RECORDS = 400
+
+
+@dataclass(slots=True)
+class Records:
+    """What the head of a data file shows.
+
+    `rows` are its first records, `whole` says that they are all; `total` counts the file's records where that is
+    cheap to know, otherwise None. `fault` is `(code, sentence, line or None)` where the file cannot be read.
+    """
+
+    rows: list[Any] = field(default_factory=list)
+    whole: bool = False
+    total: int | None = None
+    columns: set[str] = field(default_factory=set)
+    fault: tuple[str, str, int | None] | None = None
+
+
+def read_records(path: Path, kind: str) -> Records:
+    """The head of the file at `path`, of LLaMA-Factory's file type `kind` (json, csv, parquet, text, arrow)."""
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            return Records(fault=("empty_data", _("{file} is empty.").format(file=path.name), None))
+        if kind == "json":
+            records = _read_json(path, size)
+        elif kind == "csv":
+            records = _read_csv(path, size)
+        elif kind == "text":
+            records = _read_text(path, size)
+        elif kind == "parquet":
+            records = _read_parquet(path, size)
+        else:
+            return Records()
+    except OSError as error:
+        text = _("{file} cannot be read: {reason}.").format(file=path.name, reason=error.strerror)
+        return Records(fault=("file_unreadable", text, None))
+    except UnicodeDecodeError as error:
+        text = _("{file} is not UTF-8 (byte {offset}).").format(file=path.name, offset=error.start)
+        return Records(fault=("not_utf8", text, None))
+    if records.fault is None and not records.rows and kind != "parquet":
+        records.fault = ("empty_data", _("{file} holds no records.").format(file=path.name), None)
+    records.columns = {key for row in records.rows if isinstance(row, dict) for key in row} | records.columns
+    return records
+
+
+def _read_json(path: Path, size: int) -> Records:
+    with path.open("rb") as file:
+        head = file.read(WHOLE_BYTES if size <= WHOLE_BYTES else HEAD_BYTES)
+    if head.startswith(b"version https://git-lfs"):
+        text = _("{file} is a Git LFS pointer, not the data.").format(file=path.name)
+        return Records(fault=("lfs_pointer", text, None))
+    whole = size == len(head)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        return _json_array(path, head, whole, size)
+    return _json_lines(path, head, whole, size)
+
+
+def _json_array(path: Path, head: bytes, whole: bool, size: int) -> Records:
+    body = head.removeprefix(b"\xef\xbb\xbf")
+    if whole:
+        try:
+            rows = _loads(body)
+        except ValueError as error:
+            line = getattr(error, "lineno", None)
+            text = _("{file} is not valid JSON: {reason}.").format(file=path.name, reason=_reason(error))
+            return Records(fault=("bad_json", text, line))
+        return Records(rows[:MAX_RECORDS], len(rows) <= MAX_RECORDS, len(rows))
+    with path.open("rb") as file:
+        file.seek(size - 64)
+        if not file.read().rstrip().endswith(b"]"):
+            text = _("{file} is cut off: the list in it is not closed.").format(file=path.name)
+            return Records(fault=("bad_json", text, None))
+    return _array_head(path, body.decode("utf-8", "ignore"))
+
+
+def _array_head(path: Path, text: str) -> Records:
+    """The elements of a JSON array of which `text` is the beginning."""
+    decoder, at = json.JSONDecoder(), text.index("[") + 1
+    rows: list[Any] = []
+    while len(rows) < MAX_RECORDS:
+        while at < len(text) and text[at] in " \t\r\n,":
+            at += 1
+        try:
+            row, at = decoder.raw_decode(text, at)
+        except ValueError as error:
+            if not rows and len(text) - at > 1000:
+                reason = _("{file} is not valid JSON: {reason}.").format(file=path.name, reason=_reason(error))
+                return Records(fault=("bad_json", reason, None))
+            break
+        rows.append(row)
+    return Records(rows)
+
+
+def _json_lines(path: Path, head: bytes, whole: bool, size: int) -> Records:
+    lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
+    if not whole:
+        lines = lines[:-1]
+    rows: list[Any] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = _loads(line)
+        except ValueError as error:
+            if whole and not rows and (document := _one_document(head)) is not None:
+                return document
+            text = _("Line {line} of {file} is not valid JSON: {reason}.")
+            text = text.format(line=number, file=path.name, reason=_reason(error))
+            return Records(fault=("bad_json", text, number))
+        if len(rows) < MAX_RECORDS:
+            rows.append(row)
+        elif not whole:
+            break
+    total = sum(1 for line in lines if line.strip()) if whole else _count_lines(path, size)
+    return Records(rows, whole and total == len(rows), total)
+
+
+def _one_document(head: bytes) -> Records | None:
+    """A file with one JSON object over several lines: one record, which is hardly what was meant."""
+    try:
+        value = _loads(head.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
+        return None
+    return Records([value], True, 1)
+
+
+def _loads(raw: bytes) -> Any:
+    """JSON as Python's `json` reads it (NaN allowed), at orjson's speed where it can."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return json.loads(raw.decode("utf-8"))
+
+
+def _reason(error: ValueError) -> str:
+    return str(getattr(error, "msg", error)).rstrip(".")
+
+
+def _count_lines(path: Path, size: int) -> int | None:
+    if size > COUNT_BYTES:
+        return None
+    count, last = 0, b"\n"
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
+
+
+def _read_csv(path: Path, size: int) -> Records:
+    with path.open("rb") as file:
+        raw = file.read(WHOLE_BYTES if size <= WHOLE_BYTES else HEAD_BYTES)
+    whole = size == len(raw)
+    text = raw.decode("utf-8-sig", "strict" if whole else "ignore")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = list(reader) if whole else [row for _i, row in zip(range(MAX_RECORDS), reader, strict=False)]
+    except csv.Error as error:
+        message = _("{file} is not valid CSV: {reason}.").format(file=path.name, reason=error)
+        return Records(fault=("bad_csv", message, reader.line_num))
+    header = [name for name in reader.fieldnames or [] if name is not None]
+    total = len(rows) if whole else None
+    long = next((i for i, row in enumerate(rows) if None in row), None)
+    if long is not None:
+        message = _("Row {row} of {file} has more fields than the header.").format(row=long + 1, file=path.name)
+        return Records(fault=("bad_csv", message, None))
+    plain = [{k: _csv_value(v, rows, k) for k, v in row.items()} for row in rows[:MAX_RECORDS]]
+    return Records(list(plain), whole and len(rows) <= MAX_RECORDS, total, set(header))
+
+
+def _csv_value(value: str | None, rows: list[dict[str, Any]], column: str) -> Any:
+    """A cell as pandas reads it: null where empty; numbers are recognised by whole columns, see `numeric_columns`."""
+    return None if value is None or value == "" else value
+
+
+def numeric_columns(rows: list[Any]) -> set[str]:
+    """The columns of CSV rows in which every filled cell is a number, which pandas makes a column of numbers."""
+    columns = {key for row in rows for key in row}
+    return {c for c in columns if (cells := [row[c] for row in rows if row.get(c)]) and all(map(_is_number, cells))}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_text(path: Path, size: int) -> Records:
+    with path.open("rb") as file:
+        raw = file.read(HEAD_BYTES)
+    lines = raw.decode("utf-8", "ignore").splitlines()
+    whole = size == len(raw)
+    rows: list[Any] = [{"text": line} for line in lines[:MAX_RECORDS]]
+    return Records(rows, whole and len(lines) <= MAX_RECORDS, len(lines) if whole else None, {"text"})
+
+
+def _read_parquet(path: Path, size: int) -> Records:
+    """Only the marks at both ends: a library for the columns takes longer to import than all the rest."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        file.seek(max(0, size - 4))
+        tail = file.read(4)
+    if head != b"PAR1" or tail != b"PAR1":
+        text = _("{file} is no complete Parquet file.").format(file=path.name)
+        return Records(fault=("bad_parquet", text, None))
+    return Records()
