@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.content import Content
@@ -20,18 +20,25 @@ _TALL_ENOUGH = 16
 _TO_ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼╭╮╰╯", "++++-|++++++" + "+" * 3)
 
 
+@dataclass(frozen=True, slots=True)
 class Curves:
     """What a chart shows: three curves of one run."""
 
-    __slots__ = ("evaluation", "rate", "train")
+    train: Curve
+    evaluation: Curve
+    rate: Curve
 
-    def __init__(self, train: Curve, evaluation: Curve, rate: Curve) -> None:
-        self.train, self.evaluation, self.rate = train, evaluation, rate
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Curves) and all(getattr(self, n) == getattr(other, n) for n in self.__slots__)
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One curve to draw. `mark` is plotext's marker, `shown_mark` stands for it in the legend, `colour` of 16."""
 
-    __hash__ = None  # type: ignore[assignment]
+    points: Sequence[Point]
+    mark: str
+    shown_mark: str
+    colour: int
+    label: str
+    lines: bool
 
 
 def finite(points: Sequence[Point]) -> list[Point]:
@@ -42,67 +49,55 @@ def finite(points: Sequence[Point]) -> list[Point]:
 def draw_chart(curves: Curves, width: int, height: int, signs: Signs) -> Text:
     """The chart in `width` x `height` cells: the loss, and below it the learning rate where there is room.
 
-    Without colour the curves differ by their marks: dots are the raw loss, a line the smoothed one, `o` evaluations.
+    Without colour the curves differ by their marks, which the first line explains.
     """
     if not finite(curves.train.points) and not finite(curves.evaluation.points):
         return Text(_("There is no loss yet: the first one comes after the first logging step."))
-    with_rate = height >= _TALL_ENOUGH and bool(curves.rate.points)
+    with_rate = height >= _TALL_ENOUGH and bool(finite(curves.rate.points))
     below = _RATE_ROWS if with_rate else 0
-    end = max(step for curve in (curves.train, curves.evaluation) for step, _value in curve.points or ((0.0, 0.0),))
-    chart = _loss_chart(curves, width, height - below, end, signs)
+    end = max(step for curve in (curves.train, curves.evaluation) for step, _value in curve.points or ((1.0, 0.0),))
+    layers = _loss_layers(curves, signs)
+    chart = Text(no_wrap=True, end="")
+    for layer in layers:
+        chart.append(f" {layer.shown_mark} ", f"color({layer.colour})").append(f"{layer.label}  ")
+    chart.append("\n").append_text(_plot(layers, width, height - below - 1, end, signs))
     if with_rate:
-        chart += "\n" + _rate_chart(curves.rate, width, below, end, signs)
-    if signs.ascii:
-        chart = chart.translate(_TO_ASCII)
-    return Text.from_ansi(chart, no_wrap=True, end="")
+        rate = Layer(curves.rate.points, "-" if signs.ascii else "braille", "-", 2, _("learning rate"), lines=True)
+        chart.append("\n").append_text(_plot([rate], width, below, end, signs))
+    return chart
 
 
-def _figure(width: int, height: int) -> Any:
-    """plotext's figure, emptied, without colours of its own."""
+def _loss_layers(curves: Curves, signs: Signs) -> list[Layer]:
+    weight = 0.9 if len(curves.train.points) > 30 else 0.6
+    raw, line, mark = (".", "*", "o") if signs.ascii else ("·", "braille", "●")
+    layers = [
+        Layer(finite(curves.train.points), raw, raw, 6, _("loss"), lines=False),
+        Layer(
+            smooth(curves.train.points, weight), line, line[0] if signs.ascii else "⠒", 12, _("smoothed"), lines=True
+        ),
+        Layer(finite(curves.evaluation.points), mark, mark, 9, _("eval"), lines=False),
+    ]
+    return [layer for layer in layers if layer.points]
+
+
+def _plot(layers: Sequence[Layer], width: int, height: int, end: float, signs: Signs) -> Text:
+    """The curves of `layers` with axes, in exactly `width` x `height` cells, steps from 0 to `end`."""
     import plotext
 
     figure = plotext.figure
     figure.clear()
     plotext.terminal.limit(False, False)
-    figure.theme("colorless")
+    figure.theme("simple")
     figure.canvas("default")
     figure.plot_size(max(width, 20), max(height, 4))
-    return figure
-
-
-def _loss_chart(curves: Curves, width: int, height: int, end: float, signs: Signs) -> str:
-    figure = _figure(width, height)
-    smoothed = smooth(curves.train.points, 0.9 if len(curves.train.points) > 30 else 0.6)
-    drawn = [
-        (finite(curves.train.points), "." if signs.ascii else "·", "blue", _("loss"), False),
-        (smoothed, "*" if signs.ascii else "braille", "blue+", _("smoothed"), True),
-        (finite(curves.evaluation.points), "o" if signs.ascii else "●", "orange+", _("eval"), False),
-    ]
-    for points, mark, colour, label, lines in drawn:
-        if points:
-            _draw(figure, points, mark, colour, label, lines=lines)
+    for layer in layers:
+        points = finite(layer.points)
+        marker = plotext.marker(layer.mark, plotext.pixel(layer.colour))
+        signal = figure.signal([x for x, _y in points], [y for _x, y in points], marker=marker)
+        figure.draw(signal.lines() if layer.lines else signal)
     figure.ruler("x").lim(0, max(end, 1))
-    figure.legend(True, x="right", y="upper") if False else None
-    return str(figure.build().string()).rstrip("\n")
-
-
-def _rate_chart(rate: Curve, width: int, height: int, end: float, signs: Signs) -> str:
-    figure = _figure(width, height)
-    _draw(figure, finite(rate.points), "-" if signs.ascii else "braille", "green", _("learning rate"), lines=True)
-    figure.ruler("x").lim(0, max(end, 1))
-    return str(figure.build().string()).rstrip("\n")
-
-
-def _draw(figure: Any, points: Sequence[Point], mark: str, colour: str, label: str, *, lines: bool) -> None:
-    """Draw one curve."""
-    import plotext
-
-    marker = plotext.marker(mark)
-    signal = figure.signal([x for x, _y in points], [y for _x, y in points], marker=marker)
-    signal.label(label)
-    if lines:
-        signal.lines()
-    figure.draw(signal)
+    drawn = str(figure.build().string()).rstrip("\n")
+    return Text.from_ansi(drawn.translate(_TO_ASCII) if signs.ascii else drawn, no_wrap=True, end="")
 
 
 class BigChart(Widget):
