@@ -73,7 +73,7 @@ class Weights:
 
 @dataclass
 class Update:
-    """What an adapter does to one weight: a LoRA pair with its scale, a DoRA magnitude, or a tensor in its place."""
+    """What an adapter does to one weight: a tensor in its place, a LoRA pair with its scale, a DoRA magnitude."""
 
     a: torch.Tensor | None = None
     b: torch.Tensor | None = None
@@ -119,13 +119,15 @@ def read_adapter(directory: Path) -> Adapter:
     weights = Weights(directory)
     updates: dict[str, Update] = {}
     for key in weights:
-        name = key.removeprefix("base_model.model.").replace(".base_layer.", ".")
+        name = key.removeprefix("base_model.model.")
         match = re.fullmatch(r"(.*)\.(lora_(?:embedding_)?[AB]|lora_magnitude_vector)(?:\.weight)?", name)
-        if match is None:
-            updates[name.replace(".modules_to_save.", ".")] = Update(replacement=weights[key])
+        if match is None:  # a module trained whole, or an embedding that PEFT keeps beside its LoRA pair
+            plain = name.replace(".modules_to_save.", ".").replace(".base_layer.", ".")
+            updates.setdefault(plain, Update()).replacement = weights[key]
             continue
         module, part = match.groups()
-        update = updates.setdefault(f"{module}.weight", Update(transposed=bool(config.get("fan_in_fan_out"))))
+        update = updates.setdefault(f"{module}.weight", Update())
+        update.transposed = update.transposed or bool(config.get("fan_in_fan_out"))
         update.scale = _scale(config, module)
         if part == "lora_magnitude_vector":
             update.magnitude = weights[key].float()
@@ -252,8 +254,9 @@ def _expected(before: torch.Tensor, update: Update | None, rows: slice) -> tuple
     if update is None:
         return before, before.abs()
     if update.replacement is not None:
-        due = update.replacement[rows].float()
-        return due, due.abs()
+        before = update.replacement[rows].float()
+    if update.a is None:
+        return before, before.abs()
     due = before + update.delta(rows)
     slack = before.abs() + due.abs() + update.bound(rows)
     if update.magnitude is not None:  # DoRA: each row is brought to its trained length
