@@ -1,0 +1,161 @@
+"""The exceptions in a log, as chains: the root cause first, what it led to behind it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from sft_tui.factory.failures.lines import Line
+
+_NAME = r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*"
+_EXCEPTION = re.compile(
+    r"(?:(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Invalid|Failure|Timeout|Exit|NotFound|Traceback)"
+    r"|KeyboardInterrupt|StopIteration|StopAsyncIteration|SystemExit|Exception"
+    r"|(?:[A-Za-z_]\w*\.)+[A-Z]\w*Interrupt)(?::\s.*|:)?$",
+    re.DOTALL,
+)
+_AFTER_FRAMES = re.compile(rf"{_NAME}(?::\s.*|:)?$", re.DOTALL)
+_WARNING = re.compile(rf"{_NAME}Warning\b")
+_CAUSED = ("The above exception was the direct cause", "During handling of the above exception")
+_ENDS_MESSAGE = re.compile(
+    r"Traceback \(most recent|The above exception|During handling of|\[(?:INFO|WARNING|ERROR|DEBUG)\b|"
+    r"\[[EWI]\d{3,4} |[EWI]\d{4} |\{'|\"\"\"|={10}|-{10}|\*{5}|wandb:|ERROR:torch|WARNING:torch|terminate called"
+)
+_MAX_MESSAGE_LINES = 40
+_MAX_STRAY_LINES = 20
+WRAPPERS = frozenset({"ChildFailedError", "CalledProcessError", "RemoteTraceback", "RayTaskError", "RemoteError"})
+"""Exceptions of launchers that only say that another process failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception: its name as printed, its message (lines joined), its frames' lines, its line in the log."""
+
+    name: str
+    message: str
+    frames: str
+    number: int
+
+    @property
+    def text(self) -> str:
+        """`Name: message`, as in the log."""
+        return f"{self.name}: {self.message}" if self.message else self.name
+
+    @property
+    def first_line(self) -> str:
+        """`text` without the further lines of the message."""
+        return self.text.partition("\n")[0]
+
+    @property
+    def is_wrapper(self) -> bool:
+        """Whether it only reports the failure of another process."""
+        return self.name.rpartition(".")[2] in WRAPPERS
+
+
+@dataclass(slots=True)
+class Failure:
+    """A chain of exceptions on one stream, the root cause first. `ignored`: Python went on regardless."""
+
+    stream: str
+    chain: list[Raised] = field(default_factory=list)
+    ignored: bool = False
+
+    @property
+    def is_wrapper(self) -> bool:
+        """Whether no exception of the chain says more than that another process failed."""
+        return all(raised.is_wrapper for raised in self.chain)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """State of one stream."""
+
+    stream: str
+    failures: list[Failure] = field(default_factory=list)
+    frames: list[str] | None = None
+    stray: int = 0
+    linked: bool = False
+    ignored: bool = False
+    message: list[str] | None = None
+    head: tuple[str, int] = ("", 0)
+    message_frames: str = ""
+
+    def feed(self, line: Line) -> None:
+        text = line.text
+        if self.message is not None and not self._extend_message(text):
+            self.close()
+        if self.message is not None:
+            return
+        if text.startswith(("Exception ignored in", "--- Logging error ---")):
+            self.ignored = True
+        elif text.startswith(_CAUSED):
+            self.linked = True
+        elif "Traceback (most recent call last)" in text and not text.startswith((" ", "\t")):
+            self.frames, self.stray = [], 0
+        elif self.frames is not None:
+            self._feed_frames(line)
+        elif _is_exception(text):
+            self._open(text, line.number, "")
+
+    def _feed_frames(self, line: Line) -> None:
+        assert self.frames is not None
+        text = line.text
+        if not text or text[0] in " \t│╭╰|":
+            self.frames.append(text)
+        elif _is_exception(text) or (
+            _AFTER_FRAMES.match(text) and self.frames and not text.endswith(":") and not _WARNING.match(text)
+        ):
+            self._open(text, line.number, "\n".join(self.frames))
+            self.frames = None
+        else:
+            self.stray += 1
+            if self.stray > _MAX_STRAY_LINES:
+                self.frames = None
+
+    def _open(self, text: str, number: int, frames: str) -> None:
+        self.head, self.message, self.message_frames = (text, number), [], frames
+
+    def _extend_message(self, text: str) -> bool:
+        """Take `text` as a further line of the message; False where the message has ended."""
+        assert self.message is not None
+        if not text.strip() and self.head[0].endswith(":") and not self.message:
+            return True
+        if len(self.message) >= _MAX_MESSAGE_LINES or not text.strip() or _ENDS_MESSAGE.match(text):
+            return False
+        if _is_exception(text) and not self.head[0].endswith(":"):
+            return False
+        self.message.append(text)
+        return True
+
+    def close(self) -> None:
+        """The exception that was being read is complete."""
+        if self.message is None:
+            return
+        name, _, rest = self.head[0].partition(":")
+        message = "\n".join([rest.strip(), *self.message]).strip()
+        raised = Raised(name.strip(), message, self.message_frames, self.head[1])
+        self.message = None
+        if self.linked and self.failures:
+            self.failures[-1].chain.append(raised)
+        else:
+            self.failures.append(Failure(self.stream, [raised], self.ignored))
+        self.linked = raised.name.endswith("RemoteTraceback")
+        self.ignored = False
+
+
+def _is_exception(text: str) -> bool:
+    return bool(text) and text[0].isalpha() and not _WARNING.match(text) and _EXCEPTION.match(text) is not None
+
+
+def find_failures(lines: list[Line]) -> list[Failure]:
+    """All chains of exceptions, in the order in which they ended; those that Python ignored are marked."""
+    readers: dict[str, _Reader] = {}
+    for line in lines:
+        reader = readers.get(line.stream)
+        if reader is None:
+            reader = readers[line.stream] = _Reader(line.stream)
+        reader.feed(line)
+    for reader in readers.values():
+        reader.close()
+    found = [failure for reader in readers.values() for failure in reader.failures]
+    return sorted(found, key=lambda failure: failure.chain[-1].number)
