@@ -5,7 +5,8 @@ SPEC is an object with
     adapter         directory of the LoRA adapter (or of the fully trained model), or null
     merged          directory of the exported model
     template        name of LLaMA-Factory's template, or null
-    samples         [{"instruction", "input", "output", "system"}], best of held-out rows; the first three are asked
+    samples         rows as converted (Alpaca: instruction, input, output, system, history; or ShareGPT: conversations),
+                    best of held-out ones; the first three are asked
     out             where the result is written
 and, if wanted, `finetuning_type` (lora), `trust_remote_code` (false), `cutoff_len` (2048), `max_new_tokens` (64),
 `device` (cpu, or auto: the GPU where the model fits), `max_seconds` (60, for one answer).
@@ -27,7 +28,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-WEIGHT_SUFFIXES = {".safetensors", ".bin"}
+from verify_models import Template, Turns, answer, first_line, load_model, load_tokenizer, turns_of
+
 ASKED = 3
 
 
@@ -78,13 +80,6 @@ def local_directory(name: str) -> Path | None:
         return None
 
 
-def load_tokenizer(directory: Path, spec: dict[str, Any]) -> Any:
-    """The directory's tokenizer, as plain transformers loads it."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(directory), trust_remote_code=bool(spec.get("trust_remote_code")))
-
-
 def check_tokenizer(report: Report, spec: dict[str, Any], merged: Path, base: Path | None) -> Any:
     """The merged model's tokenizer: there, with the base's vocabulary, special tokens and chat template."""
     if not any((merged / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
@@ -131,12 +126,6 @@ def tokenizer_faults(tokenizer: Any, original: Any) -> list[str]:
     if original.chat_template and not tokenizer.chat_template:
         wrong.append("the chat template is missing")
     return wrong
-
-
-def first_line(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
 def check_weights(report: Report, spec: dict[str, Any], merged: Path, base: Path | None) -> None:
@@ -212,114 +201,18 @@ def report_agreement(report: Report, found: Any, merged: Any) -> None:
         report.add("agrees", "ok", message)
 
 
-class Template:
-    """Prompts as token ids, built by LLaMA-Factory's own template where it is installed, as in training."""
-
-    def __init__(self, spec: dict[str, Any], tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.limit = int(spec.get("cutoff_len") or 2048)
-        self.template: Any = None
-        try:
-            from llamafactory.data.template import get_template_and_fix_tokenizer
-            from llamafactory.hparams import DataArguments
-        except ImportError as error:
-            print(f"verify: LLaMA-Factory's templates cannot be used ({first_line(error)})", flush=True)
-            return
-        self.template = get_template_and_fix_tokenizer(tokenizer, DataArguments(template=spec.get("template")))
-
-    def prompt(self, sample: dict[str, Any]) -> list[int]:
-        """A sample's prompt; where it is longer than the cutoff length, its end."""
-        messages: list[dict[str, str]] = []
-        for asked, answered in sample.get("history") or []:
-            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
-        messages.append({"role": "user", "content": question(sample)})
-        system = sample.get("system") or None
-        if self.template is not None:
-            messages.append({"role": "assistant", "content": ""})
-            ids, _answer = self.template.encode_oneturn(self.tokenizer, messages, system, sample.get("tools") or None)
-        else:
-            if system:
-                messages.insert(0, {"role": "system", "content": system})
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return list(ids)[-self.limit :]
-
-    def stops(self) -> list[int]:
-        """Ids of the tokens that end an answer."""
-        ids = self.template.get_stop_token_ids(self.tokenizer) if self.template else [self.tokenizer.eos_token_id]
-        return sorted(number for number in ids if number is not None)
-
-
-def question(sample: dict[str, Any]) -> str:
-    """A sample's user turn, as LLaMA-Factory joins instruction and input."""
-    return "\n".join(text for text in (sample.get("instruction"), sample.get("input")) if text)
-
-
-def pick_device(spec: dict[str, Any], directory: Path) -> str:
-    """The GPU if that is allowed and the model fits there with room to spare, else the CPU."""
-    import torch
-
-    if spec.get("device") != "auto" or not torch.cuda.is_available():
-        return "cpu"
-    size = sum(file.stat().st_size for file in directory.iterdir() if file.suffix in WEIGHT_SUFFIXES)
-    free, _total = torch.cuda.mem_get_info()
-    return "cuda" if size * 1.3 + (1 << 30) < free else "cpu"
-
-
-def load_model(spec: dict[str, Any], directory: Path) -> tuple[Any, dict[str, Any]]:
-    """A model in its own precision by plain transformers, with what was missing from its files."""
-    import transformers
-
-    new = int(transformers.__version__.split(".")[0]) >= 5
-    options: dict[str, Any] = {"dtype": "auto"} if new else {"torch_dtype": "auto", "low_cpu_mem_usage": True}
-    options.update(trust_remote_code=bool(spec.get("trust_remote_code")), output_loading_info=True)
-    try:
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(str(directory), **options)
-    except ValueError as error:  # a model of another kind, such as one that also sees pictures
-        kind = getattr(transformers, "AutoModelForImageTextToText", None)
-        if kind is None or "Unrecognized configuration class" not in str(error):
-            raise
-        model, info = kind.from_pretrained(str(directory), **options)
-    return model.to(pick_device(spec, directory)).eval(), info
-
-
-def answer(model: Any, template: Template, sample: dict[str, Any], spec: dict[str, Any]) -> tuple[str, bool]:
-    """One greedy answer, and whether all numbers behind it were finite."""
-    import torch
-
-    ids = torch.tensor([template.prompt(sample)], device=model.device)
-    with torch.inference_mode():
-        made = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=int(spec.get("max_new_tokens") or 64),
-            max_time=float(spec.get("max_seconds") or 60),
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            eos_token_id=template.stops(),
-            pad_token_id=template.tokenizer.pad_token_id,
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
-    finite = all(bool(torch.isfinite(step).all()) for step in made.logits)
-    text = template.tokenizer.decode(made.sequences[0, ids.shape[1] :], skip_special_tokens=True)
-    return str(text).strip(), finite
-
-
-def ask_base(report: Report, spec: dict[str, Any], base: Path) -> None:
+def ask_base(report: Report, spec: dict[str, Any], base: Path, asked: list[Turns]) -> None:
     """Fill in the answers before training. A base model that cannot answer is no fault of the merged one."""
     try:
         model, _info = load_model(spec, base)
         template = Template(spec, load_tokenizer(base, spec))
-        for sample, row in zip(spec["samples"], report.samples, strict=True):
-            row["before"] = answer(model, template, sample, spec)[0]
+        for turns, row in zip(asked, report.samples, strict=True):
+            row["before"] = answer(model, template, turns, spec)[0]
     except Exception as error:
         print(f"verify: the base model gave no answers ({first_line(error)})", flush=True)
 
 
-def check_answers(report: Report, spec: dict[str, Any], merged: Path, tokenizer: Any) -> None:
+def check_answers(report: Report, spec: dict[str, Any], merged: Path, tokenizer: Any, asked: list[Turns]) -> None:
     """Two checks: the merged model loads, with every weight, and answers."""
     print(f"verify: loading {merged}", flush=True)
     try:
@@ -342,8 +235,8 @@ def check_answers(report: Report, spec: dict[str, Any], merged: Path, tokenizer:
         return
     finite = True
     template = Template(spec, tokenizer)
-    for sample, row in zip(spec["samples"], report.samples, strict=True):
-        row["after"], fine = answer(model, template, sample, spec)
+    for turns, row in zip(asked, report.samples, strict=True):
+        row["after"], fine = answer(model, template, turns, spec)
         finite = finite and fine
         print(
             f"verify: asked: {row['prompt']!r}\nverify: before: {row['before']!r}\nverify: after: {row['after']!r}",
@@ -367,16 +260,16 @@ def verify(spec: dict[str, Any], report: Report) -> None:
         report.add("loads", "failed", f"{merged} is no model directory: config.json is missing.")
         return
     base = local_directory(str(spec["base"])) if spec.get("base") else None
-    spec["samples"] = (spec.get("samples") or [{"instruction": "你好！ Hello!"}])[:ASKED]
+    asked = [turns_of(sample) for sample in (spec.get("samples") or [{"instruction": "你好！ Hello!"}])[:ASKED]]
     report.samples = [
-        {"prompt": question(s), "reference": s.get("output"), "before": None, "after": None} for s in spec["samples"]
+        {"prompt": turns.question, "reference": turns.reference, "before": None, "after": None} for turns in asked
     ]
     tokenizer = check_tokenizer(report, spec, merged, base)
     check_weights(report, spec, merged, base)
     if base is not None:
-        ask_base(report, spec, base)
+        ask_base(report, spec, base, asked)
         gc.collect()
-    check_answers(report, spec, merged, tokenizer)
+    check_answers(report, spec, merged, tokenizer, asked)
 
 
 def main(arguments: list[str]) -> int:
