@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import yaml
@@ -17,19 +18,27 @@ def scalar(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_in_flow(item) for item in value) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{scalar(k)}: {_in_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_in_flow(k)}: {_in_flow(v)}" for k, v in value.items()) + "}"
     text = yaml.safe_dump(value, allow_unicode=True, width=1 << 30, default_flow_style=True)
     text = text.removesuffix("\n").removesuffix("\n...").removesuffix("\n")
     if isinstance(value, str) and "\n" in text:
-        return yaml.safe_dump(value, allow_unicode=True, width=1 << 30, default_style='"').removesuffix("\n")
+        return _quoted(value)
     return text
+
+
+_SAFE_IN_FLOW = re.compile(r"[\w./]([\w./ -]*[\w./])?")
 
 
 def _in_flow(value: Any) -> str:
+    """`value` inside a flow collection, where more signs have a meaning than at the end of a line."""
     text = scalar(value)
-    if isinstance(value, str) and text == value and any(c in value for c in ",[]{}"):
-        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, str) and text == value and not _SAFE_IN_FLOW.fullmatch(value):
+        return _quoted(value)
     return text
+
+
+def _quoted(value: str) -> str:
+    return yaml.safe_dump(value, allow_unicode=True, width=1 << 30, default_style='"').removesuffix("\n")
 
 
 def _number(value: float) -> str:

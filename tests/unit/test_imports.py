@@ -1,0 +1,43 @@
+"""What a command imports, looked at in a fresh Python: light commands stay light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("textual", "torch", "pandas", "pyarrow", "polars", "llamafactory", "transformers", "pynvml", "openpyxl")
+
+_PROBE = """
+import sys, json, contextlib, io
+sys.argv = ["sft-tui", *{words!r}]
+from sft_tui.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main()
+print(json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})))
+"""
+
+
+def _modules(words: list[str]) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE.format(words=words)], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["runs"], ["schema"], ["check", "no-such-file.yaml"]])
+def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
+    assert _modules(words).isdisjoint(HEAVY)
+
+
+def test_help_does_without_pydantic() -> None:
+    assert "pydantic" not in _modules(["--help"])
+
+
+def test_the_supervisor_stays_small() -> None:
+    code = "import sys, json, sft_tui.run.supervisor; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
+    assert loaded.isdisjoint({*HEAVY, "pydantic"})
