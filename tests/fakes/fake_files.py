@@ -30,6 +30,8 @@ def write_adapter(folder: Path, step: int, options: dict[str, Any]) -> None:
             "base_model_name_or_path": options.get("model_name_or_path"),
         }
         (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    if folder.name.startswith("checkpoint-"):
+        (folder / "optimizer.pt").write_bytes(b"fake")
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}), encoding="utf-8")
 
 

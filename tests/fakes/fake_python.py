@@ -39,11 +39,10 @@ def _verify(scenario: dict[str, Any]) -> int:
     message = "the merged model answers" if ok else "the merged model answers exactly as the base model does"
     result = {
         "ok": ok,
-        "checks": [{"name": "answers_changed", "status": "passed" if ok else "failed", "message": message}],
-        "loss_before": 2.913,
-        "loss_after": 1.284 if ok else 2.913,
+        "checks": [{"name": "answers_changed", "status": "ok" if ok else "failed", "message": message}],
+        "seconds": 0.1,
         "samples": [
-            {"prompt": prompt, "expected": "red", "before": "I do not know [/b]", "after": "红色。"}
+            {"prompt": prompt, "reference": "red", "before": "I do not know [/b]", "after": "红色。"}
             for prompt in questions or ["苹果是什么颜色？", "How heavy is an apple?"]
         ],
     }
