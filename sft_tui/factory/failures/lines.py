@@ -80,6 +80,11 @@ def _strip(text: str) -> tuple[str, str]:
         stream, text = found[1], text[found.end() :]
     if text[:1] and text[0] in "[12" and (stamp := _STAMP.match(text)):
         text = text[stamp.end() :]
+    return stream, without_data(text).rstrip()
+
+
+def without_data(text: str) -> str:
+    """A line without the record of the user's data that a warning of LLaMA-Factory prints in it."""
     if ">> " in text and (data := _DATA_AFTER.search(text)):
-        text = text[: data.end(1)]
-    return stream, text.rstrip()
+        return text[: data.end(1)]
+    return text

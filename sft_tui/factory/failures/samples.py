@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from sft_tui.factory.failures.lines import Line
+from sft_tui.factory.failures.lines import Line, without_data
 
 _PREFIX = r"(?:chosen_|rejected_|kl_|prompt_)?"
 _TITLE = re.compile(r"(?:training|eval|evaluation|prediction|unsupervised|\w+) example:$")
@@ -26,6 +26,7 @@ _IDS = re.compile(rf"{_PREFIX}(?:input_ids|label_ids):(?: ?\[.*)?$")
 _INPUTS = re.compile(rf"{_PREFIX}inputs:(?: .*)?$")
 _LABELS = re.compile(rf"{_PREFIX}labels:(?: .*)?$")
 _LOG = re.compile(r"\[(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b|\[[EWI]\d{3,4} |\*{5} \w")
+REDACTED = "<a training sample stood here>"
 _MAX_TEXT_LINES = 20_000
 
 
@@ -53,6 +54,19 @@ def without_samples(lines: list[Line]) -> list[Line]:
             kept.append(lines[index])
             index += 1
     return kept
+
+
+def redact_samples(text: str) -> str:
+    """`text` with each printed sample replaced by a line that says so, and records in warnings cut off."""
+    raw = text.split("\n")
+    kept = {line.number for line in without_samples([Line(n, "", t.rstrip("\r")) for n, t in enumerate(raw, 1)])}
+    out: list[str] = []
+    for number, line in enumerate(raw, 1):
+        if number in kept:
+            out.append(without_data(line))
+        elif not out or out[-1] != REDACTED:
+            out.append(REDACTED)
+    return "\n".join(out)
 
 
 def _block_start(text: str) -> bool:

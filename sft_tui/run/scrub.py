@@ -1,0 +1,93 @@
+"""Takes out of a text what must not leave the machine: tokens, passwords, e-mail addresses, names, the user's data."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+REMOVED = "<removed>"
+_TOKENS = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{10,}|sk-[A-Za-z0-9_-]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|"
+    r"xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|ms-[0-9a-f]{8}-[0-9a-f-]{20,}|r8_[A-Za-z0-9]{20,}|"
+    r"eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{5,})"
+)
+_HEADERS = re.compile(r"(?i)\b((?:proxy-)?authorization|x-api-key|(?:set-)?cookie)(['\"]?\s*[:=]\s*['\"]?)[^\r\n'\"]+")
+_BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+)[\w.~+/=-]{16,}")
+_NAMED = re.compile(
+    r"(?i)(?<![A-Za-z0-9])(?P<name>[\w.-]*(?:token|api[_-]?key|apikey|access[_-]?key|secret(?:[_-]?key)?|password|passwd|pwd|"
+    r"credentials?))(?P<sign>['\"]?\s*[:=]\s*['\"]?)(?P<value>[^\s'\",;}\]]+)"
+)
+_COMMAND = re.compile(r"(?i)(--[\w-]*(?:token|api[_-]?key|secret|password))([ =]+)(\S+)")
+_HARMLESS_NAMES = re.compile(
+    r"(?i)(?:^|[._-])(?:eos|bos|pad|unk|sep|cls|mask|stop|image|video|audio|special|im_start|im_end|additional|new|max|per|"
+    r"replace|skip)_?token$"
+)
+_HARMLESS_VALUES = re.compile(r"(?i)(?:null|none|true|false|<.*|\d{1,6}(?:\.\d+)?)$")
+_URL_LOGIN = re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@")
+_EMAIL = re.compile(r"\b[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b")
+_HOMES = re.compile(r"(/(?:home|Users|export/home|data/home)/)[^/\s'\":,;<>]+")
+_ADDRESS = re.compile(
+    r"(?<![\w.=-])(?!127\.|0\.0\.0\.0)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])"
+)
+_HOST_LINE = re.compile(r"(?m)^(\s*host\s*:\s*)\S+")
+_DULL_NAMES = frozenset(
+    {"root", "user", "ubuntu", "admin", "data", "home", "localhost", "train", "model", "models", "gpu"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of this machine that are replaced: the home and project directories, the user, the host."""
+
+    home: str
+    project: str
+    user: str
+    hosts: tuple[str, ...]
+
+    @classmethod
+    def here(cls, project: Path) -> Names:
+        """The names of this machine and user, for the project directory `project`."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):
+            user = ""
+        host = socket.gethostname()
+        hosts = {host, host.partition(".")[0], os.environ.get("HOSTNAME", "")}
+        return cls(str(Path.home()), str(project.resolve()), user, tuple(sorted(hosts - {""}, key=len, reverse=True)))
+
+
+def scrub(text: str, names: Names) -> str:
+    """`text` without secrets and names; what is taken out leaves a word in angle brackets."""
+    text = _TOKENS.sub(REMOVED, text)
+    text = _HEADERS.sub(rf"\1\2{REMOVED}", text)
+    text = _BEARER.sub(rf"\1\2{REMOVED}", text)
+    text = _NAMED.sub(_without_value, text)
+    text = _COMMAND.sub(rf"\1\2{REMOVED}", text)
+    text = _URL_LOGIN.sub(r"\1<login>@", text)
+    text = _EMAIL.sub("<e-mail>", text)
+    text = _HOST_LINE.sub(r"\1<host>", text)
+    return _ADDRESS.sub("<address>", _without_names(text, names))
+
+
+def _without_value(match: re.Match[str]) -> str:
+    if _HARMLESS_NAMES.search(match["name"]) or _HARMLESS_VALUES.match(match["value"]):
+        return match[0]
+    return f"{match['name']}{match['sign']}{REMOVED}"
+
+
+def _without_names(text: str, names: Names) -> str:
+    if len(names.project) > 1:
+        text = text.replace(names.project, "<project>")
+    if len(names.home) > 1:
+        text = re.sub(rf"{re.escape(names.home)}(?![\w.-])", "<home>", text)
+    text = _HOMES.sub(r"\1<user>", text)
+    for host in names.hosts:
+        if len(host) > 2 and host.lower() not in _DULL_NAMES:
+            text = re.sub(rf"(?<![\w-]){re.escape(host)}(?![\w-])", "<host>", text)
+    if len(names.user) > 2 and names.user.lower() not in _DULL_NAMES:
+        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(names.user)}(?![A-Za-z0-9])", "<user>", text)
+    return text
