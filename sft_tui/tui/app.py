@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from sft_tui.i18n import N_, _, language_from_environment, set_language
 from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
-from sft_tui.tui.services import Services
+from sft_tui.tui.services import Machine, Services
 from sft_tui.tui.signs import UNICODE, Signs
 from sft_tui.tui.widgets.bars import STEPS
 
@@ -80,6 +80,7 @@ class SftApp(App[int]):
         self.signs = signs
         self.farewell: list[str] = []
         self.kept, self.set_aside = kept_draft(project) if draft is None else (None, None)
+        self.machine: Machine | None = None
         self._start = start
         super().__init__()
         self.animation_level = "none"
@@ -124,6 +125,10 @@ class SftApp(App[int]):
     def pick(self, title: str, items: Sequence[Item], value: str | None, then: Callable[[str | None], None]) -> None:
         """Let the user choose one of `items` on a screen of its own; `then` gets its id, or None."""
         self.push_screen(self.make("pick", title, items, value), then)
+
+    def browse(self, value: str, bases: Sequence[Path], models: bool, then: Callable[[str | None], None]) -> None:
+        """Let the user choose a model directory or a file from a list; `then` gets its path, or None."""
+        self.push_screen(self.make("files", value, bases, models), then)
 
     def leave_overlay(self) -> None:
         """Close the topmost screen; the first one stays, because Esc never leaves the app."""

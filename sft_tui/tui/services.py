@@ -7,12 +7,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sft_tui.factory.options import Factory
+    from sft_tui.machine.environment import Environment
     from sft_tui.machine.gpus import GpuReport
+    from sft_tui.machine.system import System
+    from sft_tui.presets import Preset
     from sft_tui.run.layout import RunLayout
+    from sft_tui.tui.model_check import ModelFinding
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the wizard needs to know of this machine. `environment` is None where LLaMA-Factory is not installed."""
+
+    environment: Environment | None
+    factory: Factory
+    gpus: GpuReport
+    system: System
+    presets: dict[str, Preset]
 
 
 class Services:
@@ -39,3 +56,24 @@ class Services:
         from sft_tui.run.doctor import diagnose_machine
 
         yield from diagnose_machine(project)
+
+    def machine(self) -> Machine:
+        """The installed LLaMA-Factory, the cards, the presets."""
+        from sft_tui.factory.options import load_factory
+        from sft_tui.machine.environment import find_environment
+        from sft_tui.machine.system import read_system
+        from sft_tui.presets import load_presets
+
+        environment = find_environment().environment
+        factory = load_factory(environment.python if environment else None)
+        return Machine(environment, factory, self.gpus(), read_system(Path.cwd()), load_presets())
+
+    def look_at_model(self, text: str, base: Path, project: Path, machine: Machine) -> ModelFinding:
+        """What the model that `text` names is, and everything that is wrong with it."""
+        from sft_tui.tui.model_check import look_at_model
+
+        return look_at_model(text, base, project, machine.factory)
+
+    def preset_fits(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> dict[str, str]:
+        """For each preset (and those only for which it can be said), in words, whether it fits the chosen cards."""
+        return {}

@@ -1,0 +1,250 @@
+"""The third step: the model that learns, its template, and the preset that the settings start from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from sft_tui.i18n import _
+from sft_tui.tui.model_check import ModelFinding
+from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.services import Machine
+from sft_tui.tui.text import clean
+from sft_tui.tui.widgets.choice import Choice, Item
+from sft_tui.tui.widgets.chooser import Chooser
+from sft_tui.tui.widgets.field import Field
+from sft_tui.tui.widgets.path_field import PathField
+
+
+class ModelScreen(WizardScreen):
+    """A path or a hub id; everything else has a default."""
+
+    STEP = "model"
+    CSS_PATH = "model.tcss"
+
+    class Looked(Message):
+        """What the typed model is."""
+
+        def __init__(self, finding: ModelFinding, then_go: bool) -> None:
+            super().__init__()
+            self.finding = finding
+            self.then_go = then_go
+
+    class Known(Message):
+        """What this machine has."""
+
+        def __init__(self, machine: Machine) -> None:
+            super().__init__()
+            self.machine = machine
+
+    class Fits(Message):
+        """For each preset, in words, whether it fits the card."""
+
+        def __init__(self, fits: dict[str, str]) -> None:
+            super().__init__()
+            self.fits = fits
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finding: ModelFinding | None = None
+        self._fits: dict[str, str] = {}
+
+    def compose_body(self) -> ComposeResult:
+        """The model first; template and preset have defaults."""
+        draft = self.sft.draft
+        yield Static(_("Which model should learn?"), classes="title", markup=False)
+        yield PathField(
+            _("Model"),
+            str(draft.get("model.path", "")),
+            bases=(draft.base, self.sft.project),
+            models=True,
+            key="model.path",
+            placeholder=_("path of a model directory, or a hub id"),
+            extra=self._known_ids,
+            id="model",
+        )
+        hubs = [Item("huggingface", "Hugging Face"), Item("modelscope", "ModelScope")]
+        hub = Chooser(hubs, str(draft.get("model.source", "huggingface")), title=_("Hub"), id="hub")
+        yield Field(_("Download from"), hub, key="model.source", id="hub-field")
+        template = Chooser((), str(draft.get("model.template", "auto")), title=_("Template"), id="template")
+        yield Field(_("Chat template"), template, key="model.template", id="template-field")
+        yield Static(_("Start from the settings of a preset:"), classes="note gap", markup=False)
+        yield Choice((), id="preset", help_id="preset")
+
+    def on_mount(self) -> None:
+        """Fill in what is known of the machine, and look at a model that was given before."""
+        self.query_one("#hub-field").display = False
+        self._show_template()
+        super().on_mount()
+        if self.sft.machine is not None:
+            self._show_presets()
+        self._learn()
+
+    def first_field(self) -> Widget:
+        """The model's path."""
+        return self.query_one("#model-input")
+
+    def _known_ids(self) -> list[str]:
+        machine = self.sft.machine
+        return [i for m in machine.factory.models.values() for i in m.ids[:1]] if machine is not None else []
+
+    @work(thread=True, group="machine")
+    def _learn(self) -> None:
+        machine = self.sft.machine or self.sft.services.machine()
+        self.post_message(self.Known(machine))
+
+    @on(Known)
+    def _has_learnt(self, event: Known) -> None:
+        self.sft.machine = event.machine
+        self._show_presets()
+        if self._field.value:
+            self._look(self._field.value, False)
+
+    @property
+    def _field(self) -> PathField:
+        return self.query_one("#model", PathField)
+
+    @on(events.DescendantBlur)
+    def _left_field(self) -> None:
+        text = self._field.value
+        if text and (self.finding is None or self.finding.text != text):
+            self._look(text, False)
+
+    @on(Input.Changed, "#model-input")
+    def _typed(self) -> None:
+        self._field.show("")
+        self.refresh_actions()
+
+    @work(thread=True, group="model", exclusive=True)
+    def _look(self, text: str, then_go: bool) -> None:
+        app = self.sft
+        machine = app.machine or app.services.machine()
+        finding = app.services.look_at_model(text, app.draft.base, app.project, machine)
+        self.post_message(self.Looked(finding, then_go))
+
+    @on(Looked)
+    def _has_looked(self, event: Looked) -> None:
+        finding = event.finding
+        if finding.text != self._field.value:
+            return
+        self.finding = finding
+        self._show_finding()
+        if event.then_go and finding.error is None:
+            super().primary()
+        elif event.then_go:
+            self.set_focus(self.query_one("#model-input"))
+        if finding.error is None and not event.then_go:
+            self._judge()
+
+    def _show_finding(self) -> None:
+        finding = self.finding
+        if finding is None:
+            return
+        problem = finding.error or next(iter(finding.problems), None)
+        if problem is not None:
+            text = f"{problem.message} {problem.hint or ''}".strip()
+            self._field.show(text, "error" if finding.error else "warning")
+        else:
+            self._field.show(f"{self.sft.signs.done} {finding.summary}")
+        self.query_one("#hub-field").display = not finding.local and finding.error is None
+        self._show_template()
+        self.refresh_actions()
+
+    def _show_template(self) -> None:
+        finding, machine = self.finding, self.sft.machine
+        found = finding.template if finding is not None and finding.error is None else ""
+        label = _("auto: {template}").format(template=found) if found else _("auto")
+        items = [Item("auto", label, finding.template_how if found and finding is not None else "")]
+        items += [Item(name, name) for name in sorted(machine.factory.templates)] if machine is not None else []
+        chooser = self.query_one("#template", Chooser)
+        chooser.set_items(items)
+        field = self.query_one("#template-field", Field)
+        if chooser.value != "auto" or finding is None or not found:
+            field.show("")
+        elif finding.template_certain:
+            field.show(finding.template_how)
+        else:
+            text = _("A guess: {how} A wrong template spoils the training; choose it if you know it.")
+            field.show(text.format(how=finding.template_how), "warning")
+
+    @on(Chooser.Changed, "#template")
+    def _template_changed(self) -> None:
+        self._show_template()
+
+    def _show_presets(self) -> None:
+        machine = self.sft.machine
+        if machine is None:
+            return
+        auto = self._auto_preset(machine)
+        note = _("here: {preset}. {what}").format(preset=auto.shown_title(), what=auto.shown_description())
+        items = [Item("auto", _("Automatic (recommended)"), note + self._fit_text(auto.name))]
+        for name, preset in machine.presets.items():
+            items.append(Item(name, preset.shown_title(), preset.shown_description() + self._fit_text(name)))
+        chosen = str(self.sft.draft.get("preset", "auto"))
+        choice = self.query_one("#preset", Choice)
+        if choice.items and choice.value is not None:
+            chosen = choice.value
+        choice.set_items(items, [chosen])
+
+    def _fit_text(self, name: str) -> str:
+        fit = self._fits.get(name)
+        return f" {self.sft.signs.arrow} {fit}" if fit else ""
+
+    def _auto_preset(self, machine: Machine) -> Any:
+        from sft_tui.presets import choose_preset
+
+        wanted = self.sft.draft.get("hardware.gpus", "auto")
+        gpus = machine.gpus.gpus
+        if isinstance(wanted, list):
+            gpus = tuple(gpu for gpu in gpus if gpu.index in wanted)
+        if wanted == "none" or not gpus:
+            return choose_preset(None)
+        free = [gpu.free_bytes for gpu in gpus]
+        return choose_preset(max(free) if wanted == "auto" else min(free))
+
+    def _judge(self) -> None:
+        self.store()
+        self._estimate(self.sft.draft.data)
+
+    @work(thread=True, group="fits", exclusive=True)
+    def _estimate(self, data: dict[str, Any]) -> None:
+        machine = self.sft.machine
+        if machine is not None:
+            self.post_message(self.Fits(self.sft.services.preset_fits(data, self.sft.draft.answers_path, machine)))
+
+    @on(Fits)
+    def _has_judged(self, event: Fits) -> None:
+        self._fits = event.fits
+        self._show_presets()
+
+    def store(self) -> None:
+        """The model, where it comes from, its template, the preset."""
+        draft = self.sft.draft
+        draft.set("model.path", self._field.value)
+        template = self.query_one("#template", Chooser)
+        draft.set("model.template", template.value if template.items else None)
+        hub = self.query_one("#hub", Chooser).value
+        draft.set("model.source", hub if hub != "huggingface" else None)
+        draft.set("preset", self.query_one("#preset", Choice).value)
+
+    def primary(self) -> None:
+        """Look at the model first, then go on."""
+        text = self._field.value
+        if self.finding is not None and self.finding.text == text and self.finding.error is None:
+            super().primary()
+            return
+        if self.finding is not None and self.finding.text == text:
+            self._show_finding()
+            self.set_focus(self.query_one("#model-input"))
+            return
+        self.say(_("Looking at {model}").format(model=clean(text, " ")) if text else "")
+        self._look(text, True)
+
+    def next_text(self) -> str:
+        """What comes next."""
+        return _("Next: choose the file with your examples")

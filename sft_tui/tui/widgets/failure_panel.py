@@ -1,0 +1,68 @@
+"""What went wrong with a run: the sentence, the cause, the lines that matter, and what can be done on one key."""
+
+from __future__ import annotations
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+
+from sft_tui.i18n import _
+from sft_tui.run.failure_report import Cause, FailureReport
+from sft_tui.run.state import Status
+from sft_tui.run.watch import Snapshot
+from sft_tui.tui.text import clean
+from sft_tui.tui.widgets.bars import signs_of
+from sft_tui.tui.widgets.lines import Lines
+from sft_tui.tui.widgets.stage_bar import stage_name, status_sign, status_style, status_word
+
+
+def failure_lines(snapshot: Snapshot, report: FailureReport, sign: str) -> list[Content]:
+    """The panel's text."""
+    style = status_style(snapshot.status)
+    head = snapshot.message or _message(snapshot, report)
+    lines = [Content.styled(f"{sign} {clean(head, ' ')}", style)]
+    for cause in report.causes:
+        lines += [Content(""), *_cause_lines(cause)]
+    if not report.causes and snapshot.status is Status.FAILED:
+        lines += [Content(""), Content(_("The cause is not one of those known to sft-tui; the log's last lines say:"))]
+    if report.offers:
+        lines += [Content(""), Content.styled(_("What can be changed now (press the number; it asks first):"), "bold")]
+    for number, offer in enumerate(report.offers, 1):
+        lines.append(Content.assemble((f" {number} ", "reverse"), f" {clean(offer.text, ' ')}"))
+        lines += [Content(f"      {clean(line, ' ')}") for line in offer.diff]
+    if report.lines:
+        lines += [Content(""), Content.styled(_("From {log} (l shows all of it):").format(log=report.log), "bold")]
+        lines += [Content.styled(f"  {line}", "dim") for line in report.lines]
+    return lines
+
+
+def _message(snapshot: Snapshot, report: FailureReport) -> str:
+    """A sentence where the supervisor left none."""
+    if snapshot.status is Status.LOST:
+        return _(
+            "Nothing of this run is at work any more: the machine was restarted, or its processes were killed. "
+            "What was saved until then is there."
+        )
+    text = _("{stage}: {status}")
+    return text.format(stage=stage_name(report.stage), status=status_word(snapshot.status))
+
+
+def _cause_lines(cause: Cause) -> list[Content]:
+    lines = [Content.assemble((_("Why: {title}").format(title=clean(cause.title, " ")), "bold"))]
+    lines.append(Content(clean(cause.text, " ")))
+    lines += [Content(f"- {clean(step, ' ')}") for step in cause.advice]
+    if cause.source.startswith("http"):
+        lines.append(Content.styled(_("See {address}").format(address=clean(cause.source, " ")), "dim"))
+    return lines
+
+
+class FailurePanel(VerticalScroll, can_focus=True):
+    """Scrolls through the report of a failure."""
+
+    def compose(self) -> list[Lines]:  # type: ignore[override]
+        """The text."""
+        return [Lines(id="failure-lines")]
+
+    def show(self, snapshot: Snapshot, report: FailureReport) -> None:
+        """Show what is known of the failure of `snapshot`."""
+        sign = status_sign(snapshot.status, signs_of(self))
+        self.query_one(Lines).show(failure_lines(snapshot, report, sign))
