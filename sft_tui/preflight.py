@@ -121,12 +121,16 @@ def _data_key(key: str | None) -> str:
 def _check_options(answers: Answers, situation: Situation, plan: Plan) -> list[Problem]:
     from sft_tui.plan.options import training_rows
 
+    gpus = chosen_gpus(answers, situation.gpus)
     context = CheckContext(
         factory=situation.factory,
         base_dir=situation.project,
-        gpus=chosen_gpus(answers, situation.gpus),
+        gpus=gpus,
         cpus=situation.system.cpus,
         dataset_rows=training_rows(answers, situation.rows),
+        launching=True,
+        distributed=len(gpus) > 1,
+        processes=max(len(gpus), 1),
     )
     skip = {"dataset", "dataset_dir", "model_name_or_path", "output_dir"}
     found = []

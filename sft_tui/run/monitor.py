@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
 
-from sft_tui.factory.trainer_log import Metric, TrainerLog
+from sft_tui.factory.commands import TRAINER_LOG
+from sft_tui.factory.trainer_log import GradNorms, Metric, TrainerLog
 from sft_tui.run.alarms import Alarm, Alarms
 from sft_tui.run.events import append_event, make_event
 from sft_tui.run.layout import RunLayout
@@ -30,24 +30,28 @@ _TICK_S = 10.0
 
 
 class Monitor:
-    """Turns new lines of trainer_log.jsonl into events and the state's figures."""
+    """Turns new lines of trainer_log.jsonl into events and the state's figures, and raises alarms."""
 
-    def __init__(self, layout: RunLayout, state: RunState, log: TrainerLog, options: dict[str, Any]) -> None:
+    def __init__(self, layout: RunLayout, state: RunState, gpus: tuple[int, ...]) -> None:
         self._layout = layout
         self._state = state
-        self._log = log
+        self._gpus = gpus
+        self._log = TrainerLog(layout.save_dir / TRAINER_LOG)
+        self._norms = GradNorms(layout.stage_log("train"))
         self._alarms = Alarms()
-        self._last_tick = 0.0
+        self._last_tick = time.time()
 
     def look(self) -> bool:
         """Read what is new; whether there was anything."""
         new = self._log.poll()
         for metric in new:
             self._record(metric)
+        for norm in self._norms.poll():
+            self._raise(self._alarms.observe_grad_norm(norm))
         now = time.time()
         if now - self._last_tick >= _TICK_S:
             self._last_tick = now
-            self._raise(self._alarms.tick(now, *self._host()))
+            self._raise(self._alarms.tick(now, *self._machine()))
         return bool(new)
 
     def _record(self, metric: Metric) -> None:
@@ -65,13 +69,24 @@ class Monitor:
             self._event("metric", **{k: v for k, v in figures.items() if k not in ("percent", "remaining_s")})
         self._raise(self._alarms.observe(metric, time.time()))
 
-    def _host(self) -> tuple[int | None, int | None, int | None]:
-        """GPU utilisation in percent (unknown here), free memory and free disk in bytes."""
+    def _machine(self) -> tuple[float | None, int, int]:
+        """Load of the busiest of the run's GPUs in percent (None: unknown), free memory and free disk in bytes."""
         import shutil
 
         import psutil
 
-        return None, psutil.virtual_memory().available, shutil.disk_usage(self._layout.project).free
+        from sft_tui.machine.gpus import read_gpus
+
+        loads: list[float] = []
+        if self._gpus:
+            for gpu in read_gpus().gpus:
+                if gpu.index in self._gpus:
+                    if gpu.utilisation is not None:
+                        loads.append(gpu.utilisation)
+                    peak = self._state.metrics.get("gpu_peak_bytes", 0)
+                    self._state.metrics["gpu_peak_bytes"] = max(peak, gpu.used_bytes)
+        free_disk = shutil.disk_usage(self._layout.project).free
+        return max(loads, default=None), psutil.virtual_memory().available, free_disk
 
     def _raise(self, alarms: list[Alarm]) -> None:
         for alarm in alarms:

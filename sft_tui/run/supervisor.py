@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from sft_tui.factory import commands
-from sft_tui.factory.trainer_log import TrainerLog
 from sft_tui.i18n import _
 from sft_tui.plan.model import Plan, PlannedStage, plan_from_json
 from sft_tui.problems import ExitCode
@@ -133,8 +132,7 @@ class Supervisor:
         """Watch a stage until it has ended."""
         monitor: Monitor | None = None
         if planned.name == "train":
-            log = TrainerLog(self._layout.save_dir / commands.TRAINER_LOG)
-            monitor = Monitor(self._layout, self._state, log, self._plan.train_options)
+            monitor = Monitor(self._layout, self._state, self._plan.gpus)
         while not process.poll():
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():

@@ -18,7 +18,7 @@ GIB = 2**30
 
 def make_answers(**sections: Any) -> Answers:
     """Answers of the guide's example, changed by `sections`."""
-    data = {
+    data: dict[str, Any] = {
         "model": {"path": "Qwen/Qwen2.5-7B-Instruct"},
         "data": {"source": "raw/apples.parquet", "columns": {"input": "question", "output": "answer"}},
     }
