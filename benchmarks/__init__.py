@@ -1,1 +1,1 @@
-"""Measurements side by side in one run, printed as ratios: `make bench`. Absolute times say little on another machine."""
+"""Measurements side by side in one run, printed as ratios: absolute times say little on another machine."""

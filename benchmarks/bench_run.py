@@ -37,7 +37,7 @@ def main(argv: list[str]) -> bool:
     ratio, more = min(ours) / min(by_hand), min(ours) - min(by_hand)
     fine = ratio <= 1.05 or more <= 3
     say(
-        f"  {'ok  ' if fine else 'OVER'} {ratio:.3f}x, {more:+.1f} s (wanted <= 1.05x or <= 3 s more), conversion included"
+        f"  {'ok  ' if fine else 'OVER'} {ratio:.3f}x, {more:+.1f} s (wanted <= 1.05x or <= 3 s more)"
     )
     return all(
         [

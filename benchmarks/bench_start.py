@@ -26,9 +26,8 @@ def main(argv: list[str]) -> bool:
         times = interleaved(
             {name: (lambda words=words: wall_s(words, Path(scratch))) for name, words in commands.items()}, rounds
         )
-    return all(
-        [verdict(f"sft-tui {name}", times[name] / times["imports"], 1.5) for name in ("--help", "runs", "check")]
-    )
+    held = [verdict(f"sft-tui {name}", times[name] / times["imports"], 1.5) for name in ("--help", "runs", "check")]
+    return all(held)
 
 
 if __name__ == "__main__":
