@@ -81,6 +81,7 @@ class SftApp(App[int]):
         self.farewell: list[str] = []
         self.kept, self.set_aside = kept_draft(project) if draft is None else (None, None)
         self.machine: Machine | None = None
+        self.rows: tuple[str, int] | None = None
         self._start = start
         super().__init__()
         self.animation_level = "none"

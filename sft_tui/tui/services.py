@@ -6,12 +6,13 @@ Every method may block; screens call them in thread workers, except those marked
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sft_tui.dataset import Progress, SourceInfo
     from sft_tui.factory.options import Factory
     from sft_tui.machine.environment import Environment
     from sft_tui.machine.gpus import GpuReport
@@ -77,3 +78,19 @@ class Services:
     def preset_fits(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> dict[str, str]:
         """For each preset (and those only for which it can be said), in words, whether it fits the chosen cards."""
         return {}
+
+    def inspect_source(self, source: str, base: Path, project: Path, sheet: str | None = None) -> SourceInfo:
+        """What the head of the source shows; raises `Refusal` where it cannot be read."""
+        from sft_tui.dataset import inspect_source
+        from sft_tui.situation import resolve_source
+
+        return inspect_source(resolve_source(source, base, project), sheet=sheet)
+
+    def count_rows(
+        self, source: str, base: Path, project: Path, sheet: str | None, progress: Callable[[Progress], None]
+    ) -> int:
+        """The number of records, read through once; raises `Refusal`."""
+        from sft_tui.dataset import count_rows
+        from sft_tui.situation import resolve_source
+
+        return count_rows(resolve_source(source, base, project), progress, sheet=sheet)
