@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sft_tui.dataset import Progress, SourceInfo
+    from sft_tui.answers import Answers
+    from sft_tui.dataset import PreviewPage, Progress, SourceInfo
     from sft_tui.factory.options import Factory
     from sft_tui.machine.environment import Environment
     from sft_tui.machine.gpus import GpuReport
@@ -94,3 +95,11 @@ class Services:
         from sft_tui.situation import resolve_source
 
         return count_rows(resolve_source(source, base, project), progress, sheet=sheet)
+
+    def preview(self, answers: Answers, base: Path, project: Path, start: int, count: int) -> PreviewPage:
+        """`count` records from record `start` (from 1) as read and as samples; raises `Refusal`."""
+        from sft_tui.dataset import preview
+        from sft_tui.situation import conversion_request, resolve_source
+
+        source = resolve_source(answers.data.source, base, project)
+        return preview(conversion_request(answers, source, project / "data", "preview"), start, count)

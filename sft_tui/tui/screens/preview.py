@@ -1,0 +1,360 @@
+"""The fifth step: rows as they are read beside the samples that they become, and which are dropped and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from sft_tui.i18n import N_, _
+from sft_tui.problems import Problem, Refusal
+from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.text import clean, one_line
+from sft_tui.tui.widgets.field import Field, LineInput
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.dataset import PreviewPage, PreviewRow
+
+PAGE = 50
+SURVEY_ROWS = 1000
+SEARCH_PAGE = 500
+LONGEST = 4000
+DROPS: dict[str, str] = {
+    "empty_input": N_("no question"),
+    "empty_output": N_("no answer"),
+    "malformed": N_("unreadable"),
+    "bad_roles": N_("turns out of order"),
+    "duplicate": N_("occurs twice"),
+}
+"""Why rows are dropped, in words."""
+
+
+class PreviewScreen(WizardScreen):
+    """One row at a time; Left and Right go through them."""
+
+    STEP = "preview"
+    CSS_PATH = "preview.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "step(-1)", N_("Before"), key_display="←"),
+        Binding("right", "step(1)", N_("Next row"), key_display="→"),
+        Binding("slash", "find", N_("Search")),
+        Binding("g", "jump", N_("Go to row")),
+        Binding("x", "dropped", N_("Next dropped")),
+    ]
+
+    class Loaded(Message):
+        """Rows from `start`, or why there are none; `show` is the row to show."""
+
+        def __init__(self, start: int, page: PreviewPage | None, problems: tuple[Problem, ...], show: int) -> None:
+            super().__init__()
+            self.start = start
+            self.page = page
+            self.problems = problems
+            self.show = show
+
+    class Surveyed(Message):
+        """What happens to the first rows."""
+
+        def __init__(self, seen: int, dropped: dict[str, int], more: bool) -> None:
+            super().__init__()
+            self.seen = seen
+            self.dropped = dropped
+            self.more = more
+
+    class Found(Message):
+        """The row that was looked for, or None after `seen` rows."""
+
+        def __init__(self, row: int | None, seen: int) -> None:
+            super().__init__()
+            self.row = row
+            self.seen = seen
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 1
+        self._start = 1
+        self._page: PreviewPage | None = None
+        self._answers: Answers | None = None
+        self._survey = ""
+        self._broken = False
+        self._mode = ""
+
+    def compose_body(self) -> ComposeResult:
+        """Which row this is, the row, the sample."""
+        yield Field(_("Search"), LineInput(id="preview-find"), help_id="preview.search", id="find-field")
+        yield Static(_("reading"), id="preview-head", classes="title", markup=False)
+        with Container(id="preview-columns"):
+            with Vertical(classes="half"):
+                yield Static(_("Row of the file"), classes="title", markup=False)
+                yield Static("", id="preview-source", markup=False)
+            with Vertical(classes="half"):
+                yield Static(_("What the model learns from"), classes="title", markup=False)
+                yield Static("", id="preview-sample", markup=False)
+
+    def on_mount(self) -> None:
+        """Read the first rows."""
+        self.query_one("#find-field").display = False
+        super().on_mount()
+        problems, self._answers = self.sft.draft.complete_enough()
+        if self._answers is None:
+            self._refuse(tuple(problems))
+            return
+        self._load(1, 1)
+        self._look_through()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @work(thread=True, group="preview", exclusive=True)
+    def _load(self, start: int, show: int) -> None:
+        app, answers = self.sft, self._answers
+        if answers is None:
+            return
+        try:
+            page = app.services.preview(answers, app.draft.base, app.project, start, PAGE)
+        except Refusal as refusal:
+            self.post_message(self.Loaded(start, None, refusal.problems, show))
+            return
+        self.post_message(self.Loaded(start, page, (), show))
+
+    @on(Loaded)
+    def _has_loaded(self, event: Loaded) -> None:
+        if event.page is None:
+            self._refuse(event.problems)
+        elif event.page.rows:
+            self._broken = False
+            self._page, self._start = event.page, event.start
+            self.number = max(event.start, min(event.show, event.start + len(event.page.rows) - 1))
+            self._show()
+        elif self._page is not None:
+            self.say(_("There is no row {number}.").format(number=event.show), "warning")
+        else:
+            self.query_one("#preview-head", Static).update(_("The file has no rows."))
+
+    def _refuse(self, problems: tuple[Problem, ...]) -> None:
+        self._broken = True
+        text = "\n".join(f"{p.message} {p.hint or ''}".strip() for p in problems)
+        head = self.query_one("#preview-head", Static)
+        head.update(Content(clean(f"{self.sft.signs.problem} {text}")))
+        head.add_class("error")
+        self.say(_("Esc goes back to the file and its columns."), "error")
+
+    @work(thread=True, group="survey", exclusive=True)
+    def _look_through(self) -> None:
+        app, answers = self.sft, self._answers
+        if answers is None:
+            return
+        try:
+            page = app.services.preview(answers, app.draft.base, app.project, 1, SURVEY_ROWS)
+        except Refusal:
+            return
+        dropped: dict[str, int] = {}
+        for row in page.rows:
+            if row.drop is not None:
+                dropped[row.drop] = dropped.get(row.drop, 0) + 1
+        self.post_message(self.Surveyed(len(page.rows), dropped, page.more))
+
+    @on(Surveyed)
+    def _has_surveyed(self, event: Surveyed) -> None:
+        total = sum(event.dropped.values())
+        of = _("the first {count:,} rows") if event.more else _("{count:,} rows")
+        of = of.format(count=event.seen)
+        if not total:
+            self._survey = _("None of {rows} is dropped.").format(rows=of)
+        else:
+            reasons = ", ".join(f"{_(DROPS.get(k, k))}: {n:,}" for k, n in sorted(event.dropped.items()))
+            self._survey = _("Of {rows} {count:,} are dropped ({reasons}).").format(
+                rows=of, count=total, reasons=reasons
+            )
+        if not self._broken:
+            self.refresh_actions()
+
+    # -- showing ------------------------------------------------------------------------------------------------------
+
+    def _row(self) -> PreviewRow | None:
+        index = self.number - self._start
+        rows = self._page.rows if self._page is not None else ()
+        return rows[index] if 0 <= index < len(rows) else None
+
+    def _show(self) -> None:
+        row, signs = self._row(), self.sft.signs
+        if row is None:
+            return
+        total = self.sft.rows[1] if self.sft.rows and self.sft.rows[0] == self.sft.draft.get("data.source") else None
+        where = _("Row {number:,} of {total:,}") if total else _("Row {number:,}")
+        where = where.format(number=row.number, total=total or 0)
+        head = self.query_one("#preview-head", Static)
+        if row.drop is None:
+            head.update(Content(f"{where}  {signs.done} " + _("becomes a sample")))
+        else:
+            reason = _(DROPS.get(row.drop, row.drop))
+            text = _("is dropped: {reason}. {why}").format(reason=reason, why=row.why or "")
+            head.update(Content(clean(f"{where}  {signs.problem} {text}")))
+        head.set_class(row.drop is not None, "warning")
+        self.query_one("#preview-source", Static).update(_fields(row.source))
+        sample = _fields(row.sample) if row.sample is not None else Content.styled(_("nothing"), "dim")
+        self.query_one("#preview-sample", Static).update(sample)
+        self.query_one("#body").scroll_home(animate=False)
+        if not self._broken:
+            self.refresh_actions()
+
+    def action_step(self, step: int) -> None:
+        """Left and Right."""
+        self._go_to(self.number + step)
+
+    def _go_to(self, number: int) -> None:
+        if number < 1:
+            self.say(_("This is the first row."))
+            return
+        count = len(self._page.rows) if self._page is not None else 0
+        if self._start <= number < self._start + count:
+            self.number = number
+            self._show()
+        elif number >= self._start + count and self._page is not None and not self._page.more and count:
+            self.say(_("The file ends at row {number:,}.").format(number=self._start + count - 1))
+        else:
+            self._load(max(1, number - PAGE // 2 if number < self._start else number), number)
+
+    # -- looking for rows ---------------------------------------------------------------------------------------------
+
+    def action_find(self) -> None:
+        """`/`: a text to look for."""
+        self._ask("find", _("Search for"))
+
+    def action_jump(self) -> None:
+        """`g`: a row's number."""
+        self._ask("jump", _("Go to row"))
+
+    def _ask(self, mode: str, label: str) -> None:
+        self._mode = mode
+        field = self.query_one("#find-field", Field)
+        field.label = label
+        field.show("")
+        field.display = True
+        self.query_one("#body").scroll_home(animate=False)
+        control = self.query_one("#preview-find", LineInput)
+        control.value = ""
+        self.set_focus(control)
+        self.refresh_actions()
+
+    def _close_question(self) -> None:
+        self._mode = ""
+        self.query_one("#find-field").display = False
+        self.set_focus(None)
+        self.focus_first()
+        self.refresh_actions()
+
+    def action_dropped(self) -> None:
+        """`x`: the next row that is dropped."""
+        self.say(_("looking for the next dropped row"))
+        self._search("", self.number + 1)
+
+    def _answer_question(self) -> None:
+        text = self.query_one("#preview-find", LineInput).value.strip()
+        if self._mode == "jump":
+            if not text.isdigit() or int(text) < 1:
+                message = _("`{text}` is no row number; type a whole number from 1.").format(text=text)
+                self.query_one("#find-field", Field).show(message, "error")
+                return
+            self._close_question()
+            self._go_to(int(text))
+        elif text:
+            self._close_question()
+            self.say(_("searching"))
+            self._search(text, self.number + 1)
+        else:
+            self._close_question()
+
+    @work(thread=True, group="search", exclusive=True)
+    def _search(self, text: str, start: int) -> None:
+        """The next row from `start` with `text` in it (or, for "", one that is dropped)."""
+        app, answers, worker = self.sft, self._answers, get_current_worker()
+        needle, seen = text.lower(), start
+        while answers is not None and not worker.is_cancelled:
+            try:
+                page = app.services.preview(answers, app.draft.base, app.project, seen, SEARCH_PAGE)
+            except Refusal:
+                break
+            for row in page.rows:
+                hit = row.drop is not None if not needle else needle in _as_text(row.source).lower()
+                if hit:
+                    self.post_message(self.Found(row.number, seen))
+                    return
+            seen += len(page.rows)
+            if not page.more or not page.rows:
+                break
+        if not worker.is_cancelled:
+            self.post_message(self.Found(None, seen - start))
+
+    @on(Found)
+    def _has_found(self, event: Found) -> None:
+        if event.row is not None:
+            self._go_to(event.row)
+        else:
+            self.say(_("Nothing more was found up to the end of the file."), "warning")
+
+    # -- on and back --------------------------------------------------------------------------------------------------
+
+    def primary(self) -> None:
+        """Answer the question where one is asked, else go on."""
+        if self._mode:
+            self._answer_question()
+        else:
+            super().primary()
+
+    def back(self) -> None:
+        """Close the question where one is asked, else go back."""
+        if self._mode:
+            self._close_question()
+        else:
+            super().back()
+
+    def check(self) -> bool:
+        """A source that cannot be read leads back to it."""
+        if self._broken:
+            self.say(_("These rows cannot be used: Esc goes back to the file and its columns."), "error")
+        return not self._broken
+
+    def primary_label(self) -> str:
+        """Enter goes on, or looks."""
+        return _("Look") if self._mode else _("Continue")
+
+    def next_text(self) -> str:
+        """What is dropped, and what comes next."""
+        return f"{self._survey} " + _("Next: the settings of the training")
+
+
+def _fields(record: Mapping[str, Any]) -> Content:
+    """A record with its keys in bold; turns one below the other. Long values are cut, with a word about it."""
+    parts: list[Content] = []
+    for key, value in record.items():
+        parts.append(Content.styled(one_line(str(key), 60), "bold"))
+        text = _value_text(value)
+        if len(text) > LONGEST:
+            more = _("(and {count:,} more characters)").format(count=len(text) - LONGEST)
+            text = f"{text[:LONGEST]} {more}"
+        parts.append(Content(clean(text) or _("(empty)")))
+    return Content("\n").join(parts)
+
+
+def _value_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(turn, Mapping) for turn in value):
+        return "\n".join("  ".join(str(part) for part in turn.values()) for turn in value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _as_text(record: Mapping[str, Any]) -> str:
+    return "\n".join(_value_text(value) for value in record.values())
