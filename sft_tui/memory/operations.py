@@ -1,0 +1,231 @@
+"""The steps that models are made of, as they take memory: each method runs one on a tape.
+
+The order of the allocations is that of PyTorch 2.x and transformers 5 as recorded with CUDA's memory history on an H100
+(`benchmarks/memory/`), because the order decides how much the allocator reserves. A method holds its result once and
+leaves its arguments held; `eat` marks those that it lets go of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sft_tui.memory.tape import Tape, Tensor
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(slots=True)
+class Operations:
+    """Runs operations on `tape`. `low` is the width of the autocast type (2), or None without autocast."""
+
+    tape: Tape
+    low: int | None = 2
+    cached: dict[int, Tensor] = field(default_factory=dict)
+
+    def cast(self, x: Tensor, width: float) -> Tensor:
+        """`x` in another type; `x` itself, held once more, where it has that type."""
+        if x.width == width:
+            return self.tape.hold(x)
+        out = self.tape.new(x.count, width, needs_grad=x.needs_grad)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            share = self.tape.like(x)
+            self.tape.drop(gradient)
+            yield x, share
+
+        self.tape.node(out, (), backward)
+        return out
+
+    def autocast(self, x: Tensor) -> Tensor:
+        """`x` as a matrix product sees it."""
+        return self.cast(x, x.width if self.low is None or x.width < self.low else self.low)
+
+    def autocast_weight(self, weight: Tensor) -> Tensor:
+        """A trained weight as a matrix product sees it: its copy is kept until autocast ends, and used again."""
+        if self.low is None or weight.width == self.low:
+            return self.tape.hold(weight)
+        copy = self.cached.get(weight.number)
+        if copy is None:
+            copy = self.cast(weight, self.low)
+            self.cached[weight.number] = copy
+        return self.tape.hold(copy)
+
+    def end_autocast(self) -> None:
+        """The copies of the weights go, except those that a node has saved."""
+        self.tape.drop(*self.cached.values())
+        self.cached.clear()
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a + b`, in the wider type of the two."""
+        out = self.tape.new(max(a.count, b.count), max(a.width, b.width), needs_grad=a.needs_grad or b.needs_grad)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            for target in (a, b):
+                if not target.needs_grad:
+                    continue
+                if target.width == gradient.width:
+                    yield target, self.tape.hold(gradient)
+                else:
+                    yield target, self.tape.like(target)
+            self.tape.drop(gradient)
+
+        self.tape.node(out, (), backward)
+        return out
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a * b`, elementwise, in the wider type."""
+        out = self.tape.new(max(a.count, b.count), max(a.width, b.width), needs_grad=a.needs_grad or b.needs_grad)
+        saved = [a] if b.needs_grad else []
+        saved += [b] if a.needs_grad else []
+
+        def backward(gradient: Tensor) -> Iterable[Pair]:
+            shares = [(target, self.tape.like(target)) for target in (a, b) if target.needs_grad]
+            self.tape.drop(gradient)
+            return shares
+
+        self.tape.node(out, saved, backward)
+        return out
+
+    def scaled(self, x: Tensor, width: float | None = None, *, keep: tuple[Tensor, ...] = ()) -> Tensor:
+        """`x` times something that is not trained (a number, cos, sin); `keep` is saved for the way back."""
+        out = self.tape.new(x.count, width or x.width, needs_grad=x.needs_grad)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            if gradient.width != x.width:
+                wide = self.tape.like(gradient)
+                self.tape.drop(gradient)
+                gradient = wide
+            share = self.tape.like(x)
+            self.tape.drop(gradient)
+            yield x, share
+
+        self.tape.node(out, keep, backward)
+        return out
+
+    def activation(self, x: Tensor) -> Tensor:
+        """SiLU, GELU: saves its input."""
+        out = self.tape.new(x.count, x.width, needs_grad=x.needs_grad)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            share = self.tape.like(x)
+            self.tape.drop(gradient)
+            yield x, share
+
+        self.tape.node(out, (x,), backward)
+        return out
+
+    def dropout(self, x: Tensor) -> Tensor:
+        """`x` with some of it set to zero: a new tensor and a mask of one byte an element."""
+        out = self.tape.new(x.count, x.width, needs_grad=x.needs_grad)
+        mask = self.tape.new(x.count, 1)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            share = self.tape.like(x)
+            self.tape.drop(gradient)
+            yield x, share
+
+        self.tape.node(out, (mask,), backward)
+        self.tape.drop(mask)
+        return out
+
+    def rms_norm(self, x: Tensor, weight: Tensor | None, size: int, *, gemma: bool = False) -> Tensor:
+        """Llama's RMSNorm in plain PyTorch: squares and scales in fp32. `size` is the length of a row."""
+        tape, rows = self.tape, x.count / size
+        wide = self.cast(x, 4)
+        tape.scratch(wide.count * 4)
+        factor = tape.new(rows, 4)
+        scaled = tape.new(x.count, 4, needs_grad=x.needs_grad)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            products = tape.new(x.count, 4)
+            share = tape.new(x.count, 4)
+            tape.drop(products, gradient)
+            spread = tape.new(x.count, 4)
+            power, double, result = (tape.new(x.count, 4) for _ in range(3))
+            tape.drop(double, power, spread, result)
+            yield wide, share
+
+        tape.node(scaled, (wide, factor), backward)
+        tape.drop(factor, wide)
+        if gemma:
+            out = self._weighted(scaled, weight, 4)
+            tape.drop(scaled)
+            narrow = self.cast(out, x.width)
+            tape.drop(out)
+            return narrow
+        narrow = self.cast(scaled, x.width)
+        out = self._weighted(narrow, weight, x.width if weight is None else max(x.width, weight.width))
+        tape.drop(narrow, scaled)
+        return out
+
+    def _weighted(self, x: Tensor, weight: Tensor | None, width: float) -> Tensor:
+        """`x` times a norm's weight, which is trained or frozen (None)."""
+        tape = self.tape
+        trained = weight is not None
+        out = tape.new(x.count, width, needs_grad=x.needs_grad or trained)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            product = tape.like(out) if weight is not None else None
+            share = tape.like(x)
+            tape.drop(gradient)
+            if weight is not None and product is not None:
+                total = tape.like(weight)
+                tape.drop(product)
+                yield weight, total
+            yield x, share
+
+        tape.node(out, (x,) if trained else (), backward)
+        return out
+
+    def product(
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        outputs: int,
+        inputs: int,
+        *,
+        scratch_bytes: float = 0,
+        bias: bool = False,
+    ) -> Tensor:
+        """`x @ weight`: `weight` is trained, or frozen (None); `scratch_bytes` are needed to unpack it, both ways."""
+        tape = self.tape
+        rows = x.count / inputs
+        matrix = self.autocast_weight(weight) if weight is not None else None
+        seen = self.autocast(x)
+        if scratch_bytes:
+            unpacked = tape.new(scratch_bytes, 1)
+        out = tape.new(rows * outputs, seen.width, needs_grad=x.needs_grad or weight is not None)
+        if scratch_bytes:
+            tape.drop(unpacked)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            shares: list[Pair] = []
+            if seen.needs_grad:
+                if scratch_bytes:
+                    again = tape.new(scratch_bytes, 1)
+                shares.append((seen, tape.like(seen)))
+                if scratch_bytes:
+                    tape.drop(again)
+            if matrix is not None:
+                shares.append((matrix, tape.like(matrix)))
+            tape.drop(gradient)
+            return shares
+
+        saved = [tensor for tensor in (matrix, seen if matrix is not None else None) if tensor is not None]
+        tape.node(out, saved, backward)
+        tape.drop(seen)
+        if matrix is not None:
+            tape.drop(matrix)
+        return out
+
+
+@contextmanager
+def forgetting(tape: Tape) -> Iterator[None]:
+    """Run without remembering a way back (`torch.no_grad`)."""
+    before, tape.grad = tape.grad, False
+    try:
+        yield
+    finally:
+        tape.grad = before

@@ -1,0 +1,64 @@
+"""LLaMA-Factory's training options, read for what they mean in memory. Absent ones have LLaMA-Factory's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sft_tui.memory.architecture import Architecture
+from sft_tui.memory.layer import Setup
+
+_TRUE = {"true", "yes", "on", "1"}
+
+
+def flag(options: Mapping[str, Any], key: str, default: bool = False) -> bool:
+    """A yes-or-no option; texts are read as YAML reads them."""
+    value = options.get(key, default)
+    if isinstance(value, str):
+        return value.lower() in _TRUE
+    return default if value is None else bool(value)
+
+
+def number(options: Mapping[str, Any], key: str, default: int) -> int:
+    """A whole number; what is none counts as the default (another check reports it)."""
+    value = options.get(key)
+    try:
+        return default if value is None else int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return default
+
+
+def read_setup(options: Mapping[str, Any], shape: Architecture, *, longest: int | None = None) -> Setup:
+    """What the layers see of `options`. `longest` is the longest sample in tokens, where it is known."""
+    method = str(options.get("finetuning_type") or "lora")
+    pure = flag(options, "pure_bf16")
+    half = flag(options, "bf16") or flag(options, "fp16")
+    packing = flag(options, "packing") or flag(options, "neat_packing")
+    length = max(1, number(options, "cutoff_len", 2048))
+    if longest is not None and not packing:
+        length = max(1, min(length, longest))
+    length = -(-length // 8) * 8
+    attention = str(options.get("flash_attn") or "auto")
+    targets = str(options.get("lora_target") or "all")
+    bits = options.get("quantization_bit")
+    return Setup(
+        batch=max(1, number(options, "per_device_train_batch_size", 8)),
+        length=length,
+        low=2 if half else None,
+        weight_width=2,
+        trainable_width=2 if pure else 4,
+        method=method,
+        rank=max(1, number(options, "lora_rank", 8)),
+        dropout=float(options.get("lora_dropout") or 0.0),
+        targets=None if targets == "all" else frozenset(part.strip() for part in targets.split(",")),
+        dora=flag(options, "use_dora"),
+        quantization_bit=None if bits is None else number(options, "quantization_bit", 4),
+        checkpointing=not flag(options, "disable_gradient_checkpointing"),
+        liger=flag(options, "enable_liger_kernel"),
+        eager=attention == "disabled" or (shape.attention_softcap and attention in ("auto", "disabled")),
+        flash_attention=attention == "fa2",
+        masked=flag(options, "neat_packing"),
+        frozen_layers=0
+        if method != "freeze"
+        else max(0, shape.layers - abs(number(options, "freeze_trainable_layers", 2))),
+    )

@@ -1,0 +1,152 @@
+"""The parts of a model, recorded once as events: a decoder layer, and the head with the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sft_tui.memory.allocator import SMALL_LIMIT
+from sft_tui.memory.architecture import Architecture
+from sft_tui.memory.layer import Layer, Setup
+from sft_tui.memory.operations import Operations, Pair
+from sft_tui.memory.tape import FREED, Event, Tape, Tensor
+
+
+@dataclass(slots=True)
+class Piece:
+    """A part of the model, recorded: its events forwards and backwards, and where values enter and leave.
+
+    `small_kept` is what it leaves in small tensors after the forward pass, `small_peak` the most that it needs.
+    """
+
+    forward: list[Event]
+    backward: list[Event]
+    entry: int
+    exit: int
+    gradient_in: int
+    gradient_out: int | None
+    cached: list[int]
+    leaf_gradients: list[int]
+    leaves: list[int]
+    leaf_width: float
+    small_peak: int = 0
+    small_kept: int = 0
+    logits: int = 0
+    entry_freed: bool = False
+    kept: list[Event] = field(default_factory=list)
+
+
+def record_layer(shape: Architecture, setup: Setup, *, trained: bool, needs_grad: bool, width: float) -> Piece:
+    """Record a layer: with checkpointing its backward pass begins with running it again."""
+    again = setup.checkpointing and needs_grad
+    tape = Tape(grad=needs_grad and not again)
+    layer = Layer(tape, shape, setup, trained=trained)
+    x = tape.external(setup.tokens * shape.hidden, width, needs_grad=needs_grad)
+    out = layer.run(x)
+    cached = [tensor.number for tensor in layer.ops.cached.values()]
+    if not again:
+        layer.ops.end_autocast()
+        cached = []
+        tape.drop(x)
+    cut = len(tape.events)
+    result: Tensor | None = None
+    start = out
+    if again:
+        tape.grad = True
+        tape.leaves.clear()
+        layer = Layer(tape, shape, setup, trained=trained)
+        start = layer.run(x)
+        layer.ops.end_autocast()
+    gradient = tape.external(start.count, start.width)
+    if needs_grad:
+        if again:
+            tape.hold(gradient)
+        result = tape.run_backward(start, gradient, x)
+        if again:
+            tape.drop(start, x, gradient)
+    return _piece(tape, cut, x, out, gradient, result, cached, setup)
+
+
+def _piece(
+    tape: Tape,
+    cut: int,
+    x: Tensor,
+    out: Tensor,
+    gradient: Tensor,
+    result: Tensor | None,
+    cached: list[int],
+    setup: Setup,
+) -> Piece:
+    sizes = {number: size for number, size in tape.events if size != FREED}
+    small = {number for number, size in sizes.items() if size <= SMALL_LIMIT}
+    live = peak = kept = 0
+    for place, (number, size) in enumerate(tape.events):
+        if number in small:
+            live += sizes[number] if size != FREED else -sizes[number]
+            peak = max(peak, live)
+        if place == cut - 1:
+            kept = live
+    large = [event for event in tape.events[:cut] if event[0] not in small]
+    freed = {number for number, size in large if size == FREED}
+    return Piece(
+        forward=large,
+        backward=[event for event in tape.events[cut:] if event[0] not in small],
+        entry=x.number,
+        exit=out.number,
+        gradient_in=gradient.number,
+        gradient_out=None if result is None else result.number,
+        cached=[number for number in cached if number not in small],
+        leaf_gradients=[t.number for t in tape.leaf_gradients.values() if t.number not in small],
+        leaves=[int(leaf.count * leaf.width) for leaf in tape.leaves],
+        leaf_width=setup.trainable_width,
+        entry_freed=x.number in freed,
+        small_peak=peak,
+        small_kept=kept,
+        kept=[event for event in large if event[0] not in freed],
+    )
+
+
+def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: float) -> Piece:
+    """Record final norm, output layer and loss; the weight of the output layer is trained in full fine-tuning.
+
+    The logits outlive the forward pass: accelerate's copy of them in fp32 comes after it.
+    """
+    tape = Tape()
+    ops = Operations(tape, setup.low)
+    x = tape.external(setup.tokens * shape.hidden, width, needs_grad=True)
+    norm_weight = tape.leaf(shape.hidden, setup.trainable_width) if trained else None
+    normed = ops.rms_norm(x, norm_weight, shape.hidden, gemma=shape.gemma_norms)
+    tape.drop(x)
+    weight = tape.leaf(shape.vocab * shape.hidden, setup.trainable_width) if trained else None
+    logits = ops.product(normed, weight, shape.vocab, shape.hidden)
+    loss = _loss(tape, ops, logits)
+    tape.drop(normed)
+    cached = [tensor.number for tensor in ops.cached.values()]
+    ops.end_autocast()
+    cut = len(tape.events)
+    gradient = tape.external(1, 4)
+    result = tape.run_backward(loss, gradient, x)
+    piece = _piece(tape, cut, x, loss, gradient, result, cached, setup)
+    piece.logits = logits.number
+    return piece
+
+
+def _loss(tape: Tape, ops: Operations, logits: Tensor) -> Tensor:
+    """`ForCausalLMLoss`: the logits in fp32, their logarithms, and as many gradients."""
+    wide = ops.cast(logits, 4)
+    logarithms = tape.new(logits.count, 4, needs_grad=wide.needs_grad)
+
+    def backward_softmax(gradient: Tensor) -> Iterator[Pair]:
+        share = tape.like(wide)
+        tape.drop(gradient)
+        yield wide, share
+
+    tape.node(logarithms, (logarithms,), backward_softmax)
+    loss = tape.new(1, 4, needs_grad=logarithms.needs_grad)
+
+    def backward_loss(gradient: Tensor) -> Iterator[Pair]:
+        yield logarithms, tape.like(logarithms)
+
+    tape.node(loss, (logarithms,), backward_loss)
+    tape.drop(logarithms, wide)
+    return loss
