@@ -1,0 +1,177 @@
+"""Temporary files that vanish with the process that made them, and their publication under a name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, refuse
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_SUFFIX = ".sft-tui-tmp"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_COPY_BYTES = 4 << 20
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Turn what can go wrong while something is written to `directory` into a refusal."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = _("The disk of {path} is full: {reason}").format(path=directory, reason=error.strerror)
+            hint = _("Make room, or choose another directory with --out.")
+            raise refuse("disk_full", message, exit_code=ExitCode.PREFLIGHT, path=str(directory), hint=hint) from None
+        message = _("Cannot write to {path}: {reason}").format(path=directory, reason=error.strerror or error)
+        hint = _("Choose another directory with --out.")
+        raise refuse("cannot_write", message, exit_code=ExitCode.PREFLIGHT, path=str(directory), hint=hint) from None
+
+
+def existing_parent(directory: Path) -> Path:
+    """`directory`, or its nearest ancestor that exists: there is room on the same disk, and nothing is made yet."""
+    directory = directory.absolute()
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    return directory
+
+
+def clean_stale(directory: Path) -> None:
+    """Remove temporary files of processes that are gone (a living one holds a lock on its files)."""
+    if not directory.is_dir():
+        return
+    for path in directory.glob(f".*{_SUFFIX}"):
+        with contextlib.suppress(OSError), path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+class Spool:
+    """A file without a name where the file system can do that (nothing stays after a kill), else one with a lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.size = 0
+        self._path: Path | None = None
+        try:
+            self._fd = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o666)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+                raise
+            self._path = directory / f".{secrets.token_hex(8)}{_SUFFIX}"
+            self._fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append `data`."""
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._fd, view, self.size)
+            self.size += done
+            view = view[done:]
+
+    def read(self, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset`."""
+        parts: list[bytes] = []
+        while size > 0:
+            part = os.pread(self._fd, size, offset)
+            if not part:
+                break
+            parts.append(part)
+            offset += len(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def sync(self) -> None:
+        """Wait until all of it is on the disk."""
+        os.fsync(self._fd)
+
+    def same_as(self, path: Path) -> bool:
+        """Whether `path` holds the same bytes."""
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        with path.open("rb") as stream:
+            for offset in range(0, self.size, _COPY_BYTES):
+                if stream.read(_COPY_BYTES) != self.read(offset, _COPY_BYTES):
+                    return False
+        return True
+
+    def publish(self, target: Path) -> None:
+        """Give the file its name, in place of what has it now, in one step."""
+        beside = target.parent / f".{secrets.token_hex(8)}{_SUFFIX}"
+        if self._path is not None:
+            self._path.replace(target)
+            self._path = None
+            return
+        try:  # with a directory descriptor Python calls linkat, which alone can name a nameless file
+            os.link(f"/proc/self/fd/{self._fd}", beside.absolute(), src_dir_fd=self._fd, follow_symlinks=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EXDEV, errno.EPERM):
+                raise
+            self._copy_to(beside)
+        beside.replace(target)
+
+    def _copy_to(self, path: Path) -> None:
+        """Write the bytes to `path`, where the kernel cannot link them."""
+        with path.open("xb") as stream:
+            for offset in range(0, self.size, _COPY_BYTES):
+                stream.write(self.read(offset, _COPY_BYTES))
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def close(self) -> None:
+        """Let go of the file; it vanishes unless it was published."""
+        if self._fd >= 0:
+            if self._path is not None:
+                self._path.unlink(missing_ok=True)
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Numbers:
+    """A long list of numbers on the disk: appended to in order, read back in chunks. Keeps memory flat."""
+
+    def __init__(self, directory: Path, dtype: Any) -> None:
+        import numpy as np
+
+        self.dtype = np.dtype(dtype)
+        self.count = 0
+        self._spool = Spool(directory)
+
+    def append(self, values: np.ndarray) -> None:
+        """Add `values` at the end."""
+        import numpy as np
+
+        self._spool.write(np.ascontiguousarray(values, self.dtype).tobytes())
+        self.count += len(values)
+
+    def chunks(self, count: int = 1 << 18) -> Iterator[np.ndarray]:
+        """All values, at most `count` at a time."""
+        import numpy as np
+
+        width = self.dtype.itemsize
+        for start in range(0, self.count, count):
+            yield np.frombuffer(self._spool.read(start * width, count * width), self.dtype)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._spool.close()
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` last."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
