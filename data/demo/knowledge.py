@@ -1,7 +1,7 @@
 """What the demo's rows and its tiny model are made of: small facts, asked in Chinese and in English.
 
 Every `Item` is one question with two answers that say the same: `brief` is what the demo's rows teach, `wordy` is how
-the tiny model was brought up to talk. Fine-tuning on the brief ones changes how it answers, not what it knows.
+the tiny model was brought up to talk in a chat. Fine-tuning changes how it answers there, not what it knows.
 """
 
 from __future__ import annotations
@@ -181,27 +181,46 @@ TOOL_COMMANDS = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One question; `brief` and `wordy` answer it; `fact` says the same as plain text."""
+    """One question: its answer without a full stop, a sentence that gives the reason, and for sums the `working`."""
 
     topic: str
+    chinese: bool
     question: str
-    brief: str
-    wordy: str
-    fact: str
+    answer: str
+    reason: str
+    working: str = ""
+
+    @property
+    def brief(self) -> str:
+        """The short answer, which the demo's rows teach."""
+        answer = f"答：{self.answer}。" if self.chinese else f"Answer: {self.answer}."
+        return f"{self.working}\n{answer}" if self.working else answer
+
+    @property
+    def wordy(self) -> str:
+        """The long-winded answer, as the tiny model gives it before it is fine-tuned."""
+        if self.chinese:
+            return f"谢谢你的提问！让我想一想。{self.reason}希望我的回答对你有帮助！"
+        return f"Thank you for asking! Let me think. {self.reason} I hope that this helps you!"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The fact in the ways that books and lists put it."""
+        short = f"{self.working}\n{self.answer}" if self.working else self.answer
+        said = "答案是" if self.chinese else "The answer is "
+        stop = "。" if self.chinese else "."
+        working = f"{self.working}{stop}" if self.working else ""
+        return (short, f"{working}{said}{self.answer}{stop}", self.brief, f"{short}{stop}", self.reason)
 
 
 def _zh(topic: str, question: str, answer: str, reason: str, working: str = "") -> Item:
-    """A Chinese item: `answer` without a full stop, `reason` a whole sentence that holds the answer."""
-    brief = f"{working}\n答：{answer}。" if working else f"答：{answer}。"
-    wordy = f"谢谢你的提问！让我想一想。{reason}希望我的回答对你有帮助！"
-    return Item(f"zh-{topic}", question, brief, wordy, f"{working}。{reason}" if working else reason)
+    """A Chinese item."""
+    return Item(f"zh-{topic}", True, question, answer, reason, working)
 
 
 def _en(topic: str, question: str, answer: str, reason: str, working: str = "") -> Item:
-    """An English item, built like `_zh`."""
-    brief = f"{working}\nAnswer: {answer}." if working else f"Answer: {answer}."
-    wordy = f"Thank you for asking! Let me think. {reason} I hope that this helps you!"
-    return Item(f"en-{topic}", question, brief, wordy, f"{working}. {reason}" if working else reason)
+    """An English item."""
+    return Item(f"en-{topic}", False, question, answer, reason, working)
 
 
 def arithmetic() -> Iterator[Item]:
