@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
 from sft_tui.i18n import _
@@ -52,7 +52,7 @@ def preflight(answers: Answers, situation: Situation, plan: Plan, *, force: bool
     _check_project(situation, problems)
     _check_model(answers, situation, problems)
     _check_data(answers, situation, problems)
-    problems.extend(_check_options(answers, situation, plan))
+    problems.extend(check_options(answers, situation, plan.train_options))
     return list(problems)
 
 
@@ -118,7 +118,8 @@ def _data_key(key: str | None) -> str:
     return name if name.startswith("data.") else f"data.{name}"
 
 
-def _check_options(answers: Answers, situation: Situation, plan: Plan) -> list[Problem]:
+def check_options(answers: Answers, situation: Situation, options: dict[str, Any]) -> list[Problem]:
+    """What is wrong with the training's `options`, with keys as they stand in the answers."""
     from sft_tui.plan.options import training_rows
 
     gpus = chosen_gpus(answers, situation.gpus)
@@ -134,7 +135,7 @@ def _check_options(answers: Answers, situation: Situation, plan: Plan) -> list[P
     )
     skip = {"dataset", "dataset_dir", "model_name_or_path", "output_dir"}
     found = []
-    for problem in check_train_options(plan.train_options, context):
+    for problem in check_train_options(options, context):
         key = problem.key or ""
         if key.split(".")[0] in skip:
             continue

@@ -1,0 +1,152 @@
+"""What the answers amount to as they stand: the options and where each comes from, steps, memory, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.problems import Problem, Refusal
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.plan import Plan
+    from sft_tui.situation import Situation
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """`options` are those of the training with `origins`; `base` is what they are where the user sets none.
+
+    `steps`, `rows` and `effective_batch` are None where they cannot be known yet; `plan` where there are errors.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    base: Mapping[str, Any] = field(default_factory=dict)
+    base_origins: Mapping[str, str] = field(default_factory=dict)
+    effective_batch: int | None = None
+    steps: int | None = None
+    rows: int | None = None
+    gpus: int = 0
+    situation: Situation | None = None
+    answers: Answers | None = None
+    plan: Plan | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that keep a run from starting."""
+        return [p for p in self.problems if p.severity.value == "error"]
+
+
+class Assessor:
+    """Assesses a draft again and again; what was looked up on the machine is kept while it stays valid."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._situation: Situation | None = None
+
+    def assess(self, data: dict[str, Any], answers_path: Path, rows: int | None, *, deep: bool = False) -> Assessment:
+        """What `data` amounts to; with `deep` also everything that the preflight finds. Takes some 10 ms."""
+        from sft_tui.answers import validate
+
+        problems, answers = validate(data)
+        if answers is None:
+            return self._assess_the_rest(data, answers_path, rows, tuple(problems))
+        try:
+            situation = self._gather(answers, answers_path, rows)
+        except Refusal as refusal:
+            return Assessment(problems=refusal.problems, answers=answers)
+        return self._assess(answers, situation, deep)
+
+    def _assess_the_rest(
+        self, data: dict[str, Any], answers_path: Path, rows: int | None, problems: tuple[Problem, ...]
+    ) -> Assessment:
+        """With answers that are no answers yet: what is known without those that are wrong."""
+        from sft_tui.answers import validate
+
+        sections = {(p.key or "").partition(".")[0] for p in problems}
+        kept = {k: v for k, v in data.items() if k not in sections}
+        _more, answers = validate(kept)
+        if answers is None:
+            return Assessment(problems=problems)
+        try:
+            situation = self._gather(answers, answers_path, rows)
+        except Refusal:
+            return Assessment(problems=problems)
+        found = self._assess(answers, situation, False)
+        return replace(found, problems=(*problems, *found.problems), plan=None)
+
+    def _gather(self, answers: Answers, answers_path: Path, rows: int | None) -> Situation:
+        from sft_tui.situation import gather
+
+        key = (answers.run, answers.model, answers.data, answers.hardware, str(answers_path), rows)
+        if self._situation is None or key != self._key:
+            self._situation = gather(answers, answers_path, fresh=True, rows=rows)
+            self._key = key
+        return self._situation
+
+    def _assess(self, answers: Answers, situation: Situation, deep: bool) -> Assessment:
+        from sft_tui.plan import make_plan, train_options
+        from sft_tui.plan.options import total_steps, training_rows
+        from sft_tui.situation import chosen_gpus
+
+        base, base_origins = train_options(answers.model_copy(update={"train": {}}), situation)
+        options, origins = train_options(answers, situation)
+        gpus = len(chosen_gpus(answers, situation.gpus))
+        trained = training_rows(answers, situation.rows)
+        plan: Plan | None = None
+        problems: list[Problem] = []
+        try:
+            plan = make_plan(answers, situation)
+            problems += plan.warnings
+        except Refusal as refusal:
+            problems += refusal.problems
+        problems += self._check(answers, situation, plan, options, deep)
+        return Assessment(
+            options=options,
+            origins=origins,
+            base=base,
+            base_origins=base_origins,
+            effective_batch=_batch(options, gpus),
+            steps=total_steps(options, trained, gpus),
+            rows=trained,
+            gpus=gpus,
+            situation=situation,
+            answers=answers,
+            plan=plan,
+            problems=tuple(_once(problems)),
+        )
+
+    def _check(
+        self, answers: Answers, situation: Situation, plan: Plan | None, options: dict[str, Any], deep: bool
+    ) -> list[Problem]:
+        if plan is not None and deep:
+            from sft_tui.preflight import preflight
+
+            return preflight(answers, situation, plan)
+        from sft_tui.preflight import check_options
+
+        return check_options(answers, situation, options)
+
+
+def _batch(options: Mapping[str, Any], gpus: int) -> int | None:
+    try:
+        each = int(options["per_device_train_batch_size"]) * int(options["gradient_accumulation_steps"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return each * max(gpus, 1)
+
+
+def _once(problems: list[Problem]) -> list[Problem]:
+    """Each problem once, in order; the preflight repeats the plan's warnings."""
+    seen: set[tuple[str | None, str]] = set()
+    out = []
+    for problem in problems:
+        key = (problem.key, problem.message)
+        if key not in seen:
+            seen.add(key)
+            out.append(problem)
+    return out
