@@ -1,0 +1,307 @@
+"""The sixth step: the settings of the training, with what they amount to while one types."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from sft_tui.i18n import N_, _
+from sft_tui.problems import Problem, Severity
+from sft_tui.tui.assess import Assessment, Assessor
+from sft_tui.tui.figures import amounts
+from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.settings import ANSWER_CHOICES, ANSWER_DEFAULTS, GROUPS, LISTED, Group, Setting, setting_of
+from sft_tui.tui.text import clean
+from sft_tui.tui.widgets.choice import Toggle
+from sft_tui.tui.widgets.chooser import Chooser
+from sft_tui.tui.widgets.fold import Fold
+from sft_tui.tui.widgets.setting_field import SettingField
+
+PAUSE_S = 0.15
+ORIGINS = {
+    "preset": N_("(preset)"),
+    "machine": N_("(for this machine)"),
+    "answers": N_("(changed)"),
+}
+
+
+class ConfigScreen(WizardScreen):
+    """Groups of fields; `field_key` is the setting that gets the focus."""
+
+    STEP = "config"
+    CSS_PATH = "config.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5", "options", N_("All options")),
+        Binding("f8", "next_problem", N_("Next problem")),
+    ]
+
+    class Assessed(Message):
+        """What the settings amount to."""
+
+        def __init__(self, assessment: Assessment, number: int, then_go: bool) -> None:
+            super().__init__()
+            self.assessment = assessment
+            self.number = number
+            self.then_go = then_go
+
+    def __init__(self, field_key: str | None = None) -> None:
+        super().__init__()
+        self._wanted = field_key
+        self._assessor = Assessor()
+        self._number = 0
+        self._timer: Timer | None = None
+        self._built = False
+        self.assessment: Assessment | None = None
+
+    # -- the form -----------------------------------------------------------------------------------------------------
+
+    def compose_body(self) -> ComposeResult:
+        """What it amounts to, and the groups."""
+        yield Static(_("How should it be trained? The values suit this machine; Enter accepts them."), classes="title")
+        yield Static("", id="amounts", classes="note", markup=False)
+        yield Static("", id="problems", classes="note", markup=False)
+
+    def on_mount(self) -> None:
+        """Find out what the options are before showing them."""
+        super().on_mount()
+        self._assess(False)
+
+    def focus_first(self) -> None:
+        """Wait for the form."""
+        if self._built:
+            super().focus_first()
+
+    def first_field(self) -> Widget | None:
+        """The wanted field, or the first setting."""
+        fields = self._fields()
+        if self._wanted is not None and self._wanted in fields:
+            return self._open(fields[self._wanted])
+        return next(iter(fields.values())).control if fields else None
+
+    def _fields(self) -> dict[str, SettingField]:
+        return {field.key: field for field in self.query(SettingField)}
+
+    def _open(self, field: SettingField) -> Widget:
+        for fold in field.ancestors:
+            if isinstance(fold, Fold):
+                fold.set_open(True)
+        return field.control
+
+    async def _build(self, found: Assessment) -> None:
+        self._built = True
+        folds = [self._fold(group, found) for group in GROUPS]
+        folds.append(Fold(_("More options"), *self._more(found), is_open=True, id="group-more"))
+        await self.query_one("#body").mount(*folds)
+        self.query_one("#group-more").display = bool(self.query("#group-more SettingField"))
+        if self._wanted is not None and self._wanted.startswith("train."):
+            self.add_option(self._wanted.removeprefix("train."))
+        self.focus_first()
+
+    def _fold(self, group: Group, found: Assessment) -> Fold:
+        fields = [self._field(setting, found) for setting in group.settings if self._applies(setting, found)]
+        note = "" if group.id == "basic" else _("{count} settings").format(count=len(fields))
+        return Fold(_(group.title), *fields, is_open=group.id == "basic", note=note, id=f"group-{group.id}")
+
+    def _more(self, found: Assessment) -> list[SettingField]:
+        given = self.sft.draft.get("train", {})
+        keys = [f"train.{name}" for name in (given if isinstance(given, dict) else {})]
+        keys += [f"train.{name}" for name, origin in found.base_origins.items() if origin == "preset"]
+        return [self._field(setting_of(key), found) for key in dict.fromkeys(keys) if key not in LISTED]
+
+    def _applies(self, setting: Setting, found: Assessment) -> bool:
+        name = setting.key.removeprefix("train.")
+        return not setting.key.startswith("train.") or name in found.base or self._option(name) is not None
+
+    def _option(self, name: str) -> Any:
+        machine = self.sft.machine
+        situation = self.assessment.situation if self.assessment is not None else None
+        factory = situation.factory if situation is not None else machine.factory if machine is not None else None
+        return factory.options.get(name) if factory is not None else None
+
+    def _field(self, setting: Setting, found: Assessment) -> SettingField:
+        key = setting.key
+        if not key.startswith("train."):
+            base = ANSWER_DEFAULTS.get(key)
+            kind = "bool" if isinstance(base, bool) else "int" if isinstance(base, int) else "str"
+            value = self.sft.draft.get(key, base)
+            return SettingField(setting, value, base, kind=kind, choices=ANSWER_CHOICES.get(key), optional=False)
+        name = key.removeprefix("train.")
+        option = self._option(name)
+        base = found.base.get(name, option.default if option is not None else None)
+        value = self.sft.draft.get(key, base)
+        kind = option.type if option is not None else "str"
+        choices = option.choices if option is not None and kind != "bool" else None
+        return SettingField(
+            setting, value, base, kind=kind, choices=choices, optional=option.optional if option is not None else True
+        )
+
+    def add_option(self, name: str) -> None:
+        """Show the option `name` (in its group, or among the further ones) and put the focus on it."""
+        key = f"train.{name}"
+        field = self._fields().get(key)
+        if field is None and self.assessment is not None:
+            field = self._field(setting_of(key), self.assessment)
+            fold = self.query_one("#group-more", Fold)
+            fold.display = True
+            fold.query_one(".fold-content").mount(field)
+            fold.set_open(True)
+        if field is not None:
+            control = self._open(field)
+            self.call_after_refresh(self.set_focus, control)
+
+    # -- what it amounts to -------------------------------------------------------------------------------------------
+
+    @on(Input.Changed)
+    @on(Chooser.Changed)
+    @on(Toggle.Changed)
+    def _changed(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(PAUSE_S, lambda: self._assess(False))
+
+    def _assess(self, then_go: bool) -> None:
+        if self._built:
+            self.store()
+        self._number += 1
+        rows = self.sft.rows
+        count = rows[1] if rows is not None and rows[0] == self.sft.draft.get("data.source") else None
+        self._work_out(_copy(self.sft.draft.data), count, self._number, then_go)
+
+    @work(thread=True, group="assess")
+    def _work_out(self, data: dict[str, Any], rows: int | None, number: int, then_go: bool) -> None:
+        found = self._assessor.assess(data, self.sft.draft.answers_path, rows)
+        self.post_message(self.Assessed(found, number, then_go))
+
+    @on(Assessed)
+    async def _has_assessed(self, event: Assessed) -> None:
+        if event.number != self._number:
+            return
+        self.assessment = event.assessment
+        if not self._built and event.assessment.options:
+            await self._build(event.assessment)
+        self._show()
+        if event.then_go:
+            if event.assessment.errors:
+                self.action_next_problem()
+            else:
+                super().primary()
+
+    def _show(self) -> None:
+        found = self.assessment
+        if found is None:
+            return
+        self.query_one("#amounts", Static).update(Content("\n".join(amounts(found, self.sft.signs))))
+        by_key: dict[str, Problem] = {}
+        for problem in found.problems:
+            if problem.key and (problem.key not in by_key or problem.severity is Severity.ERROR):
+                by_key[problem.key] = problem
+        for key, field in self._fields().items():
+            name = key.removeprefix("train.")
+            if key.startswith("train.") and name in found.base:
+                origin = "answers" if field.own else found.base_origins.get(name, "")
+                field.set_base(found.base[name], _(ORIGINS[origin]) if origin in ORIGINS else "")
+            field.show(*self._message(field, by_key.get(key)))
+        self._list_problems(found)
+        self.refresh_actions()
+
+    def _message(self, field: SettingField, problem: Problem | None) -> tuple[str, str]:
+        if problem is None:
+            return "", ""
+        text = f"{field.label}: {problem.message} {problem.hint or ''}".strip()
+        return text, "error" if problem.severity is Severity.ERROR else "warning"
+
+    def _list_problems(self, found: Assessment) -> None:
+        signs, fields = self.sft.signs, self._fields()
+        lines = []
+        for problem in found.problems:
+            if problem.severity is Severity.INFO:
+                continue
+            sign = signs.problem if problem.severity is Severity.ERROR else signs.warning
+            if problem.key in fields:
+                label = fields[problem.key].label
+                lines.append(f"{sign} {label}: {problem.message}")
+            else:
+                lines.append(f"{sign} {problem.message} {problem.hint or ''}".rstrip())
+        box = self.query_one("#problems", Static)
+        box.display = bool(lines)
+        box.set_class(bool(found.errors), "error")
+        box.update(Content(clean("\n".join(lines[:6]))))
+
+    def action_next_problem(self) -> None:
+        """F8: the focus goes to the next field with a problem."""
+        fields = self._fields()
+        keys = [p.key for p in (self.assessment.problems if self.assessment is not None else ()) if p.key in fields]
+        keys = sorted(dict.fromkeys(keys), key=lambda k: not fields[str(k)].failed)
+        if not keys:
+            outside = self.assessment.errors if self.assessment is not None else []
+            self.say(str(outside[0].message) if outside else _("Nothing is wrong."), "error" if outside else "")
+            return
+        here = next(
+            (f.key for f in (self.focused.ancestors if self.focused else ()) if isinstance(f, SettingField)), ""
+        )
+        after = keys[(keys.index(here) + 1) % len(keys)] if here in keys else keys[0]
+        self.call_after_refresh(self.set_focus, self._open(fields[str(after)]))
+
+    # -- the way on ---------------------------------------------------------------------------------------------------
+
+    def store(self) -> None:
+        """Only what the user set differently goes into the answers."""
+        if not self._built:
+            return
+        draft = self.sft.draft
+        for key, field in self._fields().items():
+            if field.own:
+                name = key.removeprefix("train.")
+                value = field.value
+                if value is None and key.startswith("train."):
+                    draft.data.setdefault("train", {})[name] = None
+                else:
+                    draft.set(key, value)
+            else:
+                draft.set(key, None)
+
+    def primary(self) -> None:
+        """Check everything once more, then go on."""
+        self._assess(True)
+
+    def action_options(self) -> None:
+        """F5: any option of the installed LLaMA-Factory by name."""
+        self.store()
+        found = self.assessment
+        if found is None or found.situation is None:
+            self.say(_("The options are not known yet."), "warning")
+            return
+        options = dict(found.options)
+        self.sft.push_screen(self.sft.make("options", found.situation.factory, options), self._option_chosen)
+
+    def _option_chosen(self, name: str | None) -> None:
+        if name is not None:
+            self.add_option(name)
+
+    def next_text(self) -> str:
+        """Problems first; otherwise what comes next."""
+        found = self.assessment
+        if found is None:
+            return _("working out the settings")
+        if found.errors:
+            count = len(found.errors)
+            return _("{count} to put right (F8 goes there).").format(count=count)
+        return _("F5 opens any of the other options. Next: review what will be run")
+
+    def say(self, text: str, severity: str = "") -> None:
+        """Problems are shown as such."""
+        if not severity and self.assessment is not None and self.assessment.errors:
+            severity = "error"
+        super().say(text, severity)
+
+
+def _copy(data: dict[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, dict) else v for k, v in data.items()}

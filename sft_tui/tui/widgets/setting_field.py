@@ -1,0 +1,98 @@
+"""A field for one setting: its control follows from the option's type, its note says where the value came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.widget import Widget
+
+from sft_tui.i18n import _
+from sft_tui.tui.settings import Setting
+from sft_tui.tui.values import parse_typed, show_typed
+from sft_tui.tui.widgets.choice import Item, Toggle
+from sft_tui.tui.widgets.chooser import Chooser
+from sft_tui.tui.widgets.field import Field, LineInput
+
+NOTHING = "\0"
+
+
+class SettingField(Field):
+    """Knows the value that holds where the user sets none (`base`), and tells whether the user has set another."""
+
+    def __init__(
+        self, setting: Setting, value: Any, base: Any, *, kind: str, choices: tuple[Any, ...] | None, optional: bool
+    ) -> None:
+        self.setting = setting
+        self.base = base
+        self._choices = choices
+        super().__init__(
+            _(setting.label) if setting.label else setting.key,
+            self._make(value, base, kind, choices, optional),
+            key=setting.key,
+            note=_(setting.note) if setting.note else "",
+        )
+
+    def _make(self, value: Any, base: Any, kind: str, choices: tuple[Any, ...] | None, optional: bool) -> Widget:
+        if choices is not None:
+            values = list(choices)
+            if (optional or base is None) and None not in values:
+                values.insert(0, None)
+            if value not in values:
+                values.append(value)
+            items = [Item(show_typed(v) if v is not None else NOTHING, show_typed(v) or _("(none)")) for v in values]
+            chosen = NOTHING if value is None else show_typed(value)
+            return Chooser(items, chosen, title=_(self.setting.label) or self.setting.key)
+        if kind == "bool" and isinstance(value, bool | None):
+            return Toggle(bool(value))
+        control = LineInput("" if value is None else show_typed(value), placeholder=show_typed(base))
+        if kind in ("int", "float"):
+            control.add_class("number")
+        return control
+
+    @property
+    def value(self) -> Any:
+        """What the control holds; None where an input is empty."""
+        control = self.control
+        if isinstance(control, Toggle):
+            return control.value
+        if isinstance(control, Chooser):
+            if control.value == NOTHING:
+                return None
+            return next((c for c in self._choices or () if show_typed(c) == control.value), control.value)
+        assert isinstance(control, LineInput)
+        return parse_typed(control.value)
+
+    @property
+    def own(self) -> bool:
+        """Whether the user wants something else than `base`."""
+        value = self.value
+        if value is None and isinstance(self.control, LineInput):
+            return False
+        if isinstance(value, bool) and self.base is None:
+            return value
+        return bool(value != self.base or (type(value) is bool and type(self.base) is not bool))
+
+    def set_base(self, base: Any, origin: str) -> None:
+        """Another value holds now where the user sets none; the control follows if the user has set none."""
+        was_own = self.own
+        self.base = base
+        control = self.control
+        if isinstance(control, LineInput):
+            control.placeholder = show_typed(base)
+        if not was_own:
+            self._put(base)
+        note = _(self.setting.note) if self.setting.note else ""
+        self.set_note("  ".join(part for part in (note, origin) if part))
+
+    def _put(self, value: Any) -> None:
+        control = self.control
+        if isinstance(control, Toggle):
+            if control.value != bool(value):
+                control.value = bool(value)
+                control.refresh()
+        elif isinstance(control, Chooser):
+            control.value = NOTHING if value is None else show_typed(value)
+        elif isinstance(control, LineInput) and not control.has_focus:
+            text = "" if value is None else show_typed(value)
+            if control.value != text:
+                control.value = text
