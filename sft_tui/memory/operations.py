@@ -8,7 +8,6 @@ leaves its arguments held; `eat` marks those that it lets go of.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sft_tui.memory.tape import Tape, Tensor
@@ -179,53 +178,74 @@ class Operations:
         tape.node(out, (x,) if trained else (), backward)
         return out
 
-    def product(
-        self,
-        x: Tensor,
-        weight: Tensor | None,
-        outputs: int,
-        inputs: int,
-        *,
-        scratch_bytes: float = 0,
-        bias: bool = False,
-    ) -> Tensor:
-        """`x @ weight`: `weight` is trained, or frozen (None); `scratch_bytes` are needed to unpack it, both ways."""
-        tape = self.tape
-        rows = x.count / inputs
-        matrix = self.autocast_weight(weight) if weight is not None else None
-        seen = self.autocast(x)
-        if scratch_bytes:
-            unpacked = tape.new(scratch_bytes, 1)
-        out = tape.new(rows * outputs, seen.width, needs_grad=x.needs_grad or weight is not None)
-        if scratch_bytes:
-            tape.drop(unpacked)
+    def passed(self, x: Tensor, width: float | None = None) -> Tensor:
+        """A new tensor whose gradient is that of `x` (adding or subtracting something that is not trained)."""
+        out = self.tape.new(x.count, width or x.width, needs_grad=x.needs_grad)
 
         def backward(gradient: Tensor) -> Iterator[Pair]:
+            yield x, gradient
+
+        self.tape.node(out, (), backward)
+        return out
+
+    def product(self, x: Tensor, weight: Tensor | None, outputs: int, inputs: int) -> Tensor:
+        """`x @ weight`: `weight` is trained, or frozen (None)."""
+        tape = self.tape
+        matrix = self.autocast_weight(weight) if weight is not None else None
+        seen = self.autocast(x)
+        out = tape.new(x.count / inputs * outputs, seen.width, needs_grad=x.needs_grad or weight is not None)
+
+        def backward(gradient: Tensor) -> Iterable[Pair]:
             shares: list[Pair] = []
             if seen.needs_grad:
-                if scratch_bytes:
-                    again = tape.new(scratch_bytes, 1)
                 shares.append((seen, tape.like(seen)))
-                if scratch_bytes:
-                    tape.drop(again)
             if matrix is not None:
                 shares.append((matrix, tape.like(matrix)))
             tape.drop(gradient)
             return shares
 
-        saved = [tensor for tensor in (matrix, seen if matrix is not None else None) if tensor is not None]
-        tape.node(out, saved, backward)
+        tape.node(out, (matrix, seen) if matrix is not None else (), backward)
         tape.drop(seen)
         if matrix is not None:
             tape.drop(matrix)
         return out
 
+    def product_4bit(self, x: Tensor, outputs: int, inputs: int) -> Tensor:
+        """bitsandbytes' `MatMul4Bit`: the weight is unpacked to 16 bits for a moment, both ways; peft clones the result."""
+        tape = self.tape
+        seen = self.cast(x, 2)
+        unpacked = tape.new(inputs * outputs, 2)
+        out = tape.new(x.count / inputs * outputs, 2, needs_grad=x.needs_grad)
+        tape.drop(unpacked)
 
-@contextmanager
-def forgetting(tape: Tape) -> Iterator[None]:
-    """Run without remembering a way back (`torch.no_grad`)."""
-    before, tape.grad = tape.grad, False
-    try:
-        yield
-    finally:
-        tape.grad = before
+        def backward(gradient: Tensor) -> Iterable[Pair]:
+            again = tape.new(inputs * outputs, 2)
+            share = tape.like(seen)
+            tape.drop(again, gradient)
+            return [(seen, share)]
+
+        tape.node(out, (), backward)
+        tape.drop(seen)
+        return out
+
+    def product_8bit(self, x: Tensor, outputs: int, inputs: int) -> Tensor:
+        """bitsandbytes' `MatMul8bitLt`: the input is quantized by rows, its outliers are looked for in fp16."""
+        tape, rows = self.tape, x.count / inputs
+        half = tape.new(x.count, 2)
+        packed = tape.new(x.count, 1)
+        sizes = tape.new(x.count, 2)
+        found = tape.new(x.count, 1)
+        tape.drop(sizes, found, half)
+        whole = tape.new(rows * outputs, 4)
+        scaled = tape.new(rows * outputs, 2)
+        out = tape.new(rows * outputs, x.width, needs_grad=x.needs_grad)
+        tape.drop(scaled, whole, packed)
+
+        def backward(gradient: Tensor) -> Iterable[Pair]:
+            unpacked = tape.new(inputs * outputs, 2)
+            share = tape.like(x)
+            tape.drop(unpacked, gradient)
+            return [(x, share)]
+
+        tape.node(out, (x,), backward)
+        return out

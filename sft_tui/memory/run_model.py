@@ -49,9 +49,12 @@ class Run:
         self.width = float(setup.trainable_width if full else setup.weight_width)
         self.trained = setup.method in ("full", "freeze")
         frozen = setup.frozen_layers
-        self.layer = record_layer(shape, setup, trained=self.trained, needs_grad=True, width=self.width)
+        sparse = shape.experts > 0
+        self.layer = record_layer(shape, setup, trained=self.trained, needs_grad=True, width=self.width, sparse=sparse)
         self.frozen = (
-            record_layer(shape, setup, trained=False, needs_grad=False, width=self.width) if frozen else self.layer
+            record_layer(shape, setup, trained=False, needs_grad=False, width=self.width, sparse=sparse)
+            if frozen
+            else self.layer
         )
         self.head = record_head(shape, setup, trained=full, width=self.width)
         self.weights = self.adapter = self.small = 0

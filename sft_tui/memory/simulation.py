@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from sft_tui.memory import fused
 from sft_tui.memory.allocator import SMALL_LIMIT
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.layer import Layer, Setup
@@ -36,11 +37,13 @@ class Piece:
     kept: list[Event] = field(default_factory=list)
 
 
-def record_layer(shape: Architecture, setup: Setup, *, trained: bool, needs_grad: bool, width: float) -> Piece:
+def record_layer(
+    shape: Architecture, setup: Setup, *, trained: bool, needs_grad: bool, width: float, sparse: bool = False
+) -> Piece:
     """Record a layer: with checkpointing its backward pass begins with running it again."""
     again = setup.checkpointing and needs_grad
     tape = Tape(grad=needs_grad and not again)
-    layer = Layer(tape, shape, setup, trained=trained)
+    layer = Layer(tape, shape, setup, trained=trained, sparse=sparse)
     x = tape.external(setup.tokens * shape.hidden, width, needs_grad=needs_grad)
     out = layer.run(x)
     cached = [tensor.number for tensor in layer.ops.cached.values()]
@@ -54,7 +57,7 @@ def record_layer(shape: Architecture, setup: Setup, *, trained: bool, needs_grad
     if again:
         tape.grad = True
         tape.leaves.clear()
-        layer = Layer(tape, shape, setup, trained=trained)
+        layer = Layer(tape, shape, setup, trained=trained, sparse=sparse)
         start = layer.run(x)
         layer.ops.end_autocast()
     gradient = tape.external(start.count, start.width)
@@ -115,11 +118,18 @@ def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: floa
     ops = Operations(tape, setup.low)
     x = tape.external(setup.tokens * shape.hidden, width, needs_grad=True)
     norm_weight = tape.leaf(shape.hidden, setup.trainable_width) if trained else None
-    normed = ops.rms_norm(x, norm_weight, shape.hidden, gemma=shape.gemma_norms)
+    if setup.liger:
+        normed = fused.fused_norm(ops, x, shape.hidden, trained=trained, in_place=not shape.gemma_norms)
+    else:
+        normed = ops.rms_norm(x, norm_weight, shape.hidden, gemma=shape.gemma_norms)
     tape.drop(x)
     weight = tape.leaf(shape.vocab * shape.hidden, setup.trainable_width) if trained else None
-    logits = ops.product(normed, weight, shape.vocab, shape.hidden)
-    loss = _loss(tape, ops, logits)
+    logits: Tensor | None = None
+    if setup.liger:
+        loss = fused.fused_loss(ops, normed, weight, shape.vocab, shape.hidden)
+    else:
+        logits = _capped(ops, ops.product(normed, weight, shape.vocab, shape.hidden), shape)
+        loss = _loss(tape, ops, logits)
     tape.drop(normed)
     cached = [tensor.number for tensor in ops.cached.values()]
     ops.end_autocast()
@@ -127,8 +137,21 @@ def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: floa
     gradient = tape.external(1, 4)
     result = tape.run_backward(loss, gradient, x)
     piece = _piece(tape, cut, x, loss, gradient, result, cached, setup)
-    piece.logits = logits.number
+    piece.logits = 0 if logits is None else logits.number
     return piece
+
+
+def _capped(ops: Operations, logits: Tensor, shape: Architecture) -> Tensor:
+    """Gemma 2's `tanh(logits / cap) * cap`."""
+    if not shape.logits_softcap:
+        return logits
+    divided = ops.scaled(logits)
+    ops.tape.drop(logits)
+    bent = ops.activation(divided)
+    ops.tape.drop(divided)
+    out = ops.scaled(bent)
+    ops.tape.drop(bent)
+    return out
 
 
 def _loss(tape: Tape, ops: Operations, logits: Tensor) -> Tensor:
