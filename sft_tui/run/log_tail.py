@@ -258,6 +258,13 @@ class LineIndex:
         self._scanned = 0
         self._newlines = 0
 
+    def use(self, log: LogFile) -> None:
+        """Read from `log` from now on: another handle of the same file. A file that differs is indexed anew."""
+        self._log = log
+        if log.size < self._scanned:
+            self._reset()
+        self._generation = log.generation
+
     @property
     def lines(self) -> int:
         """Lines that end within the scanned part."""

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
@@ -16,6 +17,7 @@ from sft_tui.run.series import Curve, Series
 from sft_tui.run.state import RunState, StageState, Status, present_status, read_state
 
 if TYPE_CHECKING:
+    from sft_tui.factory.trainer_log import Metric, TrainerLog
     from sft_tui.machine.gpus import Gpu, GpuReport
 
 STAGES = ("convert", "train", "export", "verify")
@@ -132,7 +134,7 @@ class RunWatch:
         self._gpu_read_at = 0.0
         self._plan: Mapping[str, Any] = {}
         self._history = History()
-        self._trainer_log: Any = None
+        self._trainer_log: TrainerLog | None = None
         self._events = EventReader(layout.events)
         self._warnings: deque[Remark] = deque(maxlen=MAX_WARNINGS)
         self._state: RunState | None = None
@@ -147,7 +149,8 @@ class RunWatch:
             self._plan = plan if isinstance(plan, dict) else {}
         for event in self._events.poll():
             self._take(event)
-        self._history.extend(self._new_metrics(), self._now())
+        while new := self._new_metrics():
+            self._history.extend(new, self._now())
         return self._snapshot(state)
 
     def _read_state(self) -> RunState | None:
@@ -156,14 +159,17 @@ class RunWatch:
         self._state = state or self._state
         return self._state
 
-    def _new_metrics(self) -> list[Any]:
+    def _new_metrics(self) -> list[Metric]:
         if self._trainer_log is None:
             from sft_tui.factory.trainer_log import TrainerLog
 
             self._trainer_log = TrainerLog(self._trainer_log_path())
-        return list(self._trainer_log.poll())
+        resets, metrics = self._trainer_log.resets, list(self._trainer_log.poll())
+        if self._trainer_log.resets != resets:
+            self._history = History()
+        return metrics
 
-    def _trainer_log_path(self) -> Any:
+    def _trainer_log_path(self) -> Path:
         from sft_tui.factory.commands import TRAINER_LOG
 
         output = self._option("output_dir")
@@ -275,13 +281,13 @@ class History:
         """A new attempt begins: the speed of the one before says nothing about it."""
         self._pace.clear()
 
-    def extend(self, metrics: list[Any], now: float) -> None:
+    def extend(self, metrics: list[Metric], now: float) -> None:
         """Take in new records; `now` is when they were read."""
         for metric in metrics:
             self._add(metric)
             self._updated = now
 
-    def _add(self, metric: Any) -> None:
+    def _add(self, metric: Metric) -> None:
         step = int(metric.step)
         if metric.loss is not None:
             self.train.add(step, metric.loss)

@@ -68,7 +68,8 @@ def draw_chart(curves: Curves, width: int, height: int, signs: Signs) -> Text:
 
 
 def _loss_layers(curves: Curves, signs: Signs) -> list[Layer]:
-    weight = 0.9 if len(curves.train.points) > 30 else 0.6
+    count = len(curves.train.points)
+    weight = min(0.97, 1 - 15 / count) if count > 30 else 0.5
     raw, line, mark = (".", "*", "o") if signs.ascii else ("·", "braille", "●")
     layers = [
         Layer(finite(curves.train.points), raw, raw, 6, _("loss"), lines=False),
@@ -95,9 +96,17 @@ def _plot(layers: Sequence[Layer], width: int, height: int, end: float, signs: S
         marker = plotext.marker(layer.mark, plotext.pixel(layer.colour))
         signal = figure.signal([x for x, _y in points], [y for _x, y in points], marker=marker)
         figure.draw(signal.lines() if layer.lines else signal)
-    figure.ruler("x").lim(0, max(end, 1))
+    ticks = nice_ticks(end, max(2, width // 12))
+    figure.ruler("x").lim(0, max(end, 1)).ticks(ticks, [f"{tick:,}" for tick in ticks])
     drawn = str(figure.build().string()).rstrip("\n")
     return Text.from_ansi(drawn.translate(_TO_ASCII) if signs.ascii else drawn, no_wrap=True, end="")
+
+
+def nice_ticks(end: float, most: int) -> list[int]:
+    """Whole numbers from 0 to `end` at most `most` of them, 1, 2 or 5 times a power of ten apart."""
+    steps = (factor * 10**power for power in range(12) for factor in (1, 2, 5))
+    step = next(step for step in steps if end / step <= most - 1)
+    return list(range(0, int(end) + 1, step))
 
 
 class BigChart(Widget):

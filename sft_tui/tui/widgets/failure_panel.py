@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 
@@ -49,6 +50,8 @@ def _message(snapshot: Snapshot, report: FailureReport) -> str:
 def _cause_lines(cause: Cause) -> list[Content]:
     lines = [Content.assemble((_("Why: {title}").format(title=clean(cause.title, " ")), "bold"))]
     lines.append(Content(clean(cause.text, " ")))
+    if cause.line:
+        lines.append(Content.styled(_("The log says: {line}").format(line=clean(cause.line.strip()[:300], " ")), "dim"))
     lines += [Content(f"- {clean(step, ' ')}") for step in cause.advice]
     if cause.source.startswith("http"):
         lines.append(Content.styled(_("See {address}").format(address=clean(cause.source, " ")), "dim"))
@@ -58,9 +61,9 @@ def _cause_lines(cause: Cause) -> list[Content]:
 class FailurePanel(VerticalScroll, can_focus=True):
     """Scrolls through the report of a failure."""
 
-    def compose(self) -> list[Lines]:  # type: ignore[override]
+    def compose(self) -> ComposeResult:
         """The text."""
-        return [Lines(id="failure-lines")]
+        yield Lines(id="failure-lines")
 
     def show(self, snapshot: Snapshot, report: FailureReport) -> None:
         """Show what is known of the failure of `snapshot`."""

@@ -35,3 +35,7 @@ class Lines(Widget):
     def render(self) -> Content:
         """The lines below each other."""
         return Content("\n").join(self._lines)
+
+
+class ReadingLines(Lines, can_focus=True):
+    """Lines that take the focus, so that the keys scroll what is around them."""

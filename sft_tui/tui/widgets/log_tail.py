@@ -32,7 +32,7 @@ class LogTail(Vertical):
     LogTail.-searching > Input { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", N_("Search"), key_display="/"),
+        Binding("slash", "search", N_("Search"), show=False),
         Binding("n", "again(True)", N_("Older"), show=False),
         Binding("N", "again(False)", N_("Newer"), show=False),
         Binding("escape", "close_search", "", show=False),
@@ -51,7 +51,8 @@ class LogTail(Vertical):
         super().__init__(id=id)
         self._path = path
         self._title = title
-        self._note = ""
+        self._note = self._place = self._shown_note = ""
+        self._hit_start = -1
 
     def compose(self) -> ComposeResult:
         """The lines, and the search field below them."""
@@ -78,9 +79,10 @@ class LogTail(Vertical):
 
     @on(LogView.Moved)
     def _describe(self) -> None:
-        note = Content(f" {self._note} - {self.view.summary()} " if self._note else f" {self.view.summary()} ")
-        if self.border_subtitle != note.markup:
-            self.border_subtitle = note
+        note = "  ".join(part for part in (self._note, self._place, self.view.summary()) if part)
+        if note != self._shown_note:
+            self._shown_note = note
+            self.border_subtitle = Content(f" {note} ")
 
     # -- search -----------------------------------------------------------------------------------------------------
 
@@ -112,24 +114,23 @@ class LogTail(Vertical):
         self.remove_class("-searching")
         self.view.focus()
         if event.value:
-            self.view.highlight(event.value)
-            self._search(event.value, self.view.bottom, True)
+            self.submitted(event.value)
+
+    def submitted(self, value: str) -> None:
+        """`value` was entered in the field: search for it."""
+        self.view.highlight(value)
+        self._search(value, self.view.bottom, True)
 
     def action_again(self, backwards: bool) -> None:
         """Go on with the search, to older lines or to newer ones."""
         view = self.view
         if view.needle:
-            hit = next((line for line in view.lines if self._is_hit(line)), None)
-            here = hit if hit is not None else None
-            start = view.top if here is None else here.start
-            if not backwards:
+            here = next((line for line in view.lines if line.start == self._hit_start), None)
+            if backwards:
+                start = view.top if here is None else here.start
+            else:
                 start = view.bottom if here is None else here.end
             self._search(view.needle, start, backwards)
-
-    def _is_hit(self, line: Line) -> bool:
-        return line.start == self._hit_start
-
-    _hit_start = -1
 
     def _search(self, needle: str, start: int, backwards: bool) -> None:
         path = self.view.log_file.path if self.view.log_file else None

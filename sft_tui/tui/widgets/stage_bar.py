@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 from textual.content import Content
+from textual.widget import Widget
 
 from sft_tui.i18n import N_, _
 from sft_tui.run.state import Status
@@ -11,7 +12,6 @@ from sft_tui.run.watch import Snapshot, StageView
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.widgets.bars import signs_of
-from sft_tui.tui.widgets.lines import Lines
 
 STAGE_NAMES = {
     "convert": N_("convert"),
@@ -25,7 +25,7 @@ STATUS_WORDS = {
     Status.FINISHED: N_("finished"),
     Status.FAILED: N_("failed"),
     Status.STOPPED: N_("stopped"),
-    Status.LOST: N_("lost"),
+    Status.LOST: N_("interrupted"),
 }
 
 
@@ -85,9 +85,26 @@ def stage_line(snapshot: Snapshot, signs: Signs, width: int) -> Content:
     return line
 
 
-class StageBar(Lines):
+class StageBar(Widget):
     """Convert, train, export, verify."""
 
-    def update_from(self, snapshot: Snapshot) -> None:
-        """Show how the stages of `snapshot` stand."""
-        self.show([stage_line(snapshot, signs_of(self), self.container_size.width - 2)])
+    DEFAULT_CSS = "StageBar { height: 1; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshot: Snapshot | None = None
+        self._shown = Content("")
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show how the stages of `snapshot` stand; nothing is drawn where they stand the same."""
+        self._snapshot = snapshot
+        if self._build() != self._shown:
+            self.refresh()
+
+    def _build(self) -> Content:
+        return stage_line(self._snapshot, signs_of(self), self.size.width) if self._snapshot else Content("")
+
+    def render(self) -> Content:
+        """The line for the present width."""
+        self._shown = self._build()
+        return self._shown

@@ -1,0 +1,171 @@
+"""What a finished run has made: loss and answers before and after, where it is, how to use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from sft_tui.i18n import N_, _
+from sft_tui.run.layout import RunLayout
+from sft_tui.run.result import RunResult, read_result, write_usage
+from sft_tui.tui.screen import BaseScreen
+from sft_tui.tui.widgets.lines import Lines, ReadingLines
+from sft_tui.tui.widgets.loss_spark import LossSpark
+from sft_tui.tui.widgets.result_text import result_lines
+
+
+class ResultScreen(BaseScreen):
+    """The result of the run of `layout`."""
+
+    HELP_ID = "result"
+    CSS_PATH = "result.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "export", N_("Export again")),
+        Binding("w", "write", N_("Write commands")),
+        Binding("e", "edit", N_("New run from this")),
+        Binding("l", "log", N_("Log")),
+        Binding("c", "chart", N_("Chart")),
+    ]
+
+    @dataclass
+    class Found(Message):
+        """What the run has made."""
+
+        result: RunResult
+
+    @dataclass
+    class Started(Message):
+        """An export was asked for; `problem` says why it was refused."""
+
+        problem: str | None
+
+    def __init__(self, layout: RunLayout) -> None:
+        super().__init__()
+        self.layout_of_run = layout
+        self.result: RunResult | None = None
+
+    def heading(self) -> str:
+        """Which run."""
+        return _("{run}: result").format(run=self.layout_of_run.name)
+
+    def compose_body(self) -> ComposeResult:
+        """The curve, then the text."""
+        yield LossSpark(id="result-loss")
+        yield ReadingLines(id="result-lines")
+
+    def on_mount(self) -> None:
+        """Look at what there is."""
+        super().on_mount()
+        self._look()
+
+    @work(thread=True, group="result", exclusive=True)
+    def _look(self) -> None:
+        self.post_message(self.Found(read_result(self.layout_of_run)))
+
+    @on(Found)
+    def _show(self, event: ResultScreen.Found) -> None:
+        self.result = event.result
+        self.query_one(LossSpark).show(event.result.snapshot.train_loss, event.result.snapshot.eval_loss)
+        self.query_one("#result-lines", Lines).show(result_lines(event.result, self.sft.signs))
+        self.call_after_refresh(self.focus_first)
+        self.refresh_actions()
+
+    def first_field(self) -> Widget:
+        """The text, so that the keys scroll it."""
+        return self.query_one("#result-lines")
+
+    def next_text(self) -> str:
+        """Where one can go from here."""
+        if self.result is None:
+            return _("Looking at what the run has made")
+        if not self.result.trained:
+            return _("This run has saved nothing yet.")
+        return _("The files stay where they are. Next: the list of runs")
+
+    def primary_label(self) -> str:
+        """What Enter does."""
+        return _("Runs")
+
+    def primary(self) -> None:
+        """The list of runs."""
+        self.sft.switch_screen(self.sft.make("runs"))
+
+    def back(self) -> None:
+        """The list of runs."""
+        self.primary()
+
+    def again(self) -> BaseScreen:
+        """The same result."""
+        return ResultScreen(self.layout_of_run)
+
+    def action_edit(self) -> None:
+        """A new wizard with this run's answers."""
+        self.sft.start_from(self.layout_of_run)
+
+    def action_log(self) -> None:
+        """All logs."""
+        from sft_tui.tui.screens.log import LogScreen
+
+        self.app.push_screen(LogScreen(self.layout_of_run, "train"))
+
+    def action_chart(self) -> None:
+        """The large chart."""
+        from sft_tui.tui.screens.chart import ChartScreen
+
+        self.app.push_screen(ChartScreen(self.layout_of_run))
+
+    def action_write(self) -> None:
+        """Write the commands to a file, because selecting text over SSH is hard."""
+        if self.result is None or not self.result.usages:
+            return
+        title = _("How to use {run}").format(run=self.layout_of_run.name)
+        try:
+            path = write_usage(self.layout_of_run, self.result, title, _("Type these in the project directory:"))
+        except OSError as error:
+            self.say(_("The file could not be written: {reason}").format(reason=error.strerror or error), "error")
+        else:
+            self.say(_("Written to {path}").format(path=path.relative_to(self.layout_of_run.project)))
+
+    def action_export(self) -> None:
+        """Ask for the options of another export."""
+        from sft_tui.tui.screens.export_again import ExportChoice, ExportScreen
+
+        def answered(choice: ExportChoice | None) -> None:
+            if choice is not None:
+                self.say(_("Starting the export"))
+                self._export(choice.size_gb, choice.device, choice.verify)
+
+        if self.result is not None:
+            self.app.push_screen(ExportScreen(self.result.exported), answered)
+
+    @work(thread=True, group="export", exclusive=True)
+    def _export(self, size_gb: int, device: str, verify: bool) -> None:
+        """In a thread: plan the export and launch a supervisor for it."""
+        from sft_tui.problems import Refusal, refuse
+        from sft_tui.run.export import prepare_export
+        from sft_tui.run.start import launch
+        from sft_tui.run.state import read_state
+
+        try:
+            state = read_state(self.layout_of_run)
+            if state is None:
+                raise refuse("no_such_run", _("There is no run {run}.").format(run=self.layout_of_run.name))
+            prepare_export(self.layout_of_run, state, size_gb=size_gb, device=device, verify=verify, overwrite=True)
+            launch(self.layout_of_run)
+        except Refusal as refusal:
+            self.post_message(self.Started(str(refusal)))
+        else:
+            self.post_message(self.Started(None))
+
+    @on(Started)
+    def _started(self, event: ResultScreen.Started) -> None:
+        if event.problem is not None:
+            self.say(event.problem, "error")
+        else:
+            self.sft.open_run(self.layout_of_run)

@@ -1,0 +1,366 @@
+"""A run as it is: stages, figures, loss, GPUs, log; and what went wrong. It reads files and leaves requests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.worker import get_current_worker
+
+from sft_tui.i18n import N_, _
+from sft_tui.problems import Refusal
+from sft_tui.run.failure_report import FailureReport, failure_report
+from sft_tui.run.layout import RunLayout
+from sft_tui.run.requests import Request, RequestKind, leave_request
+from sft_tui.run.state import Status
+from sft_tui.run.watch import RunWatch, Snapshot
+from sft_tui.tui.screen import BaseScreen
+from sft_tui.tui.text import clean
+from sft_tui.tui.widgets.bars import ActionBar, KeyBar
+from sft_tui.tui.widgets.big_chart import BigChart, Curves
+from sft_tui.tui.widgets.failure_panel import FailurePanel
+from sft_tui.tui.widgets.figures import KeyFigures
+from sft_tui.tui.widgets.gpu_line import GpuLine
+from sft_tui.tui.widgets.lines import Lines
+from sft_tui.tui.widgets.log_tail import LogTail
+from sft_tui.tui.widgets.log_view import LogView
+from sft_tui.tui.widgets.loss_spark import LossSpark
+from sft_tui.tui.widgets.run_header import RunHeader
+from sft_tui.tui.widgets.stage_bar import StageBar
+
+ALIVE_POLL_S, ENDED_POLL_S = 1.0, 3.0
+_ENDED_BADLY = (Status.FAILED, Status.STOPPED, Status.LOST)
+
+
+class RunScreen(BaseScreen):
+    """Shows the run of `layout`, live, whoever started it. Closing it changes nothing about the run."""
+
+    STEP = "run"
+    HELP_ID = "run"
+    CSS_PATH = "run.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", N_("Stop and save")),
+        Binding("x", "stop_now", N_("Stop now"), show=False),
+        Binding("r", "resume", N_("Resume")),
+        Binding("e", "edit", N_("Edit answers")),
+        Binding("d", "detach", N_("Detach")),
+        Binding("l", "log", N_("Full log")),
+        Binding("c", "chart", N_("Chart")),
+        Binding("g", "gpus", N_("GPUs"), show=False),
+    ]
+
+    @dataclass
+    class Seen(Message):
+        """The run as it is now; `report` comes with a run that ended badly."""
+
+        snapshot: Snapshot
+        report: FailureReport | None
+
+    @dataclass
+    class Resumed(Message):
+        """A resume has been tried; `problem` says why it was refused."""
+
+        problem: str | None
+
+    def __init__(self, layout: RunLayout) -> None:
+        super().__init__()
+        self.layout_of_run = layout
+        self.snapshot: Snapshot | None = None
+        self.report: FailureReport | None = None
+        self._wake = threading.Event()
+        self._asked: str | None = None
+
+    # -- the frame --------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Header, stages, figures beside or above the log; the failure in their place."""
+        yield RunHeader(self.layout_of_run.name)
+        with Vertical(id="run-main"):
+            yield StageBar(id="run-stages")
+            with Vertical(id="run-live"):
+                with Vertical(id="run-figures"):
+                    yield KeyFigures(id="run-key-figures")
+                    yield LossSpark(id="run-loss")
+                    yield GpuLine(id="run-gpus")
+                    yield Lines(id="run-remarks")
+                    yield BigChart(id="run-chart")
+                yield LogTail(self.layout_of_run.stage_log("convert"), "convert.log", id="run-log")
+            yield FailurePanel(id="run-failure")
+        yield ActionBar()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Start to watch."""
+        super().on_mount()
+        self._watch()
+
+    def on_unmount(self) -> None:
+        """Let the watching thread end at once."""
+        self._wake.set()
+
+    def first_field(self) -> Widget | None:
+        """The log, so that its keys work; after a failure what is said about it."""
+        return self.query_one(FailurePanel) if self.report else self.query_one(LogView)
+
+    def again(self) -> BaseScreen:
+        """The same run."""
+        return RunScreen(self.layout_of_run)
+
+    @work(thread=True, group="watch", exclusive=True)
+    def _watch(self) -> None:
+        """In a thread: look at the run's files about once a second, tell the screen what has changed."""
+        worker = get_current_worker()
+        services = self.sft.services
+        watch = RunWatch(self.layout_of_run, read_gpus=services.gpus, now=services.now)
+        last: Snapshot | None = None
+        while not worker.is_cancelled and self.is_attached:
+            snapshot = watch.poll()
+            if snapshot != last:
+                bad = snapshot.status in _ENDED_BADLY
+                self.post_message(self.Seen(snapshot, failure_report(self.layout_of_run, snapshot) if bad else None))
+                last = snapshot
+            self._wake.wait(ALIVE_POLL_S if snapshot.alive else ENDED_POLL_S)
+            self._wake.clear()
+
+    @on(Seen)
+    def _show(self, event: RunScreen.Seen) -> None:
+        """Show what was seen."""
+        before, self.snapshot, self.report = self.snapshot, event.snapshot, event.report
+        snapshot = event.snapshot
+        if before is None or before.status != snapshot.status:
+            self._status_changed(snapshot)
+        self.query_one(RunHeader).show(snapshot, self.sft.services.now())
+        self.query_one(StageBar).show(snapshot)
+        if event.report is not None:
+            self.query_one(FailurePanel).show(snapshot, event.report)
+        else:
+            self._show_live(snapshot)
+        if before is None or (before.status, before.stage) != (snapshot.status, snapshot.stage):
+            self._open_log(snapshot)
+            self.refresh_actions()
+
+    def _status_changed(self, snapshot: Snapshot) -> None:
+        self._asked = None
+        self.set_class(self.report is not None, "-failed")
+        self.refresh_bindings()
+        field = self.first_field()
+        if field is not None and (self.focused is None or not self.focused.is_on_screen or self.report):
+            self.call_after_refresh(self.set_focus, field)
+
+    def _show_live(self, snapshot: Snapshot) -> None:
+        self.query_one(KeyFigures).show(snapshot)
+        self.query_one(LossSpark).show(snapshot.train_loss, snapshot.eval_loss)
+        self.query_one(GpuLine).update_from(snapshot)
+        self.query_one("#run-remarks", Lines).show(self._remarks(snapshot))
+        chart = self.query_one("#run-chart", BigChart)
+        if chart.display:
+            chart.show(Curves(snapshot.train_loss, snapshot.eval_loss, snapshot.learning_rate))
+
+    def _remarks(self, snapshot: Snapshot) -> list[Content]:
+        """The latest warning, and what was asked for and is not done yet."""
+        sign = self.sft.signs.warning
+        remarks = [
+            f"{sign} {clean(r.message, ' ')}" + (f" {clean(r.hint, ' ')}" if r.hint else "")
+            for r in snapshot.warnings[-1:]
+        ]
+        if snapshot.alive and not snapshot.supervised and snapshot.status is Status.RUNNING:
+            remarks.append(f"{sign} " + _("The supervisor is gone, the training goes on; r takes it over again."))
+        if self._asked:
+            remarks.append(f"{self.sft.signs.here} {self._asked}")
+        return [Content(text) for text in remarks]
+
+    def _open_log(self, snapshot: Snapshot) -> None:
+        """The log of the stage that is at work, or was last."""
+        stage = snapshot.stage or "convert"
+        self.query_one(LogTail).open(self.layout_of_run.stage_log(stage), f"{stage}.log")
+
+    # -- what happens next ------------------------------------------------------------------------------------------
+
+    def next_text(self) -> str:
+        """That closing is safe and how to come back; or what to do about how it ended."""
+        snapshot = self.snapshot
+        if snapshot is None:
+            return _("Looking at the run")
+        if snapshot.problem:
+            return _("There is no run {run} in {project}.").format(
+                run=self.layout_of_run.name, project=self.layout_of_run.project
+            )
+        if snapshot.alive:
+            text = _("You can close this window: the run goes on. Come back with: sft-tui attach {run}")
+            return text.format(run=self.layout_of_run.name)
+        if snapshot.status is Status.FINISHED:
+            return _("Everything is done. Next: what it has learned, and how to use it")
+        if snapshot.status is Status.FAILED:
+            return _("Next: a change from above by its number, e to edit the answers, r to try again as it is")
+        return _("Next: go on from the last checkpoint, or e to edit the answers")
+
+    def primary_label(self) -> str:
+        """What Enter does."""
+        snapshot = self.snapshot
+        if snapshot is None or snapshot.problem:
+            return _("Runs")
+        if snapshot.alive:
+            return _("Full log")
+        if snapshot.status is Status.FINISHED:
+            return _("Result")
+        if snapshot.status is Status.FAILED:
+            return _("Change and resume") if self._offers() else _("Edit answers")
+        return _("Resume")
+
+    def primary(self) -> None:
+        """Enter."""
+        snapshot = self.snapshot
+        if snapshot is None or snapshot.problem:
+            self.back()
+        elif snapshot.alive:
+            self.action_log()
+        elif snapshot.status is Status.FINISHED:
+            self.sft.open_result(self.layout_of_run)
+        elif snapshot.status is Status.FAILED:
+            if self._offers():
+                self._offer(0)
+            else:
+                self.action_edit()
+        else:
+            self.action_resume()
+
+    def _offers(self) -> int:
+        return len(self.report.offers) if self.report else 0
+
+    def back(self) -> None:
+        """Esc: the list of runs."""
+        self.sft.switch_screen(self.sft.make("runs"))
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only the keys that make sense now."""
+        snapshot = self.snapshot
+        if action in ("stop", "stop_now"):
+            return snapshot is not None and snapshot.status is Status.RUNNING
+        if action == "resume":
+            if snapshot is None or snapshot.problem:
+                return False
+            return snapshot.status in _ENDED_BADLY or (snapshot.alive and not snapshot.supervised)
+        if action == "edit":
+            return snapshot is not None and not snapshot.alive
+        return True
+
+    def action_stop(self) -> None:
+        """Stop and save, after asking."""
+        lines = [
+            _("The training ends at its next step, and what it has learned is saved as an adapter."),
+            _("You can go on from there later with r (Resume)."),
+        ]
+        self._ask(_("Stop {run} and save?"), lines, _("stop and save"), RequestKind.STOP)
+
+    def action_stop_now(self) -> None:
+        """Stop at once, after asking."""
+        lines = [_("The process is ended at once. Only checkpoints that are there already remain.")]
+        self._ask(_("Stop {run} now, without saving?"), lines, _("stop now"), RequestKind.STOP_NOW)
+
+    def _ask(self, question: str, lines: list[str], yes: str, kind: RequestKind) -> None:
+        from sft_tui.tui.screens.confirm import ConfirmScreen
+
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                self._request(kind)
+
+        self.app.push_screen(ConfirmScreen(question.format(run=self.layout_of_run.name), lines, yes), answered)
+
+    def _request(self, kind: RequestKind) -> None:
+        try:
+            leave_request(self.layout_of_run, Request(kind))
+        except OSError as error:
+            self.say(_("The request could not be left: {reason}").format(reason=error.strerror or error), "error")
+            return
+        self._asked = _("Asked to stop; waiting for the run to do so.")
+        if self.snapshot is not None:
+            self._show_live(self.snapshot)
+        self._wake.set()
+
+    def action_detach(self) -> None:
+        """Leave the app; the run goes on."""
+        self.sft.action_leave()
+
+    def action_log(self) -> None:
+        """The whole log."""
+        from sft_tui.tui.screens.log import LogScreen
+
+        stage = self.snapshot.stage if self.snapshot else None
+        failed = self.report.stage if self.report else None
+        self.app.push_screen(LogScreen(self.layout_of_run, failed or stage or "convert"))
+
+    def action_chart(self) -> None:
+        """The large chart."""
+        from sft_tui.tui.screens.chart import ChartScreen
+
+        self.app.push_screen(ChartScreen(self.layout_of_run))
+
+    def action_gpus(self) -> None:
+        """All cards of the machine."""
+        from sft_tui.tui.screens.gpus import GpusScreen
+
+        self.app.push_screen(GpusScreen())
+
+    def action_edit(self) -> None:
+        """Back to the answers, at the one that the failure is about."""
+        self.sft.start_from(self.layout_of_run, self.report.key if self.report else None)
+
+    def on_key(self, event: events.Key) -> None:
+        """Digits choose among the offered changes."""
+        if event.character and event.character in "123456789" and int(event.character) <= self._offers():
+            event.stop()
+            self._offer(int(event.character) - 1)
+
+    def _offer(self, index: int) -> None:
+        from sft_tui.tui.screens.confirm import ConfirmScreen
+
+        report = self.report
+        if report is None or index >= len(report.offers):
+            return
+        offer = report.offers[index]
+        lines = [offer.text, "", *offer.diff, "", _("Then the run goes on at the stage that failed.")]
+
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                self._resume(offer.changes)
+
+        self.app.push_screen(ConfirmScreen(_("Change this and resume?"), lines, _("change and resume")), answered)
+
+    def action_resume(self) -> None:
+        """Go on at the first stage that is not done, without a change."""
+        self._resume(None)
+
+    def _resume(self, changes: Mapping[str, Any] | None) -> None:
+        self.say(_("Starting again"))
+        self._do_resume(dict(changes) if changes else None)
+
+    @work(thread=True, group="resume", exclusive=True)
+    def _do_resume(self, changes: dict[str, Any] | None) -> None:
+        """In a thread: plan anew where something changes, and launch a supervisor."""
+        from sft_tui.run.start import resume
+
+        try:
+            resume(self.layout_of_run, changes)
+        except Refusal as refusal:
+            self.post_message(self.Resumed(str(refusal)))
+        else:
+            self.post_message(self.Resumed(None))
+
+    @on(Resumed)
+    def _resumed(self, event: RunScreen.Resumed) -> None:
+        if event.problem is not None:
+            self.say(event.problem, "error")
+        else:
+            self.refresh_actions()
+        self._wake.set()

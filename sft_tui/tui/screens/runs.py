@@ -1,0 +1,317 @@
+"""All runs of the project: state, loss, time; attach, stop, logs, result, or a new wizard from one of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from sft_tui.i18n import N_, _
+from sft_tui.run.layout import RunLayout, runs_of
+from sft_tui.run.requests import Request, RequestKind, leave_request
+from sft_tui.run.state import RunState, Status, present_status, read_state
+from sft_tui.tui import figures_text as text
+from sft_tui.tui.screen import BaseScreen
+from sft_tui.tui.signs import Signs
+from sft_tui.tui.text import clean, one_line, pad
+from sft_tui.tui.widgets.bars import ActionBar, KeyBar, StepBar
+from sft_tui.tui.widgets.lines import Lines
+from sft_tui.tui.widgets.list_box import ListBox, Row
+from sft_tui.tui.widgets.stage_bar import stage_name, status_sign, status_word
+
+POLL_S = 2.0
+_NAME_CELLS = 26
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as it is now."""
+
+    name: str
+    status: Status
+    stage: str | None
+    step: float | None
+    total_steps: float | None
+    first_loss: float | None
+    loss: float | None
+    created: float
+    seconds: float | None
+    message: str | None
+    model: str
+    dataset: str
+
+
+def read_rows(project: Path, now: float) -> tuple[RunRow, ...]:
+    """The runs of `project`, the newest first."""
+    states = [(layout, read_state(layout)) for layout in runs_of(project)]
+    return tuple(_row(layout, state, now) for layout, state in states if state is not None)
+
+
+def _row(layout: RunLayout, state: RunState, now: float) -> RunRow:
+    status, metrics = present_status(state), state.metrics
+    running = status in (Status.RUNNING, Status.PENDING)
+    end = now if running else state.finished or state.updated
+    return RunRow(
+        name=layout.name,
+        status=status,
+        stage=state.stage,
+        step=metrics.get("step"),
+        total_steps=metrics.get("total_steps"),
+        first_loss=metrics.get("first_loss"),
+        loss=metrics.get("loss"),
+        created=state.created,
+        seconds=max(0.0, end - state.created) if state.created else None,
+        message=state.message,
+        model=state.model,
+        dataset=state.dataset,
+    )
+
+
+def row_cells(row: RunRow, signs: Signs) -> tuple[str, ...]:
+    """State, name, progress, loss, when and how long."""
+    state = f"{status_sign(row.status, signs)} {status_word(row.status)}"
+    if row.status in (Status.RUNNING, Status.FAILED, Status.STOPPED, Status.LOST) and row.stage:
+        state += f": {stage_name(row.stage)}"
+    steps = f"{text.whole(row.step)}/{text.whole(row.total_steps)}" if row.step is not None else text.UNKNOWN
+    if row.loss is None:
+        losses = text.UNKNOWN
+    else:
+        first = f"{text.short_loss(row.first_loss)} {signs.arrow} " if row.first_loss is not None else ""
+        losses = first + text.short_loss(row.loss)
+    when = time.strftime("%m-%d %H:%M", time.localtime(row.created)) if row.created else text.UNKNOWN
+    name = one_line(row.name, _NAME_CELLS, signs.ellipsis)
+    return name, state, steps, losses, when, text.seconds(row.seconds)
+
+
+_EXPENDABLE = (4, 5, 2)
+"""Columns that a narrow terminal does without, the first to go first: when it began, how long, steps."""
+
+
+def table(rows: Sequence[RunRow], signs: Signs, width: int) -> list[str]:
+    """A line of titles and a line a run, in columns, in at most `width` cells where that can be."""
+    titles = (_("run"), _("state"), _("step"), _("loss"), _("begun"), _("time"))
+    cells = [titles, *(row_cells(row, signs) for row in rows)]
+    widths = [max(cell_len(line[i]) for line in cells) for i in range(len(titles))]
+    kept = list(range(len(titles)))
+    for column in _EXPENDABLE:
+        if sum(widths[i] + 2 for i in kept) - 2 > width:
+            kept.remove(column)
+    return ["  ".join(pad(line[i], widths[i]) for i in kept).rstrip() for line in cells]
+
+
+class RunsScreen(BaseScreen):
+    """The runs of the project. Enter opens the one at the `>`."""
+
+    HELP_ID = "runs"
+    CSS_PATH = "runs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", N_("Stop and save")),
+        Binding("o", "result", N_("Result")),
+        Binding("l", "log", N_("Log")),
+        Binding("e", "edit", N_("New run from this")),
+        Binding("w", "wizard", N_("Wizard")),
+    ]
+
+    @dataclass
+    class Read(Message):
+        """The runs as they are now."""
+
+        rows: tuple[RunRow, ...]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: tuple[RunRow, ...] | None = None
+        self._wake = threading.Event()
+
+    def heading(self) -> str:
+        """Which project."""
+        return _("Runs in {project}").format(project=self.sft.project)
+
+    def compose(self) -> ComposeResult:
+        """Titles, list, what is to be said about the current one."""
+        yield StepBar("", self.heading())
+        with Vertical(id="runs-main"):
+            yield Static("", id="runs-head", markup=False)
+            yield ListBox(id="runs-list")
+            yield Lines(id="runs-detail")
+        yield ActionBar()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read now, and go on reading."""
+        super().on_mount()
+        self._watch()
+
+    def on_unmount(self) -> None:
+        """Let the reading thread end at once."""
+        self._wake.set()
+
+    def first_field(self) -> Widget:
+        """The list."""
+        return self.query_one(ListBox)
+
+    @work(thread=True, group="runs", exclusive=True)
+    def _watch(self) -> None:
+        worker = get_current_worker()
+        last: tuple[RunRow, ...] | None = None
+        project, services = self.sft.project, self.sft.services
+        while not worker.is_cancelled and self.is_attached:
+            rows = read_rows(project, services.now())
+            if rows != last:
+                self.post_message(self.Read(rows))
+                last = rows
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+
+    @on(Read)
+    def _show(self, event: RunsScreen.Read) -> None:
+        self.rows = event.rows
+        box = self.query_one(ListBox)
+        head, *lines = table(event.rows, self.sft.signs, self.size.width - 6)
+        self.query_one("#runs-head", Static).update(Content(head if lines else ""))
+        at = box.current.id if box.current else None
+        box.set_rows([Row(row.name, line) for row, line in zip(event.rows, lines, strict=True)], at)
+        self._describe()
+
+    def on_resize(self) -> None:
+        """Other columns may fit."""
+        if self.rows is not None:
+            self._show(self.Read(self.rows))
+
+    @on(ListBox.Moved)
+    def _describe(self) -> None:
+        row = self.current
+        lines = []
+        if row is not None:
+            about = [part for part in (row.model, row.dataset) if part]
+            lines = [Content(clean("   ".join(about), " "))] if about else []
+            if row.message:
+                lines.append(Content(clean(row.message, " ")))
+        self.query_one("#runs-detail", Lines).show(lines)
+        self.refresh_actions()
+        self.refresh_bindings()
+
+    @on(ListBox.Picked)
+    def _picked(self) -> None:
+        self.primary()
+
+    @property
+    def current(self) -> RunRow | None:
+        """The run at the `>`."""
+        row = self.query_one(ListBox).current
+        return next((r for r in self.rows or () if row is not None and r.name == row.id), None)
+
+    def _layout(self) -> RunLayout | None:
+        row = self.current
+        return RunLayout(self.sft.project, row.name) if row else None
+
+    # -- what happens next ------------------------------------------------------------------------------------------
+
+    def next_text(self) -> str:
+        """What Enter would show."""
+        if self.rows is None:
+            return _("Looking for runs")
+        row = self.current
+        if row is None:
+            return _("There are no runs here yet. Next: the wizard")
+        if row.status in (Status.RUNNING, Status.PENDING):
+            return _("Next: watch {run}").format(run=row.name)
+        if row.status is Status.FINISHED:
+            return _("Next: what {run} has learned").format(run=row.name)
+        return _("Next: why {run} ended, and how to go on").format(run=row.name)
+
+    def primary_label(self) -> str:
+        """What Enter does."""
+        if self.rows is not None and self.current is None:
+            return _("Wizard")
+        return _("Open")
+
+    def primary(self) -> None:
+        """Open the current run: as it is now, or its result."""
+        row, layout = self.current, self._layout()
+        if row is None or layout is None:
+            self.action_wizard()
+        elif row.status is Status.FINISHED:
+            self.sft.open_result(layout)
+        else:
+            self.sft.open_run(layout)
+
+    def back(self) -> None:
+        """Where the list was opened from, or the wizard."""
+        if len(self.sft.screen_stack) > 1:
+            self.sft.leave_overlay()
+        else:
+            self.action_wizard()
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only the keys that make sense for the current run."""
+        if action in ("stop", "result", "log", "edit"):
+            row = self.current if self.rows is not None and self.is_mounted else None
+            if row is None:
+                return False
+            return row.status is Status.RUNNING if action == "stop" else True
+        return True
+
+    def action_wizard(self) -> None:
+        """The wizard, where it was left."""
+        self.sft.show_wizard("welcome")
+
+    def action_stop(self) -> None:
+        """Stop and save, after asking."""
+        from sft_tui.tui.screens.confirm import ConfirmScreen
+
+        layout = self._layout()
+        if layout is None:
+            return
+
+        def answered(agreed: bool | None) -> None:
+            if agreed and layout is not None:
+                self._request(layout)
+
+        lines = [_("The training ends at its next step, and what it has learned is saved as an adapter.")]
+        question = _("Stop {run} and save?").format(run=layout.name)
+        self.app.push_screen(ConfirmScreen(question, lines, _("stop and save")), answered)
+
+    def _request(self, layout: RunLayout) -> None:
+        try:
+            leave_request(layout, Request(RequestKind.STOP))
+        except OSError as error:
+            self.say(_("The request could not be left: {reason}").format(reason=error.strerror or error), "error")
+        else:
+            self.say(_("Asked {run} to stop.").format(run=layout.name))
+
+    def action_result(self) -> None:
+        """What the current run has made so far."""
+        layout = self._layout()
+        if layout is not None:
+            self.sft.open_result(layout)
+
+    def action_log(self) -> None:
+        """The current run's logs."""
+        from sft_tui.tui.screens.log import LogScreen
+
+        layout, row = self._layout(), self.current
+        if layout is not None and row is not None:
+            self.app.push_screen(LogScreen(layout, row.stage or "train"))
+
+    def action_edit(self) -> None:
+        """A new wizard with the current run's answers."""
+        layout = self._layout()
+        if layout is not None:
+            self.sft.start_from(layout)
