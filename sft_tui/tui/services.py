@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sft_tui.machine.system import System
     from sft_tui.presets import Preset
     from sft_tui.run.layout import RunLayout
+    from sft_tui.tui.assess import Assessment
     from sft_tui.tui.model_check import ModelFinding
 
 
@@ -103,3 +104,40 @@ class Services:
 
         source = resolve_source(answers.data.source, base, project)
         return preview(conversion_request(answers, source, project / "data", "preview"), start, count)
+
+    def dataset_info(self, found: Assessment) -> str:
+        """The entries that the run adds to dataset_info.json, as JSON; raises `Refusal` for a source with problems."""
+        import json
+
+        from sft_tui.dataset import preview
+        from sft_tui.factory.dataset_info import entries_for
+        from sft_tui.situation import conversion_request
+
+        answers, situation = found.answers, found.situation
+        if answers is None or situation is None:
+            return ""
+        name, directory = situation.dataset, situation.project / "data"
+        page = preview(conversion_request(answers, situation.source, directory, name), 1, 1)
+        test = directory / f"{name}_test.jsonl" if answers.data.test_size else None
+        entries = entries_for(
+            name, _Entry(page.format, page.columns, page.tags, directory / f"{name}_train.jsonl", test)
+        )
+        return json.dumps(entries, ensure_ascii=False, indent=2)
+
+    def start(self, found: Assessment) -> RunLayout:
+        """Write the run's files and launch it; raises `Refusal`. Takes about a second."""
+        from sft_tui.run.start import start
+
+        assert found.plan is not None
+        return start(found.plan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What an entry of dataset_info.json says, before anything is converted."""
+
+    format: str
+    columns: dict[str, str]
+    tags: dict[str, str]
+    train: Path
+    test: Path | None

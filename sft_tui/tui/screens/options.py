@@ -72,9 +72,12 @@ class OptionsScreen(BaseScreen):
 
     def _rows(self, text: str) -> list[Row]:
         from sft_tui.factory.options import search_options
+        from sft_tui.plan.make import OWNED
 
         rows = []
         for option in search_options(text, self._factory):
+            if option.name in OWNED or option.name == "dataset":
+                continue
             if option.name in self._options:
                 note = f"= {show_typed(self._options[option.name])}  {option.help}"
             else:

@@ -1,0 +1,296 @@
+"""The seventh step: everything that will be run and written, before anything is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from sft_tui.i18n import N_, _
+from sft_tui.problems import Problem, Refusal, Severity
+from sft_tui.run.layout import RunLayout
+from sft_tui.tui.app import step_of_key
+from sft_tui.tui.assess import Assessment, Assessor
+from sft_tui.tui.highlight import highlighted
+from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.summary import differences, plan_lines
+from sft_tui.tui.text import clean, pad, wrapped
+from sft_tui.tui.widgets.field import Field, LineInput
+from sft_tui.tui.widgets.tabs import Page, TabBar, Tabs
+
+
+class ReviewScreen(WizardScreen):
+    """Pages with the plan; Enter starts it."""
+
+    STEP = "review"
+    CSS_PATH = "review.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "save", N_("Save answers")),
+        Binding("pageup", "scroll(-1)", "", show=False),
+        Binding("pagedown", "scroll(1)", "", show=False),
+    ]
+
+    class Assessed(Message):
+        """What the answers amount to, with everything that speaks against it."""
+
+        def __init__(self, found: Assessment, info: str) -> None:
+            super().__init__()
+            self.found = found
+            self.info = info
+
+    class Started(Message):
+        """The run has begun, or why it has not."""
+
+        def __init__(self, layout: RunLayout | None, problems: tuple[Problem, ...]) -> None:
+            super().__init__()
+            self.layout = layout
+            self.problems = problems
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Assessment | None = None
+        self._starting = False
+        self._saving = False
+        self._overwrite: str | None = None
+        self._refused: tuple[Problem, ...] = ()
+
+    def compose_body(self) -> ComposeResult:
+        """Where to save (hidden), and the pages."""
+        yield Field(_("Save the answers as"), LineInput(id="save-path"), help_id="review.save", id="save-field")
+        yield Static(_("looking at everything once more"), id="review-wait", classes="note", markup=False)
+        yield Tabs(id="review-tabs")
+
+    def on_mount(self) -> None:
+        """Look at everything once more."""
+        self.query_one("#save-field").display = False
+        super().on_mount()
+        rows = self.sft.rows
+        source = self.sft.draft.get("data.source")
+        self._assess(dict(self.sft.draft.data), rows[1] if rows is not None and rows[0] == source else None)
+
+    def first_field(self) -> Widget:
+        """The pages."""
+        return self.query_one(TabBar)
+
+    @work(thread=True, group="assess", exclusive=True)
+    def _assess(self, data: dict[str, Any], rows: int | None) -> None:
+        found = Assessor().assess(data, self.sft.draft.answers_path, rows, deep=True)
+        info = ""
+        try:
+            info = self.sft.services.dataset_info(found)
+        except Refusal as refusal:
+            info = str(refusal)
+        self.post_message(self.Assessed(found, info))
+
+    @on(Assessed)
+    def _has_assessed(self, event: Assessed) -> None:
+        self.found = event.found
+        self.query_one("#review-wait").display = False
+        self.query_one(Tabs).set_pages(self._pages(event.found, event.info))
+        self.refresh_actions()
+
+    # -- the pages ----------------------------------------------------------------------------------------------------
+
+    def _pages(self, found: Assessment, info: str) -> list[Page]:
+        pages = [Page(_("Summary"), self._summary(found))]
+        plan = found.plan
+        if plan is None:
+            return pages
+        for name in ("train_config.yaml", "merge_config.yaml"):
+            file = plan.file(name)
+            if file is not None:
+                head = Content.styled(f"{file.path}\n\n", "bold")
+                pages.append(
+                    Page(name, head + highlighted(file.content, "yaml", self.size.width - 4, self.sft.signs.ellipsis))
+                )
+        head = Content.styled(_("Added to data/dataset_info.json; what others have in it stays.") + "\n\n", "bold")
+        pages.append(Page("dataset_info.json", head + highlighted(info, "json")))
+        pages.append(Page(_("Commands"), self._commands(found)))
+        lines = differences(found)
+        same = _("Nothing is changed against the preset and the guide's values.")
+        text = _("Changed against preset {name} and the guide's values:").format(name=plan.preset)
+        pages.append(Page(_("Changes"), highlighted("\n".join([text, "", *lines]) if lines else same, "diff")))
+        return pages
+
+    def _summary(self, found: Assessment) -> Content:
+        width = max(40, min(110, self.size.width - 4))
+        parts: list[Content] = []
+        for what, how in plan_lines(found, self.sft.signs):
+            for index, line in enumerate(wrapped(how, width - 12)):
+                label = pad(what, 11) if index == 0 else " " * 11
+                parts.append(Content.assemble((label, "bold"), " ", line))
+        return Content("\n").join([*self._problem_lines(found.problems, width), *parts])
+
+    def _problem_lines(self, problems: tuple[Problem, ...], width: int) -> list[Content]:
+        signs, lines = self.sft.signs, []
+        for problem in sorted(problems, key=lambda p: p.severity is not Severity.ERROR):
+            if problem.severity is Severity.INFO:
+                continue
+            error = problem.severity is Severity.ERROR
+            sign, style = (signs.problem, "$error bold") if error else (signs.warning, "$warning")
+            for index, line in enumerate(wrapped(problem.message, width - 2)):
+                lines.append(Content.styled(f"{sign if index == 0 else ' '} {line}", style))
+            lines += [Content(f"  {line}") for line in wrapped(problem.hint or "", width - 2) if line]
+        return [*lines, Content("")] if lines else []
+
+    def _commands(self, found: Assessment) -> Content:
+        plan = found.plan
+        assert plan is not None
+        parts = [
+            Content.styled(_("The same without this wizard, after Start:"), "bold"),
+            Content(plan.headless_command),
+        ]
+        parts += [Content(""), Content.styled(_("By hand, in {project}:").format(project=plan.project), "bold")]
+        parts += [Content(clean(stage.shown)) for stage in plan.stages if stage.shown]
+        parts += [Content(""), Content.styled(_("What sft-tui itself runs:"), "bold")]
+        parts += [Content(clean(f"{stage.name}: {' '.join(stage.argv)}")) for stage in plan.stages]
+        return Content("\n").join(parts)
+
+    def action_scroll(self, direction: int) -> None:
+        """PgUp and PgDn."""
+        body = self.query_one("#body")
+        if direction < 0:
+            body.scroll_page_up(animate=False)
+        else:
+            body.scroll_page_down(animate=False)
+
+    # -- saving -------------------------------------------------------------------------------------------------------
+
+    def action_save(self) -> None:
+        """`s`: write the answers to a file without starting."""
+        if self.found is None or self.found.answers is None:
+            self.say(_("The answers have mistakes; put them right first."), "error")
+            return
+        self._saving, self._overwrite = True, None
+        field = self.query_one("#save-field", Field)
+        field.display = True
+        field.show("")
+        control = self.query_one("#save-path", LineInput)
+        control.value = str(self._proposal())
+        self.query_one("#body").scroll_home(animate=False)
+        self.set_focus(control)
+        self.refresh_actions()
+
+    def _proposal(self) -> Path:
+        draft = self.sft.draft
+        if draft.opened_from is not None:
+            return draft.opened_from
+        return draft.answers_path
+
+    def _save(self) -> None:
+        from sft_tui.answers import dump_answers
+        from sft_tui.run.files import write_atomically
+
+        field = self.query_one("#save-field", Field)
+        text = self.query_one("#save-path", LineInput).value.strip()
+        path = (self.sft.project / Path(text).expanduser()).absolute()
+        if not text or path.is_dir():
+            field.show(_("Type the name of a file, for example answers.yaml."), "error")
+            return
+        if path.exists() and self._overwrite != text:
+            self._overwrite = text
+            field.show(_("{path} exists. Enter again overwrites it.").format(path=path), "warning")
+            return
+        assert self.found is not None and self.found.answers is not None
+        try:
+            write_atomically(path, dump_answers(self._moved(path)))
+        except OSError as error:
+            field.show(_("{path} cannot be written: {reason}.").format(path=path, reason=error.strerror), "error")
+            return
+        self._close_saving()
+        self.say(_("Saved. To run it: sft-tui --non-interactive {path}").format(path=path))
+
+    def _moved(self, path: Path) -> Any:
+        """The answers with paths that hold where the file is written."""
+        found, draft = self.found, self.sft.draft
+        assert found is not None and found.answers is not None and found.situation is not None
+        answers = found.answers
+        if path.parent == draft.base.absolute():
+            return answers
+        model = str(found.situation.model.directory or answers.model.path)
+        data = answers.data.model_copy(update={"source": found.situation.source})
+        run = answers.run.model_copy(update={"dir": str(found.situation.project)})
+        return answers.model_copy(
+            update={"model": answers.model.model_copy(update={"path": model}), "data": data, "run": run}
+        )
+
+    def _close_saving(self) -> None:
+        self._saving = False
+        self.query_one("#save-field").display = False
+        self.set_focus(self.query_one(TabBar))
+        self.refresh_actions()
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    def primary(self) -> None:
+        """Save where that was asked for; lead to the first mistake; or start."""
+        if self._saving:
+            self._save()
+        elif self.found is None or self._starting:
+            self.say(_("one moment"))
+        elif self._errors:
+            key = next((p.key for p in self._errors if p.key), None)
+            step = step_of_key(key)
+            self.sft.go(step, *([key] if step == "config" and key else []))
+        else:
+            self._starting = True
+            self.say(_("starting"))
+            self._start_run(self.found)
+
+    @property
+    def _errors(self) -> list[Problem]:
+        return [*self._refused, *(self.found.errors if self.found is not None else [])]
+
+    @work(thread=True, group="start", exclusive=True)
+    def _start_run(self, found: Assessment) -> None:
+        try:
+            layout = self.sft.services.start(found)
+        except Refusal as refusal:
+            self.post_message(self.Started(None, refusal.problems))
+            return
+        self.post_message(self.Started(layout, ()))
+
+    @on(Started)
+    def _has_started(self, event: Started) -> None:
+        self._starting = False
+        if event.layout is None:
+            width = max(40, self.size.width - 4)
+            lines = self._problem_lines(event.problems, width)
+            tabs = self.query_one(Tabs)
+            tabs.set_pages([Page(_("Summary"), Content("\n").join(lines)), *tabs.pages[1:]])
+            tabs.show(0)
+            self.say(_("It was not started; nothing was written."), "error")
+            return
+        self.sft.draft.discard()
+        self.sft.kept = None
+        self.sft.open_run(event.layout)
+
+    def back(self) -> None:
+        """Close the question, or go back."""
+        if self._saving:
+            self._close_saving()
+        elif not self._starting:
+            super().back()
+
+    def primary_label(self) -> str:
+        """Start, unless something is in the way."""
+        if self._saving:
+            return _("Save")
+        if self.found is None:
+            return _("Wait")
+        return _("Put it right") if self._errors else _("Start training")
+
+    def next_text(self) -> str:
+        """What Start does."""
+        if self._saving or self.found is None:
+            return ""
+        if self._errors:
+            return _("{count} in the way of starting. Enter leads there.").format(count=len(self._errors))
+        return _("Start writes the files and trains. Closing this window does not stop it.")

@@ -1,0 +1,87 @@
+"""What a plan will do, in plain words, and what its settings change against the preset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.i18n import N_, _
+from sft_tui.tui.figures import amounts
+from sft_tui.tui.values import show_typed
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.plan import Plan
+    from sft_tui.tui.assess import Assessment
+    from sft_tui.tui.signs import Signs
+
+METHODS = {
+    "lora": N_("LoRA (a small adapter is trained)"),
+    "full": N_("full (all weights are trained)"),
+    "freeze": N_("freeze (some layers are trained)"),
+    "oft": N_("OFT (an orthogonal adapter is trained)"),
+}
+
+
+def plan_lines(found: Assessment, signs: Signs) -> list[tuple[str, str]]:
+    """(what, how) of everything that the run will do, in its order."""
+    plan, answers = found.plan, found.answers
+    if plan is None or answers is None:
+        return []
+    method = str(plan.train_options.get("finetuning_type", "lora"))
+    lines = [
+        (_("Run"), f"{plan.run}  ({plan.project})"),
+        (_("Model"), f"{plan.model}, {_('template')} {plan.template}: {plan.reasons.get('template', '')}"),
+        (_("Hardware"), f"{_hardware(plan)}: {plan.reasons.get('gpus', '')}"),
+        (_("Examples"), _examples(answers, found)),
+        (_("Method"), _(METHODS[method]) if method in METHODS else method),
+        (_("Settings"), _("preset {name}: {why}").format(name=plan.preset, why=plan.reasons.get("preset", ""))),
+        (_("Amount"), " ".join(f"{line}." for line in amounts(found, signs))),
+        (_("Then"), _after(answers)),
+    ]
+    return [(what, how.strip().rstrip(":")) for what, how in lines]
+
+
+def _hardware(plan: Plan) -> str:
+    if not plan.gpus:
+        return _("processor (CPU)")
+    return ", ".join(f"GPU {index}" for index in plan.gpus)
+
+
+def _examples(answers: Answers, found: Assessment) -> str:
+    parts = [answers.data.source]
+    if found.rows is not None:
+        parts.append(_("{rows:,} rows to train on").format(rows=found.rows))
+    if answers.data.test_size:
+        parts.append(_("{size} kept for testing").format(size=show_typed(answers.data.test_size)))
+    if answers.data.instruction:
+        parts.append(_("instruction: {text}").format(text=answers.data.instruction))
+    return ", ".join(parts)
+
+
+def _after(answers: Answers) -> str:
+    if not answers.export.enabled:
+        return _("the adapter is kept, nothing is merged")
+    if answers.export.verify:
+        return _("adapter and model are merged, and the merged model is loaded, compared and asked")
+    return _("adapter and model are merged")
+
+
+def differences(found: Assessment) -> list[str]:
+    """The options that the answers change, as lines of a diff against the preset and the defaults."""
+    lines = []
+    for name, value in found.options.items():
+        if found.origins.get(name) != "answers":
+            continue
+        if name in found.base:
+            if found.base[name] == value:
+                continue
+            lines.append(f"- {name}: {_shown(found.base, name)}")
+        lines.append(f"+ {name}: {_shown(found.options, name)}")
+    removed = [name for name in found.base if name not in found.options]
+    return lines + [f"- {name}: {_shown(found.base, name)}" for name in removed]
+
+
+def _shown(options: Mapping[str, Any], name: str) -> str:
+    value = options.get(name)
+    return "null" if value is None else show_typed(value)
