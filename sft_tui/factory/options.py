@@ -173,7 +173,7 @@ _RANGES: dict[str, tuple[float | None, float | None, bool]] = {
     "warmup_steps": (0, None, False),
     "logging_steps": (0, None, False),
     "eval_steps": (0, None, False),
-    "save_steps": (0, None, True),
+    "save_steps": (0, None, False),
     "save_total_limit": (1, None, False),
     "dataloader_num_workers": (0, None, False),
     "dataloader_prefetch_factor": (1, None, False),

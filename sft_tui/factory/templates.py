@@ -232,3 +232,25 @@ def misfit(name: str, directory: Path, config: dict[str, Any], factory: Factory)
 def _other_marks(name: str, mark: str, better: str | None) -> Misfit:
     text = _("Template `{name}` does not fit the model: its tokenizer does not know {mark}.")
     return Misfit("template_misfit", text.format(name=name, mark=mark), better)
+
+
+def tokens_beyond(template: Template, directory: Path, config: dict[str, Any]) -> list[str]:
+    """The stop words that LLaMA-Factory would add to the tokenizer and that the model's embedding has no room for."""
+    missing = [word for word, known in knows_tokens(directory, template.stop_words).items() if not known]
+    inner = config.get("text_config")
+    rows = (inner if isinstance(inner, dict) else config).get("vocab_size")
+    if not missing or not isinstance(rows, int):
+        return []
+    count = _token_count(directory)
+    return missing if count is not None and count + len(missing) > rows else []
+
+
+def _token_count(directory: Path) -> int | None:
+    """How many tokens the fast tokenizer has, or None where that cannot be read."""
+    try:
+        data = orjson.loads((directory / "tokenizer.json").read_bytes())
+        vocabulary = data["model"]["vocab"]
+        last = max(vocabulary.values(), default=-1) if isinstance(vocabulary, dict) else len(vocabulary) - 1
+        return max([last, *(int(token["id"]) for token in data.get("added_tokens", ()))]) + 1
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None

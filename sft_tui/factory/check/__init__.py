@@ -13,7 +13,7 @@ from sft_tui.factory.check.datasets import check_datasets, check_split
 from sft_tui.factory.check.deepspeed import check_deepspeed
 from sft_tui.factory.check.files import check_adapters, check_model, check_quantized_model, check_template
 from sft_tui.factory.check.machine import check_machine, check_packages, check_version
-from sft_tui.factory.check.mistakes import check_length, check_mistakes, check_purpose, check_workers
+from sft_tui.factory.check.mistakes import check_dtype, check_length, check_mistakes, check_purpose, check_workers
 from sft_tui.factory.check.model_dir import check_model_dir
 from sft_tui.factory.check.modules import check_modules
 from sft_tui.factory.check.output import check_export_dir, check_output
@@ -68,9 +68,11 @@ def check_train_options(
     check_modules(findings, model)
     check_packages(findings, model)
     check_machine(findings)
-    check_mistakes(findings, rows)
+    check_mistakes(findings, rows, model)
     check_workers(findings)
-    check_length(findings, model)
+    if model is not None:
+        check_length(findings, model)
+        check_dtype(findings, model)
     check_version(findings)
     return _ordered(findings)
 
@@ -127,7 +129,7 @@ def _nothing_to_merge(findings: Findings) -> None:
     from sft_tui.i18n import _
 
     message = _("There is no `adapter_name_or_path`, so the model is only copied.")
-    findings.warning("nothing_to_merge", "adapter_name_or_path", message, _("Name the `output_dir` of the training."))
+    findings.info("nothing_to_merge", "adapter_name_or_path", message, _("Name the `output_dir` of the training."))
 
 
 def _ordered(findings: Findings) -> list[Problem]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.model_dir import ModelDirectory, read_json, read_model_dir
-from sft_tui.factory.templates import misfit, template_for_model
+from sft_tui.factory.templates import chat_template_of, misfit, template_for_model, tokens_beyond
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity, nearest
 
@@ -121,22 +121,34 @@ def check_template(findings: Findings, model: ModelDirectory | None) -> None:
     if model is None or any(p.code in ("tokenizer_missing", "bad_tokenizer") for p in model.problems):
         return
     found = misfit(name, model.path, model.config, factory)
-    if found is not None:
-        hint = _("`{name}` fits better.").format(name=found.better) if found.better else None
-        fix = ("set", found.better) if found.better else None
+    added = [] if findings.on("resize_vocab") else tokens_beyond(factory.templates[name], model.path, model.config)
+    if found is None and not added:
+        return
+    better = found.better if found is not None else None
+    hint = _("`{name}` fits better.").format(name=better) if better else None
+    fix = ("set", better) if better else None
+    if added:
+        message = _("Template `{name}` adds {token} to the tokenizer, for which the model's embedding has no row.")
+        text = message.format(name=name, token=added[0])
+        findings.error("template_tokens", "template", text, hint or _("Set `resize_vocab: true`."), fix=fix)
+    elif found is not None:
         findings.warning(found.code, "template", found.message, hint, fix=fix)
 
 
 def _no_template(findings: Findings, model: ModelDirectory | None) -> None:
     if findings.get("stage") == "pt":
         return
-    message = _("No `template` is given; LLaMA-Factory then guesses one from the tokenizer.")
-    if model is not None:
-        guess = template_for_model(str(model.path), model.config, findings.context.factory)
-        hint = _("Add `template: {name}`.").format(name=guess.name)
+    message = _("No `template` is given; LLaMA-Factory then makes one from the tokenizer's chat template.")
+    if model is None:
+        findings.info("no_template", "template", message)
+        return
+    guess = template_for_model(str(model.path), model.config, findings.context.factory)
+    hint = _("Add `template: {name}`.").format(name=guess.name)
+    if chat_template_of(model.path) == "":
+        message = _("No `template` is given and the tokenizer has none, so turns are only put after each other.")
         findings.warning("no_template", "template", message, hint, fix=("set", guess.name))
     else:
-        findings.warning("no_template", "template", message)
+        findings.info("no_template", "template", message, hint, fix=("set", guess.name))
 
 
 def _unknown_template(findings: Findings, name: str, model: ModelDirectory | None) -> None:

@@ -12,6 +12,8 @@ from sft_tui.i18n import _
 # Learning rates beyond which a method hardly ever trains well, by finetuning_type: (low, high).
 _RATES = {"lora": (1e-6, 2e-3), "oft": (1e-6, 5e-3), "full": (1e-7, 1e-4), "freeze": (1e-7, 5e-4)}
 _PREFERENCE_HIGH = 1e-4
+_TINY = 512
+_SMOKE_TEST = 10
 
 
 def check_purpose(findings: Findings) -> None:
@@ -27,12 +29,12 @@ def check_purpose(findings: Findings) -> None:
         findings.warning("no_training", "do_train", message, hint, fix=("set", True))
 
 
-def check_mistakes(findings: Findings, rows: int | None) -> None:
+def check_mistakes(findings: Findings, rows: int | None, model: ModelDirectory | None = None) -> None:
     """Report what is probably a mistake; `rows` is the number of training rows where it is known."""
     if not findings.on("do_train"):
         return
     _lora(findings)
-    _learning_rate(findings)
+    _learning_rate(findings, model)
     _logging(findings)
     _evaluation(findings)
     _saving(findings)
@@ -85,7 +87,7 @@ def _lora(findings: Findings) -> None:
         findings.warning("unusual_value", "lora_dropout", message.format(value=shown(findings.get("lora_dropout"))))
 
 
-def _learning_rate(findings: Findings) -> None:
+def _learning_rate(findings: Findings, model: ModelDirectory | None) -> None:
     method = str(findings.get("finetuning_type"))
     if "learning_rate" in findings.bad or method not in _RATES or not findings.given("learning_rate"):
         return
@@ -93,6 +95,9 @@ def _learning_rate(findings: Findings) -> None:
     low, high = _RATES[method]
     if findings.get("stage") in ("dpo", "kto", "ppo"):
         high = _PREFERENCE_HIGH
+    width = model.text_config.get("hidden_size") if model is not None else None
+    if isinstance(width, int) and width < _TINY:
+        high *= 20  # models for trials take, and need, far larger steps
     usual = "1.0e-4" if method == "lora" and findings.get("stage") == "sft" else "1.0e-5"
     hint = _("Usual is about {rate}.").format(rate=usual)
     if rate > high:
@@ -167,7 +172,7 @@ def _batch(findings: Findings, rows: int) -> None:
 
 def _against_steps(findings: Findings, steps: int) -> None:
     warmup = findings.number("warmup_steps")
-    if warmup >= 1 and warmup >= steps and not findings.given("warmup_ratio"):
+    if warmup >= 1 and warmup >= steps >= _SMOKE_TEST and not findings.given("warmup_ratio"):
         message = _("`warmup_steps: {warmup}` is as long as the whole training ({steps} steps).")
         hint = _("Use `warmup_ratio: 0.1`.")
         findings.warning("warmup_too_long", "warmup_steps", message.format(warmup=int(warmup), steps=steps), hint)
@@ -196,13 +201,30 @@ def check_workers(findings: Findings) -> None:
             findings.warning("too_many_workers", key, text, fix=("set", max(1, cpus // 2)))
 
 
-def check_length(findings: Findings, model: ModelDirectory | None) -> None:
-    """Samples longer than the model's context without RoPE scaling."""
-    if model is None or findings.given("rope_scaling"):
-        return
+def check_length(findings: Findings, model: ModelDirectory) -> None:
+    """Samples longer than the model's context; RoPE scaling is broken between LLaMA-Factory 0.9.5 and transformers 5."""
     limit = model.text_config.get("max_position_embeddings")
     cutoff = findings.number("cutoff_len")
-    if isinstance(limit, int) and 0 < limit < cutoff:
-        message = _("`cutoff_len: {cutoff}` is longer than the model's context of {limit} tokens.")
-        hint = _("Write `cutoff_len: {limit}`, or add `rope_scaling: yarn`.").format(limit=limit)
-        findings.warning("beyond_context", "cutoff_len", message.format(cutoff=int(cutoff), limit=limit), hint)
+    if not isinstance(limit, int) or not 0 < limit < cutoff:
+        return
+    if findings.given("rope_scaling"):
+        if findings.context.factory.versions.get("transformers", "5").startswith("5"):
+            message = _("`rope_scaling` beyond the model's context of {limit} tokens fails with transformers 5.")
+            hint = _("Delete the line and write `cutoff_len: {limit}`, or use transformers 4.").format(limit=limit)
+            findings.error("rope_scaling", "rope_scaling", message.format(limit=limit), hint, fix=("unset",))
+        return
+    message = _("`cutoff_len: {cutoff}` is longer than the model's context of {limit} tokens.")
+    hint = _("Write `cutoff_len: {limit}` if there are samples as long as that.").format(limit=limit)
+    findings.info("beyond_context", "cutoff_len", message.format(cutoff=int(cutoff), limit=limit), hint)
+
+
+def check_dtype(findings: Findings, model: ModelDirectory) -> None:
+    """Freeze tuning makes the trained layers float32; without mixed precision they do not fit to layers in bf16."""
+    stored = str(model.config.get("dtype") or model.config.get("torch_dtype") or "")
+    if findings.get("finetuning_type") != "freeze" or not findings.on("do_train") or stored in ("", "float32"):
+        return
+    if not any(findings.on(key) for key in ("bf16", "fp16", "pure_bf16", "train_from_scratch")):
+        message = _(
+            "Freeze tuning of a model stored in {dtype} needs mixed precision, or its layers do not fit together."
+        )
+        findings.error("mixed_dtypes", "bf16", message.format(dtype=stored), _("Add `bf16: true`."), fix=("set", True))

@@ -63,7 +63,7 @@ def _check_extra(findings: Findings, modules: set[str]) -> None:
             message = _("The model has no module `{name}` for `{key}`.").format(name=name, key="additional_target")
             outer = sorted({m.rpartition(".")[2] for m in modules if not _LAYER.search(m)})
             hint = _("Outside the layers it has: {names}.").format(names=", ".join(outer))
-            findings.error("bad_target", "additional_target", message, hint)
+            findings.warning("bad_target", "additional_target", message, hint)
             return
 
 

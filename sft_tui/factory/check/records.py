@@ -68,17 +68,19 @@ def _read_json(path: Path, size: int) -> Records:
     if head.startswith(b"version https://git-lfs"):
         text = _("{file} is a Git LFS pointer, not the data.").format(file=path.name)
         return Records(fault=("lfs_pointer", text, None))
+    if head.startswith(b"\xef\xbb\xbf"):
+        text = _("{file} begins with a byte order mark, which the dataset library refuses.").format(file=path.name)
+        return Records(fault=("bom", text, None))
     whole = size == len(head)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+    if head.lstrip().startswith(b"["):
         return _json_array(path, head, whole, size)
     return _json_lines(path, head, whole, size)
 
 
 def _json_array(path: Path, head: bytes, whole: bool, size: int) -> Records:
-    body = head.removeprefix(b"\xef\xbb\xbf")
     if whole:
         try:
-            rows = _loads(body)
+            rows = _loads(head)
         except ValueError as error:
             line = getattr(error, "lineno", None)
             text = _("{file} is not valid JSON: {reason}.").format(file=path.name, reason=_reason(error))
@@ -89,7 +91,7 @@ def _json_array(path: Path, head: bytes, whole: bool, size: int) -> Records:
         if not file.read().rstrip().endswith(b"]"):
             text = _("{file} is cut off: the list in it is not closed.").format(file=path.name)
             return Records(fault=("bad_json", text, None))
-    return _array_head(path, body.decode("utf-8", "ignore"))
+    return _array_head(path, head.decode("utf-8", "ignore"))
 
 
 def _array_head(path: Path, text: str) -> Records:
@@ -111,7 +113,7 @@ def _array_head(path: Path, text: str) -> Records:
 
 
 def _json_lines(path: Path, head: bytes, whole: bool, size: int) -> Records:
-    lines = head.removeprefix(b"\xef\xbb\xbf").splitlines()
+    lines = head.splitlines()
     if not whole:
         lines = lines[:-1]
     rows: list[Any] = []
@@ -137,7 +139,7 @@ def _json_lines(path: Path, head: bytes, whole: bool, size: int) -> Records:
 def _one_document(head: bytes) -> Records | None:
     """A file with one JSON object over several lines: one record, which is hardly what was meant."""
     try:
-        value = _loads(head.removeprefix(b"\xef\xbb\xbf"))
+        value = _loads(head)
     except ValueError:
         return None
     return Records([value], True, 1)
