@@ -75,10 +75,14 @@ def entries_for(name: str, result: Converted) -> dict[str, dict[str, Any]]:
 
 
 def _entry(result: Converted, path: Path) -> dict[str, Any]:
-    columns = {_ALPACA_COLUMNS.get(role, role): key for role, key in result.columns.items()}
-    tags = dict(result.tags) if result.format == "sharegpt" else {}
-    entry: dict[str, Any] = {"file_name": path.name, "formatting": result.format, "columns": columns}
-    return {**entry, "tags": tags} if tags else entry
+    return entry_for(result.format, result.columns, result.tags, path.name)
+
+
+def entry_for(formatting: str, columns: Mapping[str, str], tags: Mapping[str, str], file_name: str) -> dict[str, Any]:
+    """The entry of one file. `columns` maps our roles to the keys of its rows, `tags` are ShareGPT's."""
+    names = {_ALPACA_COLUMNS.get(role, role): key for role, key in columns.items()}
+    entry: dict[str, Any] = {"file_name": file_name, "formatting": formatting, "columns": names}
+    return {**entry, "tags": dict(tags)} if formatting == "sharegpt" and tags else entry
 
 
 def register(directory: Path, entries: Mapping[str, Any]) -> None:

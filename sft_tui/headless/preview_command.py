@@ -1,0 +1,148 @@
+"""`sft-tui preview SOURCE`: rows as read, as samples and, with a model, as the tokens that are trained on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sft_tui.dataset import ConvertRequest, PreviewPage, preview
+from sft_tui.factory.rendering import IGNORED, Rendered, Renderer, Rendering
+from sft_tui.headless.convert_command import add_source_arguments, find_train_python, request_from
+from sft_tui.headless.output import put, put_json, report_refusal, show_problems
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, Refusal, refuse
+
+_FLAGS = ("train_on_prompt", "mask_history", "packing", "neat_packing")
+_SHOWN = 400
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `preview`."""
+    add_source_arguments(parser)
+    parser.add_argument("--rows", metavar="N", default="5", help=_("so many records (default: 5)"))
+    parser.add_argument("--start", metavar="N", default="1", help=_("from this record on"))
+    parser.add_argument("--model", metavar="M", help=_("a model directory: show the tokens as well"))
+    parser.add_argument("--template", metavar="T", help=_("the template to render with"))
+    parser.add_argument("--cutoff-len", metavar="N", default="2048", help=_("the longest sequence, in tokens"))
+    for flag in _FLAGS:
+        parser.add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=_("as in the training config"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the rows; 0 if it could be done, otherwise the refusal's exit code."""
+    try:
+        request = request_from(args)
+        start, count = _number(args.start, "--start"), _number(args.rows, "--rows")
+        page = preview(request, start, count)
+        rendering = _render(args, request, page) if args.model else None
+    except Refusal as refusal:
+        return report_refusal(refusal, args.json)
+    show_problems(page.notes)
+    if args.json:
+        put_json(as_json(page, rendering))
+    else:
+        _tell(page, rendering)
+    return int(ExitCode.DONE)
+
+
+def _number(text: str, flag: str) -> int:
+    if text.strip().isdigit() and int(text) > 0:
+        return int(text)
+    message = _("{flag} is {value}, which is no number from 1 on.").format(flag=flag, value=text)
+    raise refuse("bad_number", message, hint=_("Give a whole number, such as {flag} 5.").format(flag=flag))
+
+
+def _render(args: argparse.Namespace, request: ConvertRequest, page: PreviewPage) -> Rendering:
+    from sft_tui.factory.dataset_info import entry_for
+
+    python = request.train_python or find_train_python(needed=True)
+    if python is None:
+        message = _("Tokens can only be shown where LLaMA-Factory is installed, and it was not found.")
+        hint = _("Name its Python with --train-python, or see: sft-tui doctor")
+        raise refuse("no_environment", message, exit_code=ExitCode.PREFLIGHT, hint=hint)
+    if args.template is None:
+        message = _("--model needs --template: the same text becomes other tokens under another template.")
+        raise refuse("no_template", message, key="model.template", hint=_("For Qwen2.5: --template qwen"))
+    data_args: dict[str, Any] = {"template": args.template, "cutoff_len": _number(args.cutoff_len, "--cutoff-len")}
+    data_args |= {flag: True for flag in _FLAGS if getattr(args, flag)}
+    samples = [row.sample for row in page.rows if row.sample is not None]
+    with Renderer(python) as renderer:
+        entry = entry_for(page.format, page.columns, page.tags, "preview.jsonl")
+        return renderer.render(samples, entry, model=args.model, data_args=data_args)
+
+
+def as_json(page: PreviewPage, rendering: Rendering | None) -> dict[str, Any]:
+    """The object that `preview --json` prints."""
+    rows: list[dict[str, Any]] = []
+    rendered = iter(rendering.rows if rendering is not None else ())
+    for row in page.rows:
+        item: dict[str, Any] = {"number": row.number, "source": dict(row.source), "sample": row.sample}
+        item |= {"drop": row.drop, "why": row.why}
+        if rendering is not None:
+            item["tokens"] = next(rendered).as_json() if row.sample is not None else None
+        rows.append(item)
+    found: dict[str, Any] = {
+        "rows": rows,
+        "more": page.more,
+        "format": page.format,
+        "mapping": page.mapping.mapped(),
+        "columns": page.columns,
+        "tags": page.tags,
+        "notes": [note.as_json() for note in page.notes],
+    }
+    if rendering is not None and rendering.packed is not None:
+        found["packed"] = list(rendering.packed)
+    return found
+
+
+def _tell(page: PreviewPage, rendering: Rendering | None) -> None:
+    rendered = iter(rendering.rows if rendering is not None else ())
+    for row in page.rows:
+        put(_("record {number}").format(number=row.number))
+        _tell_values(row.source, "  ")
+        if row.sample is None:
+            put(_("  left out, {reason}: {why}").format(reason=row.drop, why=row.why))
+            continue
+        put(_("  becomes ({format}):").format(format=page.format))
+        _tell_values(row.sample, "    ")
+        if rendering is not None:
+            _tell_tokens(next(rendered))
+    if not page.rows:
+        put(_("No records from here on."))
+
+
+def _tell_values(values: Mapping[str, Any], indent: str) -> None:
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        put(f"{indent}{name}: {text if len(text) <= _SHOWN else text[:_SHOWN] + '…'}".replace("\n", f"\n{indent}  "))
+
+
+def _tell_tokens(tokens: Rendered) -> None:
+    """The text of the tokens, the trained ones in double brackets: seen without colour."""
+    if tokens.error is not None:
+        put(_("  LLaMA-Factory cannot take it: {error}").format(error=tokens.error))
+        return
+    put(
+        _("  {length} tokens, {trained} of them trained ([[...]]):").format(
+            length=len(tokens.ids), trained=tokens.trained
+        )
+    )
+    put("    " + marked(tokens.texts, tokens.labels).replace("\n", "\n    "))
+    if tokens.truncated:
+        lost = tokens.full_length - len(tokens.ids)
+        put(_("  {count} tokens are cut off by --cutoff-len.").format(count=lost))
+
+
+def marked(texts: Sequence[str], labels: Sequence[int]) -> str:
+    """`texts` as one, with `[[` and `]]` around each stretch that carries loss."""
+    parts: list[str] = []
+    inside = False
+    for text, label in zip(texts, labels, strict=True):
+        trained = label != IGNORED
+        if trained != inside:
+            parts.append("[[" if trained else "]]")
+            inside = trained
+        parts.append(text)
+    return "".join(parts) + ("]]" if inside else "")
