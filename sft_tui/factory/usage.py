@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,8 @@ from sft_tui.factory.commands import ADAPTER_CONFIG, MODELFILE, has_weights
 
 _QUESTION = "Hello"
 _PYTHON = (
-    "from transformers import pipeline; "
-    "print(pipeline('text-generation', {model!r})([{{'role': 'user', 'content': {question!r}}}])"
-    "[0]['generated_text'][-1]['content'])"
+    'from transformers import pipeline; print(pipeline("text-generation", {model})'
+    '([{{"role": "user", "content": {question}}}])[0]["generated_text"][-1]["content"])'
 )
 
 
@@ -32,7 +32,7 @@ def usages(
     merged, saved = f"models/{run}", f"saves/{run}"
     llamafactory = " ".join(shlex.quote(word) for word in cli) or "llamafactory-cli"
     if has_weights(project / merged):
-        code = _PYTHON.format(model=merged, question=question[:200])
+        code = _PYTHON.format(model=json.dumps(merged), question=json.dumps(question[:200], ensure_ascii=False))
         found = [
             Usage("transformers", f"{shlex.quote(python)} -c {shlex.quote(code)}"),
             Usage("vLLM", f"vllm serve {merged}"),
