@@ -8,16 +8,12 @@ from pathlib import Path
 from textual.app import App
 from textual.pilot import Pilot
 
-from sft_tui.machine.gpus import Gpu, GpuReport
+from sft_tui.machine.gpus import GpuReport
 from sft_tui.run.layout import RunLayout
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.services import Services
 from sft_tui.tui.signs import ASCII, UNICODE
-from tests.tui.run_screens.run_dirs import BEGAN
-
-CARD = Gpu(
-    0, "GPU-0", "NVIDIA H100 80GB HBM3", 85_471_199_232, 19_327_352_832, 66_143_846_400, 97, 61, 412.0, (9, 0), ()
-)
+from tests.tui.run_screens.run_dirs import BEGAN, CARD
 
 
 class FixedServices(Services):

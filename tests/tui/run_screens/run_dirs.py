@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sft_tui.machine.gpus import Gpu
 from sft_tui.run.events import append_event, make_event
 from sft_tui.run.files import write_json
 from sft_tui.run.layout import RunLayout
@@ -16,6 +17,11 @@ from sft_tui.run.state import ProcessRef, RunState, StageState, Status, write_st
 
 BEGAN = 1_790_000_000.0
 """Epoch seconds at which the made-up runs began."""
+
+CARD = Gpu(
+    0, "GPU-0", "NVIDIA H100 80GB HBM3", 85_471_199_232, 19_327_352_832, 66_143_846_400, 97, 61, 412.0, (9, 0), ()
+)
+"""The card that the made-up runs use."""
 
 TRAIN_OPTIONS = {
     "model_name_or_path": "Qwen/Qwen2.5-0.5B-Instruct",
