@@ -302,7 +302,12 @@ class LineIndex:
 
     def offset(self, number: int) -> int:
         """Where line `number` (from 1) begins; the last line's start where there are fewer."""
-        before = min(max(number - 1, 0), self._newlines)
+        position = self._after_newlines(min(max(number - 1, 0), self._newlines))
+        at_end = position >= self._scanned > 0
+        return self._log.line_start(self._scanned - 1) if at_end else position
+
+    def _after_newlines(self, before: int) -> int:
+        """The byte after the first `before` newlines."""
         mark = max(0, bisect_right(self._marks, before - 1) - 1) if before else 0
         left = before - self._marks[mark]
         position = mark * self._stride

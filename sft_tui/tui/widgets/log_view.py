@@ -58,7 +58,8 @@ class LogView(Widget, can_focus=True):
         self.needle = ""
         self.lines: list[Line] = []
         self._log = LogFile(path) if path else None
-        self._seen = (-1, -1)  # generation and size that `lines` were read from
+        self._seen: tuple[int, int, str | None] = (-1, -1, None)  # generation, size, problem when `lines` were read
+        self._said = ""
         self._top = 0
         self._left = 0
 
@@ -84,7 +85,7 @@ class LogView(Widget, can_focus=True):
                 return
             self._log.close()
         self._log = LogFile(path)
-        self._seen = (-1, -1)
+        self._seen = (-1, -1, None)
         self._left = 0
         self.action_go_end()
 
@@ -107,7 +108,7 @@ class LogView(Widget, can_focus=True):
         if self._log is None or not self.is_attached or not self.screen.is_current:
             return
         self._log.refresh()
-        now = (self._log.generation, self._log.size)
+        now = (self._log.generation, self._log.size, self._log.problem)
         if now == self._seen:
             return
         if now[0] != self._seen[0]:
@@ -121,10 +122,11 @@ class LogView(Widget, can_focus=True):
         if self._log is None:
             return
         height = max(1, self.size.height)
-        self._seen = (self._log.generation, self._log.size)
+        self._seen = (self._log.generation, self._log.size, self._log.problem)
         lines = self._log.tail(height) if self.follow else self._log.after(self._top, height)
-        if lines != self.lines:
-            self.lines = lines
+        said = "" if lines else self._empty_text()
+        if lines != self.lines or said != self._said:
+            self.lines, self._said = lines, said
             self.refresh()
         self.post_message(self.Moved())
 
