@@ -7,15 +7,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
+from sft_tui.tui.background import Crashed, CrashHook
 from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services
 from sft_tui.tui.signs import UNICODE, Signs
-from sft_tui.tui.widgets.bars import STEPS
+from sft_tui.tui.widgets.bars import STEPS, KeyBar
 
 if TYPE_CHECKING:
     from sft_tui.run.layout import RunLayout
@@ -49,8 +51,7 @@ class SftApp(App[int]):
 
     CSS_PATH = "app.tcss"
     TITLE = "sft-tui"
-    ENABLE_COMMAND_PALETTE = True
-    COMMAND_PALETTE_BINDING = "ctrl+p"
+    ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1", "help_field", N_("Help"), id="help"),
         Binding("f2", "language", N_("中文"), id="language"),
@@ -59,6 +60,7 @@ class SftApp(App[int]):
         Binding("ctrl+q", "leave", "", show=False, priority=True),
         Binding("ctrl+c", "leave", "", show=False, priority=True),
         Binding("ctrl+o", "report", N_("Save report"), show=False),
+        Binding("ctrl+p", "commands", N_("Commands"), show=False),
     ]
 
     def __init__(
@@ -83,6 +85,7 @@ class SftApp(App[int]):
         self.machine: Machine | None = None
         self.rows: tuple[str, int] | None = None
         self._start = start
+        self._hook = CrashHook(self)
         super().__init__()
         self.animation_level = "none"
         self.theme = theme
@@ -96,10 +99,19 @@ class SftApp(App[int]):
 
     def on_mount(self) -> None:
         """Open what was asked for on the command line, or the wizard's first step."""
+        self._hook.install()
         if self._start is not None:
             self._start(self)
         else:
             self.push_screen(self.make("welcome"))
+
+    def on_unmount(self) -> None:
+        """Errors in threads are no longer ours."""
+        self._hook.remove()
+
+    @on(Crashed)
+    def _crashed(self, event: Crashed) -> None:
+        raise event.error
 
     # -- moving between screens -------------------------------------------------------------------------------------
 
@@ -171,6 +183,11 @@ class SftApp(App[int]):
             self.pop_screen()
         self.switch_screen(self.make(step, *arguments))
 
+    def show_step(self, step: str) -> None:
+        """Go to the wizard's `step` from anywhere; what the present screen holds is kept."""
+        self.keep(step)
+        self.show_wizard(step)
+
     def keep(self, step: str | None = None) -> None:
         """Store what the present screen holds and save the draft."""
         if isinstance(self.screen, BaseScreen):
@@ -180,9 +197,42 @@ class SftApp(App[int]):
     # -- keys that work everywhere ----------------------------------------------------------------------------------
 
     def action_help_field(self) -> None:
-        """F1: help for the focused field."""
-        if isinstance(self.screen, BaseScreen) and type(self.screen).__name__ != "HelpScreen":
-            self.push_screen(self.make("help", self.screen.help_topic()))
+        """F1: help for the focused field, with the keys that work there."""
+        screen = self.screen
+        if isinstance(screen, BaseScreen) and type(screen).__name__ != "HelpScreen":
+            keys = [(name, text) for bar in screen.query(KeyBar) for _key, name, text in bar.shown_keys()]
+            self.push_screen(self.make("help", screen.help_topic(), keys))
+
+    def action_report(self) -> None:
+        """Ctrl+O: write what can be attached to an issue, and say where it is."""
+        path = self.write_report(None)
+        if path is not None and isinstance(self.screen, BaseScreen):
+            self.screen.say(_("A report for an issue was written, without names and secrets: {path}").format(path=path))
+
+    def write_report(self, error: BaseException | None) -> Path | None:
+        """Write a report about the present screen and `error`; it is named again after the end."""
+        from sft_tui.tui.report import Moment, write_report
+
+        screen = self.screen if self.screen_stack else None
+        messages = screen.messages() if isinstance(screen, BaseScreen) else ()
+        path = write_report(Moment(self.project, type(screen).__name__, messages, self.draft.data, error))
+        if path is not None:
+            self.farewell.append(_("Report: {path}").format(path=path))
+        return path
+
+    def _handle_exception(self, error: Exception) -> None:
+        """An error that nobody expected: leave in order, with a report in a file instead of a traceback."""
+        first = self._exception is None
+        self._return_code = 1
+        if first:
+            self._exception = error
+            self._exception_event.set()
+            self.farewell.append(
+                _("An error in sft-tui itself ended the screens; a run that is on goes on without them.")
+            )
+            self.write_report(error)
+            self.farewell += self._goodbye()
+        self._close_messages_no_wait()
 
     def action_language(self) -> None:
         """F2: the other language; the screen is made anew from what it holds."""
@@ -197,6 +247,18 @@ class SftApp(App[int]):
         """F3: the runs of this project."""
         if type(self.screen).__name__ != "RunsScreen":
             self.open("runs")
+
+    def action_commands(self) -> None:
+        """Ctrl+P: everything that can be done from anywhere, by name."""
+        from sft_tui.tui.commands import commands
+
+        self.pick(_("Commands"), commands(self), None, self._run_command)
+
+    def _run_command(self, command: str | None) -> None:
+        if command is not None:
+            from sft_tui.tui.commands import run_command
+
+            run_command(self, command)
 
     def action_leave(self) -> None:
         """F10: leave; a run that is on goes on, a half-finished wizard is kept."""

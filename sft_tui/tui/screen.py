@@ -125,6 +125,12 @@ class BaseScreen(Screen[Any]):
         event.stop()
         self.action_primary()
 
+    def messages(self) -> tuple[str, ...]:
+        """The problems that the screen shows, for a report."""
+        from sft_tui.tui.widgets.field import Field
+
+        return tuple(field.message for field in self.query(Field) if field.message)
+
     def help_topic(self) -> str:
         """The id of the help text for the focused field, or for the screen."""
         widget: Widget | None = self.focused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -11,10 +11,10 @@ from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
-from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
 from sft_tui.problems import Problem, Refusal, Severity
+from sft_tui.tui.background import Task, in_background
 from sft_tui.tui.model_check import file_size
 from sft_tui.tui.screen import WizardScreen
 from sft_tui.tui.text import clean, one_line, pad
@@ -25,7 +25,8 @@ from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.path_field import PathField
 
 if TYPE_CHECKING:
-    from sft_tui.dataset import SourceInfo
+    from sft_tui.dataset import Progress, SourceInfo
+    from sft_tui.tui.app import SftApp
 
 NONE = ""
 FORMATS: dict[str, str] = {
@@ -78,6 +79,7 @@ class DataScreen(WizardScreen):
         self._inspected = ""
         self.rows: int | None = None
         self._touched: set[str] = set()
+        self._counting: Task | None = None
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
@@ -261,26 +263,27 @@ class DataScreen(WizardScreen):
         if info.rows is not None:
             self._has_counted(self.Counted(text, info.rows, 1.0, info.rows))
         else:
-            self._count(text, info.sheet)
+            if self._counting is not None:
+                self._counting.cancel()
+            self._counting = in_background(self, self._count, self.sft, text, info.sheet)
 
-    @work(thread=True, group="count", exclusive=True)
-    def _count(self, text: str, sheet: str | None) -> None:
-        app, worker, last = self.sft, get_current_worker(), 0.0
+    def _count(self, task: Task, app: SftApp, text: str, sheet: str | None) -> None:
+        last = 0.0
 
-        def progress(now: Any) -> None:
+        def progress(now: Progress) -> None:
             nonlocal last
-            if worker.is_cancelled:
+            if task.cancelled:
                 raise _Cancelled
             if time.monotonic() - last >= 0.5:
                 last = time.monotonic()
                 share = now.bytes_read / now.bytes_total if now.bytes_total else None
-                self.post_message(self.Counted(text, now.rows, share, None))
+                task.post(self.Counted(text, now.rows, share, None))
 
         try:
             rows = app.services.count_rows(text, app.draft.base, app.project, sheet, progress)
         except (Refusal, _Cancelled):
             return
-        self.post_message(self.Counted(text, rows, 1.0, rows))
+        task.post(self.Counted(text, rows, 1.0, rows))
 
     @on(Counted)
     def _has_counted(self, event: Counted) -> None:

@@ -13,10 +13,10 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
-from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
 from sft_tui.problems import Problem, Refusal
+from sft_tui.tui.background import Task, in_background
 from sft_tui.tui.screen import WizardScreen
 from sft_tui.tui.text import clean, one_line
 from sft_tui.tui.widgets.field import Field, LineInput
@@ -24,6 +24,7 @@ from sft_tui.tui.widgets.field import Field, LineInput
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.dataset import PreviewPage, PreviewRow
+    from sft_tui.tui.app import SftApp
 
 PAGE = 50
 SURVEY_ROWS = 1000
@@ -88,6 +89,7 @@ class PreviewScreen(WizardScreen):
         self._survey = ""
         self._broken = False
         self._mode = ""
+        self._searching: Task | None = None
 
     def compose_body(self) -> ComposeResult:
         """Which row this is, the row, the sample."""
@@ -110,7 +112,7 @@ class PreviewScreen(WizardScreen):
             self._refuse(tuple(problems))
             return
         self._load(1, 1)
-        self._look_through()
+        in_background(self, self._look_through, self.sft, self._answers)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -148,11 +150,7 @@ class PreviewScreen(WizardScreen):
         head.add_class("error")
         self.say(_("Esc goes back to the file and its columns."), "error")
 
-    @work(thread=True, group="survey", exclusive=True)
-    def _look_through(self) -> None:
-        app, answers = self.sft, self._answers
-        if answers is None:
-            return
+    def _look_through(self, task: Task, app: SftApp, answers: Answers) -> None:
         try:
             page = app.services.preview(answers, app.draft.base, app.project, 1, SURVEY_ROWS)
         except Refusal:
@@ -161,7 +159,7 @@ class PreviewScreen(WizardScreen):
         for row in page.rows:
             if row.drop is not None:
                 dropped[row.drop] = dropped.get(row.drop, 0) + 1
-        self.post_message(self.Surveyed(len(page.rows), dropped, page.more))
+        task.post(self.Surveyed(len(page.rows), dropped, page.more))
 
     @on(Surveyed)
     def _has_surveyed(self, event: Surveyed) -> None:
@@ -256,7 +254,7 @@ class PreviewScreen(WizardScreen):
     def action_dropped(self) -> None:
         """`x`: the next row that is dropped."""
         self.say(_("looking for the next dropped row"))
-        self._search("", self.number + 1)
+        self._start_search("")
 
     def _answer_question(self) -> None:
         text = self.query_one("#preview-find", LineInput).value.strip()
@@ -270,16 +268,20 @@ class PreviewScreen(WizardScreen):
         elif text:
             self._close_question()
             self.say(_("searching"))
-            self._search(text, self.number + 1)
+            self._start_search(text)
         else:
             self._close_question()
 
-    @work(thread=True, group="search", exclusive=True)
-    def _search(self, text: str, start: int) -> None:
+    def _start_search(self, text: str) -> None:
+        if self._searching is not None:
+            self._searching.cancel()
+        if self._answers is not None:
+            self._searching = in_background(self, self._search, self.sft, self._answers, text, self.number + 1)
+
+    def _search(self, task: Task, app: SftApp, answers: Answers, text: str, start: int) -> None:
         """The next row from `start` with `text` in it (or, for "", one that is dropped)."""
-        app, answers, worker = self.sft, self._answers, get_current_worker()
         needle, seen = text.lower(), start
-        while answers is not None and not worker.is_cancelled:
+        while not task.cancelled:
             try:
                 page = app.services.preview(answers, app.draft.base, app.project, seen, SEARCH_PAGE)
             except Refusal:
@@ -287,13 +289,12 @@ class PreviewScreen(WizardScreen):
             for row in page.rows:
                 hit = row.drop is not None if not needle else needle in _as_text(row.source).lower()
                 if hit:
-                    self.post_message(self.Found(row.number, seen))
+                    task.post(self.Found(row.number, seen))
                     return
             seen += len(page.rows)
             if not page.more or not page.rows:
                 break
-        if not worker.is_cancelled:
-            self.post_message(self.Found(None, seen - start))
+        task.post(self.Found(None, seen - start))
 
     @on(Found)
     def _has_found(self, event: Found) -> None:

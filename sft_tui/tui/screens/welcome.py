@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.message import Message
@@ -13,9 +12,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import _
+from sft_tui.tui.background import Task, in_background
 from sft_tui.tui.screen import WizardScreen
 from sft_tui.tui.text import clean, pad, wrapped
+from sft_tui.tui.widgets.bars import app_of, signs_of
 from sft_tui.tui.widgets.choice import Choice, Item
+
+if TYPE_CHECKING:
+    from sft_tui.tui.app import SftApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,17 @@ class Check(Widget):
 
     def on_mount(self) -> None:
         """Start looking when the first frame is drawn."""
-        self.call_after_refresh(self._look)
+        self.call_after_refresh(self._begin)
 
-    @work(thread=True, group="doctor", exclusive=True)
-    def _look(self) -> None:
-        app: Any = self.app
+    def _begin(self) -> None:
+        in_background(self, self._look, app_of(self))
+
+    def _look(self, task: Task, app: SftApp) -> None:
         for line in app.services.diagnose(app.project):
-            self.post_message(self.Found(Finding(line.name, line.status, line.message, line.next_step)))
-        self.post_message(self.Done())
+            if task.cancelled:
+                return
+            task.post(self.Found(Finding(line.name, line.status, line.message, line.next_step)))
+        task.post(self.Done())
 
     def on_check_found(self, event: Found) -> None:
         """Show the new line."""
@@ -72,7 +79,7 @@ class Check(Widget):
         self.refresh(layout=True)
 
     def _lines(self, width: int) -> list[Content]:
-        signs = getattr(self.app, "signs")  # noqa: B009
+        signs = signs_of(self)
         words = {"ok": _("ok"), "warning": _("look"), "problem": _("missing")}
         marks = {"ok": signs.done, "warning": signs.warning, "problem": signs.problem}
         colours = {"ok": "$success", "warning": "$warning", "problem": "$error bold"}

@@ -146,7 +146,7 @@ class KeyBar(Widget):
         """Follow the bindings as the focus moves."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.refresh())
 
-    def keys(self) -> list[tuple[str, str, str]]:
+    def shown_keys(self) -> list[tuple[str, str, str]]:
         """(key, its name, what it does), those of the focused widget and the screen before those of the app."""
         shown: dict[str, tuple[str, str, str]] = {}
         for key, active in self.screen.active_bindings.items():
@@ -161,7 +161,7 @@ class KeyBar(Widget):
         """As many keys as fit. Help, back and quit are always among them."""
         room = self.size.width
         fitting: list[tuple[int, Content]] = []
-        for key, name, text in sorted(self.keys(), key=lambda k: _IMPORTANCE.get(k[0], 10)):
+        for key, name, text in sorted(self.shown_keys(), key=lambda k: _IMPORTANCE.get(k[0], 10)):
             length = cell_len(name) + cell_len(text) + 3
             if length <= room:
                 room -= length
