@@ -182,12 +182,12 @@ class Alarms:
         losses = list(self._losses)
         if len(losses) < 2 * _RECENT:
             return None
-        averages = [sum(losses[i : i + _RECENT]) / _RECENT for i in range(len(losses) - _RECENT + 1)]
-        lowest, now = min(averages), averages[-1]
+        middles = [median(losses[i : i + _RECENT]) for i in range(len(losses) - _RECENT + 1)]
+        lowest, now = min(middles), middles[-1]
         return self._switch(
             "loss_rising",
             now > lowest * _RISE and now > lowest + 0.1,
-            _("The loss rises: {now} on average now, {lowest} before.").format(
+            _("The loss rises: about {now} now, {lowest} before.").format(
                 now=f"{now:.3f}", lowest=f"{lowest:.3f}"
             ),
             _("Lower learning_rate (by a factor of 3 to 10) or add warmup; resume from an earlier checkpoint."),

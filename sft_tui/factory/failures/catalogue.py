@@ -3,7 +3,8 @@
 An entry matches by one of its signatures:
 
 - `exception`: a regular expression for `Name: message` of an exception in a traceback, from its start; `frames`, where
-  given, must be found in the traceback's frames (a bare exception without frames matches at less confidence);
+  given, must be found in the traceback's frames (a bare exception without frames matches at less confidence, with
+  `frames_only` not at all);
 - `line`: a plain text in a line outside tracebacks and printed samples; `regex`, where given, must be found in it;
 - `signal`: the process was ended by this signal (a fact, not a line);
 - `special`: a check that needs more than a line (`bad_loss`, `repeats`, `stall`, `short_disk`).
@@ -34,6 +35,7 @@ class Signature:
 
     exception: re.Pattern[str] | None = None
     frames: re.Pattern[str] | None = None
+    frames_only: bool = False
     line: str | None = None
     regex: re.Pattern[str] | None = None
     signal: int | None = None
@@ -102,6 +104,7 @@ def _signature(raw: dict[str, Any], confidence: float) -> Signature:
     return Signature(
         exception=pattern("exception"),
         frames=pattern("frames"),
+        frames_only=bool(raw.get("frames_only", False)),
         line=raw.get("line"),
         regex=pattern("regex"),
         signal=raw.get("signal"),

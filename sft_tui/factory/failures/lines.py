@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAX_LINE_CHARS = 16_384
-"""A longer line is cut: token ids and data that were printed in one line."""
+MAX_LINE_CHARS = 262_144
+"""A longer line is cut: data that were printed in one line."""
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _BAR = re.compile(r"[^|\n]{0,200}?\d+%\|[^|\n]{0,400}\|\s*[\d.]+\w?/[\d.]+\w?\s*\[[^\]\n]{0,120}\]")
@@ -17,8 +17,8 @@ _RAY = re.compile(r"\(([\w.]+(?:\([\w ]*\))? (?:pid|ip)=[^)\n]{1,60})\)\s?")
 _SRUN = re.compile(r"\s{0,4}(\d{1,4}): (?=\S|\s)")
 _COMPOSE = re.compile(r"([a-z][\w.-]*[-_]\d+)\s+\|\s?")
 _STAMP = re.compile(
-    r"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s*"
-    r"(?:\w+ \|\| |\|\| ?|\| ?|- )?(?:[\w.]+ - )?(?:(?:ERROR|WARNING|CRITICAL|INFO)\s+-\s+)?"
+    r"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]? ?"
+    r"(?:\w+ \|\| |\|\| ?|\| ?|- )?(?:[\w.]+ - )?(?:(?:ERROR|WARNING|CRITICAL|INFO) +- )?"
 )
 _DATA_AFTER = re.compile(r"(>> (?:Invalid role tag in|Invalid message count in|Dropped lengthy example)) .*", re.DOTALL)
 
@@ -36,7 +36,18 @@ def clean_lines(text: str) -> list[Line]:
     """The lines of a log without what hides a message: colours, bars, prefixes; data in warnings is cut off."""
     if "\x1b" in text:
         text = _ANSI.sub("", text)
-    return [Line(number, *_strip(piece)) for number, piece in _pieces(text)]
+    return [Line(number, *_strip(piece)) for number, piece in _pieces(_dedented(text))]
+
+
+def _dedented(text: str) -> str:
+    """`text` without an indentation that all of its lines have (pasted from a quotation)."""
+    if text[:1] not in (" ", "\t"):
+        return text
+    rows = [row for row in text[:65536].split("\n")[:-1] or [text] if row.strip()]
+    common = min((len(row) - len(row.lstrip(" \t")) for row in rows), default=0)
+    if common == 0:
+        return text
+    return "\n".join(row[common:] if not row[:common].strip() else row for row in text.split("\n"))
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -67,20 +78,32 @@ def _without_bar(part: str) -> str:
 
 
 def _strip(text: str) -> tuple[str, str]:
-    """The stream and the text without prefixes."""
-    stream = ""
-    head = text[:2]
-    if text.startswith(("[rank", "[default")) and (found := _RANK.match(text)):
-        stream, text = found[1], text[found.end() :]
-    elif head[:1] == "(" and (found := _RAY.match(text)):
-        stream, text = found[1], text[found.end() :]
-        if inner := _RANK.match(text):
-            text = text[inner.end() :]
-    elif found := _SRUN.match(text) if head.strip()[:1].isdigit() else _COMPOSE.match(text):
-        stream, text = found[1], text[found.end() :]
-    if text[:1] and text[0] in "[12" and (stamp := _STAMP.match(text)):
-        text = text[stamp.end() :]
-    return stream, without_data(text).rstrip()
+    """The stream and the text without prefixes; launchers put theirs before those of others."""
+    streams: list[str] = []
+    for _depth in range(4):
+        stream, rest = _strip_one(text)
+        if rest is text:
+            break
+        text = rest
+        if stream:
+            streams.append(stream)
+    return " ".join(streams), without_data(text).rstrip()
+
+
+def _strip_one(text: str) -> tuple[str, str]:
+    """The stream that the first prefix names ("" for a time stamp) and the rest; `text` itself where there is none."""
+    first = text[:1]
+    if text.startswith(("[rank", "[default")):
+        found = _RANK.match(text)
+    elif first == "(":
+        found = _RAY.match(text)
+    elif first in "[12" and (stamp := _STAMP.match(text)):
+        return "", text[stamp.end() :]
+    elif first.isdigit() or first == " ":
+        found = _SRUN.match(text)
+    else:
+        found = _COMPOSE.match(text)
+    return (found[1], text[found.end() :]) if found else ("", text)
 
 
 def without_data(text: str) -> str:

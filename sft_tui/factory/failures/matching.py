@@ -21,6 +21,8 @@ MAX_DIAGNOSES = 5
 MAX_SHOWN_LINE = 500
 _ROOT_BONUS = 0.03
 _BARE_PENALTY = 0.15
+_EMBEDDED_PENALTY = 0.2
+_PLACE = re.compile(r"\{([a-z_]+)\}")
 _RESTART = re.compile(r"Process rank: 0\b|Initializing \d+ distributed tasks at:")
 _TRAINING_BAR = re.compile(r"(?:^|[\r\n])(?:\[rank\d+\]:)?\s*\d+%\|[^|\r\n]{0,400}\|\s*(\d+)/\d+ \[\d")
 _TRAIN_END = re.compile(r"\*{5} (?:train|predict) metrics \*{5}")
@@ -94,11 +96,12 @@ def _one_cause_each(candidates: list[_Candidate]) -> list[_Candidate]:
     places: set[object] = set()
     best: list[_Candidate] = []
     for item in candidates:
-        if item.entry.id in entries_seen or (item.place is not None and item.place in places):
+        if item.place is not None and item.place in places:
             continue
-        entries_seen.add(item.entry.id)
         places.add(item.place)
-        best.append(item)
+        if item.entry.id not in entries_seen:
+            entries_seen.add(item.entry.id)
+            best.append(item)
     return best
 
 
@@ -185,9 +188,13 @@ def _in_exceptions(entry: Entry, signature: Signature, failures: list[Failure]) 
     for failure in failures:
         for depth, raised in enumerate(failure.chain):
             match = signature.exception.match(raised.text)
+            if match is None and "\n" in raised.message:
+                match = signature.exception.match(" ".join(raised.text.split()))  # wrapped by a terminal or a paste
             if match is None:
                 continue
             confidence = _weigh(signature, raised, depth)
+            if confidence is not None and failure.embedded:
+                confidence -= _EMBEDDED_PENALTY
             if confidence is not None:
                 yield _Candidate(entry, confidence, raised.number, raised.first_line, id(failure), _groups(match))
 
@@ -197,7 +204,7 @@ def _weigh(signature: Signature, raised: Raised, depth: int) -> float | None:
     if signature.frames is None:
         return confidence
     if not raised.frames:
-        return confidence - _BARE_PENALTY
+        return None if signature.frames_only else confidence - _BARE_PENALTY
     return confidence if signature.frames.search(raised.frames) else None
 
 
@@ -249,8 +256,5 @@ def _steps(fix: FixTemplate, groups: dict[str, str], chinese: bool) -> Iterator[
 
 
 def _fill(text: Any, groups: dict[str, str]) -> str:
-    """`text` with `{name}` replaced by the signature's group of that name."""
-    filled = str(text)
-    for name, value in groups.items():
-        filled = filled.replace("{" + name + "}", value)
-    return filled
+    """`text` with `{name}` replaced by the signature's group of that name; without a group by `?`."""
+    return _PLACE.sub(lambda place: groups.get(place[1], "?"), str(text))

@@ -86,11 +86,15 @@ def _after_ids(lines: list[Line], index: int) -> bool:
 
 
 def _end_of_inputs(lines: list[Line], start: int) -> int:
-    """Index of the first line after an `inputs:` text: its `label_ids:`, or the next line of a logger."""
+    """Index of the first line after an `inputs:` text: its `label_ids:`, or the next line of a logger.
+
+    There are as many label ids as there are input ids; the text itself may hold something that looks like a block.
+    """
     stop = min(len(lines), start + _MAX_TEXT_LINES)
-    for index in range(start, stop):
-        if _IDS.match(lines[index].text) and _ids_follow(lines, index):
-            return index
+    ids = [index for index in range(start, stop) if _IDS.match(lines[index].text) and _ids_follow(lines, index)]
+    if ids:
+        count = lines[start - 2].text.count(",")
+        return next((index for index in ids if _count_of(lines, index) == count), ids[0])
     last_traceback = None
     for index in range(start, stop):
         text = lines[index].text
@@ -99,6 +103,12 @@ def _end_of_inputs(lines: list[Line], start: int) -> int:
         if text.startswith("Traceback (most recent call last)"):
             last_traceback = index
     return stop if last_traceback is None else last_traceback
+
+
+def _count_of(lines: list[Line], index: int) -> int:
+    """How many commas the list of ids has that begins at `index`."""
+    text = lines[index].text
+    return (text if "[" in text else lines[index + 1].text).count(",")
 
 
 def _labels_length(following: list[str], inputs: list[str]) -> int:

@@ -11,6 +11,7 @@ from sft_tui.factory.failures.lines import Line
 from sft_tui.factory.failures.records import Facts
 
 _STALL_S = 1800.0
+_STALL_FACTOR = 10.0
 _LITTLE_DISK_BYTES = 64 * 1024 * 1024
 _METRIC = re.compile(r"\{.*?'loss': *'?(?P<loss>[-\w.+]+)'?")
 _GRAD = re.compile(r"'grad_norm': *'?(?P<grad>[-\w.+]+)'?")
@@ -19,6 +20,9 @@ _BAD = re.compile(r"(?:nan|[-+]?inf(?:inity)?)$", re.IGNORECASE)
 _ZERO = re.compile(r"[-+]?0(?:\.0*)?(?:e[-+]?\d+)?$")
 _REPEAT = re.compile(r"(?P<part>.{4,200}?)(?P=part){5,}", re.DOTALL)
 _LEAK = re.compile(r"<\|im_end\|>|<\|eot_id\|>|<\|im_start\|>|<\|endoftext\|>|</s>|### Instruction")
+_ANSWER = ("Assistant:", "assistant:", "Assistant：", "助手:", "助手：")
+_QUESTION = ("User:", "user:", "User：", "用户:", "用户：")
+_PREDICTED = re.compile(r'"predict": "((?:[^"\\]|\\.)*)"')
 _STAMP = re.compile(r"\[(?:INFO|WARNING)\|(?:[\w.]+:\d+\] )?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 _BOARD = ("Running on local URL", "Visit http://ip:port for Web UI", "LLaMA Board", "llamafactory-cli webui")
 
@@ -57,18 +61,23 @@ def _bad_loss(lines: list[Line], failed: bool, finished_at: int, facts: Facts) -
 
 
 def _repeats(lines: list[Line], failed: bool, finished_at: int, facts: Facts) -> Found | None:
-    """An answer of the model repeats itself or goes on past its end marker (in the output of a chat)."""
+    """An answer of the model repeats itself or goes on past its end marker, in a chat or in written predictions."""
     answer: list[str] = []
     start = 0
     for line in lines:
-        if line.text.startswith(("Assistant:", "assistant:", "助手:", "助手：")):
-            answer, start = [line.text.partition(":")[2] or line.text], line.number
-        elif start and line.text.startswith(("User:", "user:", "用户:")):
+        text = line.text
+        if text.startswith(_ANSWER):
+            if start and _endless("\n".join(answer)):
+                break
+            answer, start = [text.replace("：", ":").partition(":")[2]], line.number
+        elif start and text.startswith(_QUESTION):
             if _endless("\n".join(answer)):
                 break
             answer, start = [], 0
         elif start:
-            answer.append(line.text)
+            answer.append(text)
+        elif text.startswith('{"prompt"') and (predicted := _PREDICTED.search(text)) and _endless(predicted[1]):
+            return Found(line.number, text)
     if start and _endless("\n".join(answer)):
         return Found(start, f"Assistant:{answer[0]}")
     return None
@@ -83,25 +92,42 @@ def _endless(answer: str) -> bool:
 
 
 def _stall(lines: list[Line], failed: bool, finished_at: int, facts: Facts) -> Found | None:
-    """The process lives, the log is silent and the GPU idle; or a LLaMA Board log has a long hole in it."""
-    if failed:
-        return None
+    """The process lives, the log is silent and the GPU idle; or a LLaMA Board log has a long hole in its training."""
     last = next((line for line in reversed(lines) if line.text.strip()), None)
-    if last is None:
+    if failed or last is None or last.number <= finished_at:
         return None
     if facts.silent_s is not None and facts.gpu_utilisation is not None:
         idle = facts.silent_s >= _STALL_S / 3 and facts.gpu_utilisation < 1
-        return Found(last.number, last.text) if idle and last.number > finished_at else None
-    if not any(mark in line.text for line in lines for mark in _BOARD):
+        return Found(last.number, last.text) if idle else None
+    board = any(mark in line.text for line in lines for mark in _BOARD)
+    if not board and not any(">> {'loss':" in line.text for line in lines):
         return None
+    return _hole(lines, board)
+
+
+def _hole(lines: list[Line], board: bool) -> Found | None:
+    """The last line before half an hour of silence within a training; with `board` also the silence until now."""
+    training = False
+    gaps: list[float] = []
     before: tuple[datetime, Line] | None = None
     for line in lines:
-        if (stamp := _STAMP.match(line.text)) is None:
+        if "Running training *****" in line.text:
+            training, before = True, None
+        elif "train metrics *****" in line.text or "Training completed" in line.text:
+            training = False
+        if not training or (stamp := _STAMP.match(line.text)) is None:
             continue
         at = datetime.fromisoformat(stamp[1])
-        if before is not None and (at - before[0]).total_seconds() > _STALL_S:
-            return Found(before[1].number, before[1].text)
+        if before is not None:
+            gap = (at - before[0]).total_seconds()
+            if gap > max(_STALL_S, _STALL_FACTOR * max(gaps, default=0.0)):
+                return Found(before[1].number, before[1].text)
+            gaps.append(gap)
         before = (at, line)
+    if board and training and before is not None:
+        silent = (datetime.now() - before[0]).total_seconds()
+        if silent > max(2 * _STALL_S, _STALL_FACTOR * max(gaps, default=0.0)):
+            return Found(before[1].number, before[1].text)
     return None
 
 

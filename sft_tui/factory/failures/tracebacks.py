@@ -14,7 +14,11 @@ _EXCEPTION = re.compile(
     r"|(?:[A-Za-z_]\w*\.)+[A-Z]\w*Interrupt)(?::\s.*|:)?$",
     re.DOTALL,
 )
-_AFTER_FRAMES = re.compile(rf"{_NAME}(?::\s.*|:)?$", re.DOTALL)
+_AFTER_FRAMES = re.compile(rf"(?!(?:raise|return|pass|continue|break|yield)$){_NAME}(?::\s.*|:)?$", re.DOTALL)
+_EMBEDDED = re.compile(
+    r"(?:^|[\s:：>\u4e00-\u9fff])"
+    r"(?P<exception>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|ArrowInvalid|NotFound): \S.*)$"
+)
 _WARNING = re.compile(rf"{_NAME}Warning\b")
 _CAUSED = ("The above exception was the direct cause", "During handling of the above exception")
 _ENDS_MESSAGE = re.compile(
@@ -22,7 +26,7 @@ _ENDS_MESSAGE = re.compile(
     r"\[[EWI]\d{3,4} |[EWI]\d{4} |\{'|\"\"\"|={10}|-{10}|\*{5}|wandb:|ERROR:torch|WARNING:torch|terminate called"
 )
 _MAX_MESSAGE_LINES = 40
-_MAX_STRAY_LINES = 20
+_MAX_STRAY_LINES = 60
 WRAPPERS = frozenset({"ChildFailedError", "CalledProcessError", "RemoteTraceback", "RayTaskError", "RemoteError"})
 """Exceptions of launchers that only say that another process failed."""
 
@@ -54,11 +58,15 @@ class Raised:
 
 @dataclass(slots=True)
 class Failure:
-    """A chain of exceptions on one stream, the root cause first. `ignored`: Python went on regardless."""
+    """A chain of exceptions on one stream, the root cause first.
+
+    `ignored`: Python went on regardless. `embedded`: it stood in the middle of a line.
+    """
 
     stream: str
     chain: list[Raised] = field(default_factory=list)
     ignored: bool = False
+    embedded: bool = False
 
     @property
     def is_wrapper(self) -> bool:
@@ -76,6 +84,7 @@ class _Reader:
     stray: int = 0
     linked: bool = False
     ignored: bool = False
+    embedded: bool = False
     message: list[str] | None = None
     head: tuple[str, int] = ("", 0)
     message_frames: str = ""
@@ -96,11 +105,14 @@ class _Reader:
             self._feed_frames(line)
         elif _is_exception(text):
             self._open(text, line.number, "")
+        elif embedded := _embedded(text):
+            self.embedded = True
+            self._open(embedded, line.number, "")
 
     def _feed_frames(self, line: Line) -> None:
         assert self.frames is not None
         text = line.text
-        if not text or text[0] in " \t│╭╰|":
+        if not text or text[0] in " \t│╭╰|^" or text.startswith('File "'):
             self.frames.append(text)
         elif _is_exception(text) or (
             _AFTER_FRAMES.match(text) and self.frames and not text.endswith(":") and not _WARNING.match(text)
@@ -108,6 +120,7 @@ class _Reader:
             self._open(text, line.number, "\n".join(self.frames))
             self.frames = None
         else:
+            self.frames.append(text)  # code that lost its indentation, or a line of another process
             self.stray += 1
             if self.stray > _MAX_STRAY_LINES:
                 self.frames = None
@@ -133,14 +146,26 @@ class _Reader:
             return
         name, _, rest = self.head[0].partition(":")
         message = "\n".join([rest.strip(), *self.message]).strip()
-        raised = Raised(name.strip(), message, self.message_frames, self.head[1])
+        raised = Raised(name.strip(), message, self.message_frames.replace("\\", "/"), self.head[1])
         self.message = None
         if self.linked and self.failures:
             self.failures[-1].chain.append(raised)
         else:
-            self.failures.append(Failure(self.stream, [raised], self.ignored))
+            self.failures.append(Failure(self.stream, [raised], self.ignored, self.embedded))
         self.linked = raised.name.endswith("RemoteTraceback")
-        self.ignored = False
+        self.ignored = self.embedded = False
+
+
+def _embedded(text: str) -> str | None:
+    """An exception in the middle of a line of a user's or a script's own words; not one that a logger warns of."""
+    if text[:1] in " \t│|{'\"" or ("Error: " not in text and "Exception: " not in text and "Invalid: " not in text):
+        return None
+    if text.startswith(("[INFO", "[WARNING", "[DEBUG")) or "arning" in text:
+        return None
+    found = _EMBEDDED.search(text)
+    if found is None or any(quote in text[: found.start("exception")] for quote in "\"`'"):
+        return None
+    return found["exception"]
 
 
 def _is_exception(text: str) -> bool:
