@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sft_tui.memory import fused
 from sft_tui.memory.operations import Pair
-from sft_tui.memory.tape import Tensor
+from sft_tui.memory.tape import Backward, Tensor
 
 if TYPE_CHECKING:
     from sft_tui.memory.layer import Layer
@@ -35,12 +35,22 @@ def attention(layer: Layer, x: Tensor) -> Tensor:
 
 
 def _projected(layer: Layer, x: Tensor, name: str, outputs: int) -> Tensor:
-    """A query or key projection, with its norm where the architecture has one."""
+    """A query or key projection, with its norm where the architecture has one.
+
+    Heads and positions are exchanged in the kernels' inputs, so the gradient is copied into the projection's order.
+    """
+    tape = layer.tape
     out = layer.linear(x, name, layer.shape.hidden, outputs, bias=layer.shape.qkv_bias)
+    turned = tape.view(out, out.count)
+    if not layer.setup.liger:
+        tape.node(turned, (), _copied(layer, out))
+    else:
+        tape.node(turned, (), lambda gradient: [(out, gradient)])
+    tape.drop(out)
     if not layer.shape.qk_norm:
-        return out
-    normed = layer.norm(out, layer.shape.head_dim)
-    layer.tape.drop(out)
+        return turned
+    normed = layer.norm(turned, layer.shape.head_dim)
+    tape.drop(turned)
     return normed
 
 
@@ -49,16 +59,9 @@ def _split(layer: Layer, joint: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     tape, shape = layer.tape, layer.shape
     tokens = layer.setup.tokens
     views = []
-    for place, width in enumerate((shape.query, shape.key, shape.key)):
-        view = Tensor(-joint.number * 4 - place - 1, tokens * width, joint.width, joint.needs_grad, joint)
-        tape.hold(joint)
-
-        def backward(gradient: Tensor) -> Iterator[Pair]:
-            whole = tape.like(joint)
-            tape.drop(gradient)
-            yield joint, whole
-
-        tape.node(view, (), backward)
+    for width in (shape.query, shape.key, shape.key):
+        view = tape.view(joint, tokens * width)
+        tape.node(view, (), _copied(layer, joint))
         views.append(view)
     return views[0], views[1], views[2]
 
@@ -70,10 +73,9 @@ def _rotated(layer: Layer, x: Tensor) -> Tensor:
         return fused.fused_rotation(ops, x)
     width = max(x.width, layer.setup.stream_width)
     part = layer.shape.rotary_fraction
-    turned = x if part == 1 else Tensor(-x.number * 8 - 7, x.count * part, x.width, x.needs_grad, x.owner or x)
+    turned = tape.view(x, x.count * part) if part != 1 else tape.hold(x)
     if part != 1:
-        tape.hold(x)
-        tape.node(turned, (), _widening(layer, x))
+        tape.node(turned, (), _copied(layer, x))
     straight = ops.scaled(turned, width)
     half = _half(layer, turned)
     crossed = ops.scaled(half, width)
@@ -81,6 +83,7 @@ def _rotated(layer: Layer, x: Tensor) -> Tensor:
     out = ops.add(straight, crossed)
     tape.drop(straight, crossed)
     if part == 1:
+        tape.drop(turned)
         return out
     whole = tape.new(x.count, width, needs_grad=x.needs_grad)
 
@@ -95,7 +98,9 @@ def _rotated(layer: Layer, x: Tensor) -> Tensor:
     return whole
 
 
-def _widening(layer: Layer, x: Tensor):  # type: ignore[no-untyped-def]
+def _copied(layer: Layer, x: Tensor) -> Backward:
+    """The way back from a part of `x`, or from `x` in another order: a new tensor of its size."""
+
     def backward(gradient: Tensor) -> Iterator[Pair]:
         share = layer.tape.like(x)
         layer.tape.drop(gradient)
@@ -203,7 +208,8 @@ def _eager(layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     narrow = ops.cast(chances, query.width)
     tape.drop(chances, scores)
     out = _mixed(layer, narrow, values)
-    tape.drop(narrow, keys, values)
+    tape.drop(keys, values)
+    layer.lingering.append(narrow)
     return out
 
 

@@ -13,6 +13,7 @@ from sft_tui.memory.allocator import MIB
 from sft_tui.memory.architecture import Architecture, read_architecture
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.options import flag, number, read_setup
+from sft_tui.memory.optimizer import Optimizer, read_optimizer
 from sft_tui.memory.run_model import Outcome, Run
 
 GIB = 2**30
@@ -85,7 +86,8 @@ def estimate(
     """
     shape = read_architecture(config)
     setup = read_setup(options, shape, longest=longest)
-    outcome = _simulate(shape, setup)
+    accumulation = number(options, "gradient_accumulation_steps", 1)
+    outcome = _simulate(shape, setup, read_optimizer(options), min(2, accumulation))
     context = CONTEXT_BYTES + (INT8_CONTEXT_BYTES if setup.quantization_bit == 8 else 0)
     parts = _parts(outcome, context)
     return Estimate(
@@ -100,8 +102,8 @@ def estimate(
 
 
 @lru_cache(maxsize=512)
-def _simulate(shape: Architecture, setup: Setup) -> Outcome:
-    return Run(shape, setup).simulate()
+def _simulate(shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int) -> Outcome:
+    return Run(shape, setup, optimizer, accumulation).simulate()
 
 
 def _parts(outcome: Outcome, context: int) -> dict[str, int]:

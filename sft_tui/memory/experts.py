@@ -62,8 +62,7 @@ def _experts(layer: Layer, x: Tensor, weights: Tensor) -> Tensor:
     )
     chosen = _reordered(layer, x, rows * hidden)
     both = _grouped(layer, chosen, up_weight, 2 * inner, hidden)
-    half = Tensor(-both.number * 2 - 1, rows * inner, both.width, both.needs_grad, both)
-    other = Tensor(-both.number * 2 - 2, rows * inner, both.width, both.needs_grad, both)
+    half, other = tape.view(both, rows * inner), tape.view(both, rows * inner)
 
     def backward_half(gradient: Tensor) -> Iterator[Pair]:
         whole = tape.like(both)
@@ -71,7 +70,6 @@ def _experts(layer: Layer, x: Tensor, weights: Tensor) -> Tensor:
         yield both, whole
 
     for view in (half, other):
-        tape.hold(both)
         tape.node(view, (), backward_half)
     acted = ops.activation(half)
     product = ops.multiply(acted, other)

@@ -51,7 +51,10 @@ class Setup:
 
 
 class Layer:
-    """Runs one layer of `shape` on a tape. `trained`: its own weights are trained (full, or an unfrozen layer)."""
+    """Runs one layer of `shape` on a tape. `trained`: its own weights are trained (full, or an unfrozen layer).
+
+    `sparse`: it has experts. `lingering` are tensors that a local variable holds until the layer is done.
+    """
 
     def __init__(self, tape: Tape, shape: Architecture, setup: Setup, *, trained: bool, sparse: bool = False) -> None:
         self.tape = tape
@@ -60,6 +63,7 @@ class Layer:
         self.trained = trained
         self.sparse = sparse
         self.ops = Operations(tape, setup.low)
+        self.lingering: list[Tensor] = []
 
     def run(self, x: Tensor) -> Tensor:
         """The layer's output; `x` stays held by the caller."""
@@ -74,7 +78,7 @@ class Layer:
         if shape.norms == 4:
             fed = self._normed(fed)
         out = ops.add(middle, fed)
-        tape.drop(fed, middle)
+        tape.drop(fed, middle, *self.lingering)
         return out
 
     def _normed(self, x: Tensor) -> Tensor:
@@ -123,7 +127,7 @@ class Layer:
             base = ops.product_8bit(x, outputs, inputs)
         else:
             weight = tape.leaf(inputs * outputs, setup.trainable_width) if self.trained else None
-            base = ops.product(x, weight, outputs, inputs)
+            base = ops.product(x, weight, outputs, inputs, bias=self.trained and bias)
             if self.trained and bias:
                 tape.leaf(outputs, setup.trainable_width)
         if not adapted:
@@ -173,9 +177,9 @@ class Layer:
             wide = dropped
         identity = tape.new(inputs * inputs, wide.width)
         narrow = ops.autocast(identity)
-        product = tape.new(inputs * outputs, narrow.width)
         if not tape.grad:
             tape.drop(narrow)
+        product = tape.new(inputs * outputs, narrow.width)
         weight = tape.new(inputs * outputs, wide.width)
         tape.scratch(inputs * outputs * narrow.width, inputs * outputs * wide.width)
         down = tape.leaf(setup.rank * inputs, setup.trainable_width)
@@ -224,8 +228,7 @@ def fused_halves(layer: Layer, both: Tensor) -> Tensor:
     """`silu(first half) * second half` of one tensor: the halves are views of it, their gradients are put together."""
     tape, ops = layer.tape, layer.ops
     inner = both.count / 2
-    gate = Tensor(-both.number * 2 - 1, inner, both.width, both.needs_grad, both)
-    up = Tensor(-both.number * 2 - 2, inner, both.width, both.needs_grad, both)
+    gate, up = tape.view(both, inner), tape.view(both, inner)
 
     def backward_gate(gradient: Tensor) -> Iterator[Pair]:
         whole = tape.like(both)
@@ -233,7 +236,6 @@ def fused_halves(layer: Layer, both: Tensor) -> Tensor:
         yield both, whole
 
     for half in (up, gate):
-        tape.hold(both)
         tape.node(half, (), backward_gate)
     if layer.setup.liger:
         product = fused.fused_gate(ops, gate, up)

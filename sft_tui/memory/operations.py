@@ -14,6 +14,9 @@ from sft_tui.memory.tape import Tape, Tensor
 
 Pair = tuple[Tensor, Tensor]
 
+ROW_SUM_BYTES = 8
+"""Scratch bytes an element that PyTorch takes to sum over rows (the gradients of norms and biases), measured."""
+
 
 @dataclass(slots=True)
 class Operations:
@@ -117,8 +120,8 @@ class Operations:
 
     def dropout(self, x: Tensor) -> Tensor:
         """`x` with some of it set to zero: a new tensor and a mask of one byte an element."""
-        out = self.tape.new(x.count, x.width, needs_grad=x.needs_grad)
         mask = self.tape.new(x.count, 1)
+        out = self.tape.new(x.count, x.width, needs_grad=x.needs_grad)
 
         def backward(gradient: Tensor) -> Iterator[Pair]:
             share = self.tape.like(x)
@@ -168,11 +171,14 @@ class Operations:
         def backward(gradient: Tensor) -> Iterator[Pair]:
             product = tape.like(out) if weight is not None else None
             share = tape.like(x)
-            tape.drop(gradient)
             if weight is not None and product is not None:
+                tape.scratch(out.count * ROW_SUM_BYTES)
+                tape.drop(gradient)
                 total = tape.like(weight)
                 tape.drop(product)
                 yield weight, total
+            else:
+                tape.drop(gradient)
             yield x, share
 
         tape.node(out, (x,) if trained else (), backward)
@@ -188,8 +194,15 @@ class Operations:
         self.tape.node(out, (), backward)
         return out
 
-    def product(self, x: Tensor, weight: Tensor | None, outputs: int, inputs: int) -> Tensor:
-        """`x @ weight`: `weight` is trained, or frozen (None)."""
+    def _reshaped(self, x: Tensor) -> Tensor:
+        share = self.tape.like(x)
+        share.reshaped = True
+        return share
+
+    def product(
+        self, x: Tensor, weight: Tensor | None, outputs: int, inputs: int, *, bias: bool = False
+    ) -> Tensor:
+        """`x @ weight`: `weight` is trained, or frozen (None); `bias`: so is a bias."""
         tape = self.tape
         matrix = self.autocast_weight(weight) if weight is not None else None
         seen = self.autocast(x)
@@ -197,11 +210,13 @@ class Operations:
 
         def backward(gradient: Tensor) -> Iterable[Pair]:
             shares: list[Pair] = []
-            if seen.needs_grad:
-                shares.append((seen, tape.like(seen)))
             if matrix is not None:
                 shares.append((matrix, tape.like(matrix)))
+            if seen.needs_grad:
+                shares.append((seen, self._reshaped(seen)))
             tape.drop(gradient)
+            if bias:
+                tape.scratch(out.count * ROW_SUM_BYTES)
             return shares
 
         tape.node(out, (matrix, seen) if matrix is not None else (), backward)
@@ -220,7 +235,7 @@ class Operations:
 
         def backward(gradient: Tensor) -> Iterable[Pair]:
             again = tape.new(inputs * outputs, 2)
-            share = tape.like(seen)
+            share = self._reshaped(seen)
             tape.drop(again, gradient)
             return [(seen, share)]
 
@@ -243,7 +258,7 @@ class Operations:
 
         def backward(gradient: Tensor) -> Iterable[Pair]:
             unpacked = tape.new(inputs * outputs, 2)
-            share = tape.like(x)
+            share = self._reshaped(x)
             tape.drop(unpacked, gradient)
             return [(x, share)]
 

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from sft_tui.memory.allocator import MIB, SMALL_LIMIT, Allocator, Block
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.layer import Setup
+from sft_tui.memory.optimizer import Optimizer
 from sft_tui.memory.simulation import Piece, record_head, record_layer
 from sft_tui.memory.tape import FREED, Event
 from sft_tui.memory.weights import embedding_weights, layer_weights, quantized_bytes
 
-DETAILED_LAYERS = 3
-"""So many layers at either end are replayed tensor by tensor."""
+FORWARD = (1000, 1000)
+BACKWARD = (2, 4)
+"""So many layers at the beginning and at the end are replayed tensor by tensor; of the others only what stays."""
 CUBLAS_WORKSPACE = 32 * MIB
 """cuBLAS' workspace on Hopper, one for the forward and one for the backward thread."""
+
+Live = dict[int, Block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +42,35 @@ class Outcome:
 
 
 class Run:
-    """One run. `state_bytes` is the optimizer's bytes for each byte of a trained weight."""
+    """One run of `shape` with `setup`; `accumulation` is the number of micro-batches a step."""
 
-    def __init__(self, shape: Architecture, setup: Setup, state_ratio: float = 2.0) -> None:
+    def __init__(self, shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int = 1) -> None:
         self.shape = shape
         self.setup = setup
-        self.state_ratio = state_ratio
+        self.optimizer = optimizer
+        self.accumulation = accumulation
         self.allocator = Allocator()
-        full = setup.method == "full"
-        self.width = float(setup.trainable_width if full else setup.weight_width)
         self.trained = setup.method in ("full", "freeze")
-        frozen = setup.frozen_layers
+        width = float(setup.stream_width)
         sparse = shape.experts > 0
-        self.layer = record_layer(shape, setup, trained=self.trained, needs_grad=True, width=self.width, sparse=sparse)
-        self.frozen = (
-            record_layer(shape, setup, trained=False, needs_grad=False, width=self.width, sparse=sparse)
-            if frozen
-            else self.layer
-        )
-        self.head = record_head(shape, setup, trained=full, width=self.width)
-        self.weights = self.adapter = self.small = 0
-        self.states: list[Block] = []
-        self.loss_peak = 0
+        self.layer = record_layer(shape, setup, trained=self.trained, needs_grad=True, width=width, sparse=sparse)
+        self.frozen = self.layer
+        if setup.frozen_layers:
+            self.frozen = record_layer(shape, setup, trained=False, needs_grad=False, width=width, sparse=sparse)
+        self.head = record_head(shape, setup, trained=setup.method == "full", width=width)
+        self.weights = self.small = self.state_bytes = 0
+        self.gradients: dict[tuple[int, int], Block] = {}
 
     def simulate(self) -> Outcome:
         """Load and train for two steps."""
         self.load()
-        self.step(first=True)
-        self.step(first=False)
+        self.allocator.allocate(CUBLAS_WORKSPACE)
+        self.micro_batch(first=True)
+        self.make_states()
+        self.optimize()
+        for _number in range(min(2, self.accumulation)):
+            self.micro_batch()
+        self.optimize()
         small = self._small_bytes()
         trained = self._trained_bytes()
         return Outcome(
@@ -74,8 +79,8 @@ class Run:
             weights=self.weights,
             adapter=0 if self.trained else trained,
             gradients=trained,
-            optimizer=int(trained * self.state_ratio),
-            loss=self.loss_peak,
+            optimizer=self.state_bytes,
+            loss=0 if self.setup.liger else int(self.setup.tokens * self.shape.vocab * 12),
         )
 
     def load(self) -> None:
@@ -85,70 +90,52 @@ class Run:
         """
         setup, allocator = self.setup, self.allocator
         bits = setup.quantization_bit
-        tensors = [(weight, False) for weight in embedding_weights(self.shape)]
+        full = setup.method == "full"
+        tensors = [(weight, full) for weight in embedding_weights(self.shape)]
         for index in range(self.shape.layers):
             trained = self.trained and index >= setup.frozen_layers
             tensors += [(weight, trained) for weight in layer_weights(self.shape, index)]
-        full = setup.method == "full"
         ahead = sum(quantized_bytes(weight, bits)[0] for weight, _trained in tensors)
         allocator.release(allocator.allocate(ahead))
-        to_cast: list[tuple[Block, int]] = []
+        to_widen: list[tuple[Block, int]] = []
         for weight, trained in tensors:
-            sizes = quantized_bytes(weight, bits)
+            sizes = quantized_bytes(weight, bits, double=setup.double_quantization)
             self.weights += sum(sizes)
-            if max(sizes) <= SMALL_LIMIT:
-                self.small += sum(sizes)
-                continue
-            if bits is None or not weight.linear:
-                block = allocator.allocate(sizes[0])
-                if (trained or full) and setup.trainable_width == 4:
-                    to_cast.append((block, weight.count * 4))
-                continue
-            whole = [allocator.allocate(weight.count * 2)]
-            if bits == 8:
-                whole.append(allocator.allocate(weight.count * 2))
-            for size in sizes:
-                if size > SMALL_LIMIT:
-                    allocator.allocate(size)
-                else:
-                    self.small += size
-            for block in whole:
+            packed = bits is not None and weight.linear
+            whole = [weight.count * 2] * (2 if bits == 8 else 1) if packed else []
+            loading = [allocator.allocate(size) for size in whole if size > SMALL_LIMIT]
+            blocks = [allocator.allocate(size) for size in sizes if size > SMALL_LIMIT]
+            self.small += sum(size for size in sizes if size <= SMALL_LIMIT)
+            for block in loading:
                 allocator.release(block)
-        for block, size in to_cast:
+            if trained and setup.trainable_width == 4:
+                self.weights += weight.count * 2
+                to_widen += [(block, weight.count * 4) for block in blocks]
+        for block, size in to_widen:
             allocator.allocate(size)
             allocator.release(block)
-            self.weights += size // 2
 
-    def _trained_bytes(self) -> int:
-        layers = self.shape.layers - self.setup.frozen_layers
-        return sum(self.layer.leaves) * layers + sum(self.head.leaves)
-
-    def _small_bytes(self) -> int:
-        """Tensors of at most 1 MiB: adapters with gradients and states, and what layers make of them."""
-        layers = self.shape.layers - self.setup.frozen_layers
-        leaves = sum(size for size in self.layer.leaves if size <= SMALL_LIMIT) * layers
-        whole = 2 + self.state_ratio if not self.trained else 1 + self.state_ratio
-        return int(self.small + leaves * whole + self.layer.small_peak + self.layer.small_kept * layers)
-
-    def step(self, *, first: bool) -> None:
-        """Forward, backward, optimizer."""
+    def micro_batch(self, *, first: bool = False) -> None:
+        """Forward and backward of one micro-batch."""
         allocator, shape, head = self.allocator, self.shape, self.head
-        lives: list[tuple[Piece, dict[int, Block]]] = []
-        x = allocator.allocate(int(self.setup.tokens * shape.hidden * self.width))
-        if first:
-            allocator.allocate(CUBLAS_WORKSPACE)
+        extras = self._inputs()
+        embedded = allocator.allocate(int(self.setup.tokens * shape.hidden * self.setup.stream_width))
+        if shape.scaled_embeddings:
+            unscaled, embedded = embedded, allocator.allocate(embedded.size)
+            allocator.release(unscaled)
+        lives: list[tuple[Piece, Live]] = []
+        x = embedded
         for index in range(shape.layers):
             piece = self.frozen if index < self.setup.frozen_layers else self.layer
             live = {piece.entry: x}
-            detailed = index < DETAILED_LAYERS or index >= shape.layers - DETAILED_LAYERS
-            replay(allocator, piece.forward if detailed else piece.kept, live)
+            self._forward(index, piece, live)
             x = live.pop(piece.exit)
-            if not detailed and piece.entry in live and piece.entry_freed:
-                allocator.release(live.pop(piece.entry))
-            if piece is self.layer:
+            if piece.gradient_out is not None:
                 lives.append((piece, live))
         head_live = {head.entry: x}
         replay(allocator, head.forward, head_live)
+        if self.layer.entry_freed:
+            allocator.release(embedded)
         for piece, live in lives:
             for number in piece.cached:
                 allocator.release(live.pop(number))
@@ -156,35 +143,126 @@ class Run:
         replay(allocator, head.backward, head_live)
         if first:
             allocator.allocate(CUBLAS_WORKSPACE)
-        gradients = [head_live[number] for number in head.leaf_gradients]
+        self._keep_gradients(-1, head, head_live)
         gradient = head_live[head.gradient_out or 0]
-        for piece, live in reversed(lives):
+        for index, (piece, live) in reversed(list(enumerate(lives))):
             live[piece.gradient_in] = gradient
-            replay(allocator, piece.backward, live)
+            replay(allocator, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live)
             gradient = live[piece.gradient_out or 0]
-            gradients += [live[number] for number in piece.leaf_gradients]
-        allocator.release(gradient)
-        if first:
-            for block in gradients:
-                half = int(block.size * self.state_ratio / 2)
-                self.states += [allocator.allocate(half), allocator.allocate(half)] if half > SMALL_LIMIT else []
-        for block in gradients:
+            self._keep_gradients(index, piece, live)
+        self._embedding_gradient(gradient)
+        for block in extras:
             allocator.release(block)
 
-    def _convert_logits(self, live: dict[int, Block]) -> None:
+    def _forward(self, index: int, piece: Piece, live: Live) -> None:
+        """A layer forwards. The model holds the embeddings to the end, so the first layer does not free them."""
+        events = piece.forward if self._detailed(index, FORWARD) else piece.kept
+        if index == 0 and piece.entry_freed:
+            events = [event for event in events if event != (piece.entry, FREED)]
+        replay(self.allocator, events, live)
+
+    def _detailed(self, index: int, layers: tuple[int, int]) -> bool:
+        return index < layers[0] or index >= self.shape.layers - layers[1]
+
+    def _inputs(self) -> list[Block]:
+        """Position tables and masks, which live for the whole micro-batch."""
+        allocator, shape, setup = self.allocator, self.shape, self.setup
+        rows = setup.length * (setup.batch if setup.masked else 1)
+        table = int(rows * shape.head_dim * shape.rotary_fraction)
+        kept: list[Block] = []
+        if table * 4 > SMALL_LIMIT:
+            wide = [allocator.allocate(table * 4) for _number in range(4)]
+            allocator.release(wide.pop())
+            kept += [allocator.allocate(table * setup.stream_width) for _number in range(2)]
+            for block in wide:
+                allocator.release(block)
+        pairs = setup.batch * setup.length * setup.length
+        if setup.masked or setup.eager:
+            kept.append(allocator.allocate(pairs * 2))
+        if setup.eager and shape.sliding_window:
+            kept.append(allocator.allocate(pairs * 2))
+        return kept
+
+    def _convert_logits(self, live: Live) -> None:
         """accelerate gives the outputs back in fp32 under mixed precision."""
         logits = live.pop(self.head.logits, None)
         if logits is None:
             return
+        copy = None
         if self.setup.low is not None:
             copy = self.allocator.allocate(self.setup.tokens * self.shape.vocab * 4)
-            self.allocator.release(logits)
+        self.allocator.release(logits)
+        if copy is not None:
             self.allocator.release(copy)
+
+    def _keep_gradients(self, index: int, piece: Piece, live: Live) -> None:
+        """The first gradients of the weights stay, later ones are added to them."""
+        for number in piece.leaf_gradients:
+            if (index, number) in self.gradients:
+                self.allocator.release(live.pop(number))
+            else:
+                self.gradients[index, number] = live.pop(number)
+
+    def _embedding_gradient(self, gradient: Block) -> None:
+        """Full fine-tuning: the embeddings' gradient is as large as they are; tied ones add it to the output layer's."""
+        allocator, shape = self.allocator, self.shape
+        if self.setup.method != "full":
+            allocator.release(gradient)
+            return
+        block = allocator.allocate(shape.vocab * shape.hidden * self.setup.trainable_width)
+        allocator.release(gradient)
+        if shape.tied or (-2, 0) in self.gradients:
+            allocator.release(block)
         else:
-            self.allocator.release(logits)
+            self.gradients[-2, 0] = block
+
+    def make_states(self) -> None:
+        """The optimizer's states, made in its first step."""
+        width = self.setup.trainable_width
+        for (index, _number), block in sorted(self.gradients.items(), key=lambda item: item[0]):
+            for size in self.optimizer.states(int(block.size / width), width, embedding=index < 0):
+                if size > SMALL_LIMIT:
+                    self.allocator.allocate(size)
+                    self.state_bytes += size
+        self.state_bytes += self._small_leaf_states()
+
+    def optimize(self) -> None:
+        """A step of the optimizer; the gradients go."""
+        allocator, width = self.allocator, self.setup.trainable_width
+        for block in self.gradients.values():
+            made = [allocator.allocate(size) for size in self.optimizer.scratch(int(block.size / width), width)]
+            for piece in made:
+                allocator.release(piece)
+        for block in self.gradients.values():
+            allocator.release(block)
+        self.gradients.clear()
+
+    def _trained_layers(self) -> int:
+        return self.shape.layers - self.setup.frozen_layers
+
+    def _trained_bytes(self) -> int:
+        embeddings = 0
+        if self.setup.method == "full" and not self.shape.tied:
+            embeddings = self.shape.vocab * self.shape.hidden * self.setup.trainable_width
+        return sum(self.layer.leaves) * self._trained_layers() + sum(self.head.leaves) + embeddings
+
+    def _small_leaves(self) -> list[int]:
+        return [size for size in self.layer.leaves if size <= SMALL_LIMIT]
+
+    def _small_leaf_states(self) -> int:
+        width = self.setup.trainable_width
+        states = (sum(self.optimizer.states(int(size / width), width)) for size in self._small_leaves())
+        return sum(states) * self._trained_layers()
+
+    def _small_bytes(self) -> int:
+        """Tensors of at most 1 MiB: adapters with gradients and states, and what layers make of them."""
+        layers = self._trained_layers()
+        leaves = sum(self._small_leaves()) * layers * (1 if self.trained else 2)
+        made = self.layer.small_peak + self.layer.small_kept * layers
+        return int(self.small + leaves + self._small_leaf_states() + made)
 
 
-def replay(allocator: Allocator, events: list[Event], live: dict[int, Block]) -> None:
+def replay(allocator: Allocator, events: list[Event], live: Live) -> None:
     """Run `events`; `live` has the blocks by number, those that come in and those that stay."""
     allocate, release = allocator.allocate, allocator.release
     for number, size in events:

@@ -35,6 +35,7 @@ class Piece:
     logits: int = 0
     entry_freed: bool = False
     kept: list[Event] = field(default_factory=list)
+    kept_backward: list[Event] = field(default_factory=list)
 
 
 def record_layer(
@@ -91,9 +92,11 @@ def _piece(
             kept = live
     large = [event for event in tape.events[:cut] if event[0] not in small]
     freed = {number for number, size in large if size == FREED}
+    backward = [event for event in tape.events[cut:] if event[0] not in small]
     return Piece(
         forward=large,
-        backward=[event for event in tape.events[cut:] if event[0] not in small],
+        backward=backward,
+        kept_backward=_without_passing(backward),
         entry=x.number,
         exit=out.number,
         gradient_in=gradient.number,
@@ -105,8 +108,16 @@ def _piece(
         entry_freed=x.number in freed,
         small_peak=peak,
         small_kept=kept,
-        kept=[event for event in large if event[0] not in freed],
+        kept=_without_passing(large),
     )
+
+
+def _without_passing(events: list[Event]) -> list[Event]:
+    """`events` without the tensors that are both made and freed in them."""
+    made = {number for number, size in events if size != FREED}
+    freed = {number for number, size in events if size == FREED}
+    passing = made & freed
+    return [event for event in events if event[0] not in passing]
 
 
 def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: float) -> Piece:

@@ -20,10 +20,11 @@ FREED = -1
 class Tensor:
     """A tensor of `count` elements of `width` bytes, and how many hold its storage.
 
-    `needs_grad`: a gradient flows back to it. A view has the `owner` of its storage.
+    `needs_grad`: a gradient flows back to it. A view has the `owner` of its storage. `reshaped` marks a gradient that
+    comes out of a matrix product in another shape: nothing is added to it in place.
     """
 
-    __slots__ = ("count", "holders", "needs_grad", "number", "owner", "width")
+    __slots__ = ("count", "holders", "needs_grad", "number", "owner", "reshaped", "width")
 
     def __init__(self, number: int, count: float, width: float, needs_grad: bool, owner: Tensor | None = None) -> None:
         self.number = number
@@ -32,6 +33,7 @@ class Tensor:
         self.needs_grad = needs_grad
         self.holders = 1
         self.owner = owner
+        self.reshaped = False
 
 
 Backward = Callable[[Tensor], "Iterable[tuple[Tensor, Tensor]]"]
@@ -76,6 +78,11 @@ class Tape:
         self.events.append((tensor.number, int(count * width)))
         return tensor
 
+    def view(self, of: Tensor, count: float) -> Tensor:
+        """A tensor over the storage of another, held once."""
+        self._next += 1
+        return Tensor(self._next, count, of.width, of.needs_grad and self.grad, self.hold(of).owner or of)
+
     def like(self, tensor: Tensor) -> Tensor:
         """A new tensor of the same shape and type, without a gradient."""
         return self.new(tensor.count, tensor.width)
@@ -113,12 +120,12 @@ class Tape:
         while self.nodes:
             node = self.nodes.pop()
             arrived = waiting.pop(node.output.number, None)
-            if arrived is not None:
-                for target, share in node.backward(arrived):
-                    self._accumulate(waiting, target, share)
-                    if target.number in weights and target.number in waiting:
-                        self._keep(target.number, waiting.pop(target.number))
+            shares = [] if arrived is None else list(node.backward(arrived))
             self.drop(*node.saved)
+            for target, share in shares:
+                self._accumulate(waiting, target, share)
+                if target.number in weights and target.number in waiting:
+                    self._keep(target.number, waiting.pop(target.number))
         return None if wanted is None else waiting.pop(wanted.number, None)
 
     def _keep(self, leaf: int, gradient: Tensor) -> None:
@@ -134,7 +141,7 @@ class Tape:
         before = waiting.get(target.number)
         if before is None:
             waiting[target.number] = share
-        elif (before.owner or before).holders == 1:
+        elif (before.owner or before).holders == 1 and not before.reshaped:
             self.drop(share)
         else:
             total = self.like(before)
