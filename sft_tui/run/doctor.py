@@ -143,9 +143,10 @@ def _disk(system: System) -> DoctorLine:
 def _terminal() -> DoctorLine:
     term = os.environ.get("TERM", "")
     size = shutil.get_terminal_size((0, 0))
-    encoding = (sys.stderr.encoding or "").lower()
+    stream = sys.__stderr__  # the wizard catches sys.stderr
+    encoding = (getattr(stream, "encoding", None) or "").lower()
     details = {"term": term, "columns": size.columns, "rows": size.lines, "encoding": encoding}
-    if not sys.stderr.isatty():
+    if stream is None or not stream.isatty():
         message = _("not a terminal: the wizard needs one")
         return DoctorLine("terminal", "warning", message, _("Use sft-tui --non-interactive ANSWERS."), details)
     message = f"{term or '?'}, {size.columns}x{size.lines}, {encoding}"
