@@ -63,8 +63,13 @@ Task = Callable[[], Batch]
 class Reader(Protocol):
     """One file that is read record by record."""
 
-    file: SourceFile
-    notes: list[Problem]
+    @property
+    def file(self) -> SourceFile:
+        """What is read."""
+
+    @property
+    def notes(self) -> list[Problem]:
+        """What was noticed while reading."""
 
     @property
     def position(self) -> int:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 HEAD_RECORDS = 50
 _PROGRESS_S = 0.1
 _MOST_WORKERS = 4
-_ALL_FILES_FOR_A_NAME = 100_000
+_LONG_LOOK, _SHORT_LOOK = 100_000, 5_000
 TAGS = {
     "role_tag": "from",
     "content_tag": "value",
@@ -97,12 +97,10 @@ def plan_mapping(source: Source, request: ConvertRequest) -> tuple[Mapped, Texts
 
 def _search_columns(source: Source, columns: list[str], asked: Columns) -> list[str]:
     """The columns with those that turn up later than the head: a name is only refused after a longer look."""
-    if not source.whole:
-        return columns
-    names = dict.fromkeys(source.columns(most_files=None))
+    names = dict.fromkeys(source.columns(most_files=None if source.whole else 20))
     missing = set(asked.mapped().values()) - set(names)
     if missing and any(file.kind == "json" for file in source.files):
-        for record in source.head(_ALL_FILES_FOR_A_NAME):
+        for record in source.head(_LONG_LOOK if source.whole else _SHORT_LOOK):
             if record is not None and not missing.isdisjoint(record):
                 names.update(dict.fromkeys(record))
                 missing -= set(record)

@@ -302,6 +302,49 @@ def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
         count = max(count - len(chunk), 0)
 
 
+class _Zstd(io.RawIOBase):
+    """Zstandard frames one after the other; unlike the library's reader it notices a file that was cut short."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        import zstandard
+
+        self._stream = stream
+        self._new = zstandard.ZstdDecompressor().decompressobj
+        self._error = zstandard.ZstdError
+        self._frame = self._new()
+        self._fresh = True
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            part = self._stream.read(1 << 16)
+            if not part:
+                if not self._fresh:
+                    raise EOFError("compressed file ended before the end-of-stream marker was reached")
+                return 0
+            self._ready = self._unpack(part)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _unpack(self, part: bytes) -> bytes:
+        found: list[bytes] = []
+        try:
+            while part:
+                found.append(self._frame.decompress(part))
+                self._fresh = self._frame.eof
+                part = self._frame.unused_data if self._frame.eof else b""
+                if self._frame.eof:
+                    self._frame = self._new()
+        except self._error as error:
+            raise OSError(str(error)) from None
+        return b"".join(found)
+
+
 @contextmanager
 def _unpacked(stream: io.RawIOBase, compression: str | None) -> Iterator[BinaryIO]:
     """`stream` without its compression, buffered."""
@@ -309,16 +352,8 @@ def _unpacked(stream: io.RawIOBase, compression: str | None) -> Iterator[BinaryI
         with stream, gzip.GzipFile(fileobj=cast(BinaryIO, io.BufferedReader(stream, 1 << 18))) as plain:
             yield cast(BinaryIO, plain)
     elif compression == "zstd":
-        import zstandard
-
-        try:
-            with (
-                stream,
-                zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, stream), read_across_frames=True) as reader,
-            ):
-                yield cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader), 1 << 18))
-        except zstandard.ZstdError as error:
-            raise OSError(str(error)) from None
+        with stream, io.BufferedReader(_Zstd(stream), 1 << 18) as plain:
+            yield cast(BinaryIO, plain)
     else:
         with stream:
             yield cast(BinaryIO, stream)

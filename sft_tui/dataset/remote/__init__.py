@@ -1,0 +1,1 @@
+"""Stand-alone scripts that run with another Python and import nothing of ours."""
