@@ -207,13 +207,16 @@ class Operations:
         matrix = self.autocast_weight(weight) if weight is not None else None
         seen = self.autocast(x)
         out = tape.new(x.count / inputs * outputs, seen.width, needs_grad=x.needs_grad or weight is not None)
+        tape.multiplied()
 
         def backward(gradient: Tensor) -> Iterable[Pair]:
             shares: list[Pair] = []
             if matrix is not None:
                 shares.append((matrix, tape.like(matrix)))
+                tape.multiplied()
             if seen.needs_grad:
                 shares.append((seen, self._reshaped(seen)))
+                tape.multiplied()
             tape.drop(gradient)
             if bias:
                 tape.scratch(out.count * ROW_SUM_BYTES)
@@ -236,6 +239,7 @@ class Operations:
         def backward(gradient: Tensor) -> Iterable[Pair]:
             again = tape.new(inputs * outputs, 2)
             share = self._reshaped(seen)
+            tape.multiplied()
             tape.drop(again, gradient)
             return [(seen, share)]
 

@@ -12,16 +12,13 @@ from sft_tui.memory.allocator import MIB, SMALL_LIMIT, Allocator, Block
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.optimizer import Optimizer
-from sft_tui.memory.simulation import Piece, record_head, record_layer
+from sft_tui.memory.simulation import CUBLAS_WORKSPACE, Piece, record_head, record_layer
 from sft_tui.memory.tape import FREED, Event
 from sft_tui.memory.weights import embedding_weights, layer_weights, quantized_bytes
 
 FORWARD = (1000, 1000)
 BACKWARD = (2, 4)
 """So many layers at the beginning and at the end are replayed tensor by tensor; of the others only what stays."""
-CUBLAS_WORKSPACE = 32 * MIB
-"""cuBLAS' workspace on Hopper, one for the forward and one for the backward thread."""
-
 Live = dict[int, Block]
 
 
@@ -59,12 +56,12 @@ class Run:
             self.frozen = record_layer(shape, setup, trained=False, needs_grad=False, width=width, sparse=sparse)
         self.head = record_head(shape, setup, trained=setup.method == "full", width=width)
         self.weights = self.small = self.state_bytes = 0
+        self.workspace_due = False
         self.gradients: dict[tuple[int, int], Block] = {}
 
     def simulate(self) -> Outcome:
         """Load and train for two steps."""
         self.load()
-        self.allocator.allocate(CUBLAS_WORKSPACE)
         self.micro_batch(first=True)
         self.make_states()
         self.optimize()
@@ -123,6 +120,9 @@ class Run:
         if shape.scaled_embeddings:
             unscaled, embedded = embedded, allocator.allocate(embedded.size)
             allocator.release(unscaled)
+        if first:
+            allocator.allocate(CUBLAS_WORKSPACE)
+            self.workspace_due = True
         lives: list[tuple[Piece, Live]] = []
         x = embedded
         for index in range(shape.layers):
@@ -140,14 +140,12 @@ class Run:
             for number in piece.cached:
                 allocator.release(live.pop(number))
         self._convert_logits(head_live)
-        replay(allocator, head.backward, head_live)
-        if first:
-            allocator.allocate(CUBLAS_WORKSPACE)
+        self._backward(head, head.backward, head_live)
         self._keep_gradients(-1, head, head_live)
         gradient = head_live[head.gradient_out or 0]
         for index, (piece, live) in reversed(list(enumerate(lives))):
             live[piece.gradient_in] = gradient
-            replay(allocator, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live)
+            self._backward(piece, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live)
             gradient = live[piece.gradient_out or 0]
             self._keep_gradients(index, piece, live)
         self._embedding_gradient(gradient)
@@ -159,6 +157,14 @@ class Run:
         events = piece.forward if self._detailed(index, FORWARD) else piece.kept
         if index == 0 and piece.entry_freed:
             events = [event for event in events if event != (piece.entry, FREED)]
+        replay(self.allocator, events, live)
+
+    def _backward(self, piece: Piece, events: list[Event], live: Live) -> None:
+        """A piece backwards; the first one to multiply takes the workspace of the backward thread."""
+        if piece.workspace and self.workspace_due:
+            self.workspace_due = False
+        elif piece.workspace:
+            events = [event for event in events if event[0] != piece.workspace]
         replay(self.allocator, events, live)
 
     def _detailed(self, index: int, layers: tuple[int, int]) -> bool:

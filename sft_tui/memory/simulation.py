@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sft_tui.memory import fused
-from sft_tui.memory.allocator import SMALL_LIMIT
+from sft_tui.memory.allocator import MIB, SMALL_LIMIT
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.layer import Layer, Setup
 from sft_tui.memory.operations import Operations, Pair
 from sft_tui.memory.tape import FREED, Event, Tape, Tensor
+
+CUBLAS_WORKSPACE = 32 * MIB
+"""cuBLAS' workspace on Hopper, one for the forward and one for the backward thread (8 MiB on older cards)."""
 
 
 @dataclass(slots=True)
 class Piece:
     """A part of the model, recorded: its events forwards and backwards, and where values enter and leave.
 
-    `small_kept` is what it leaves in small tensors after the forward pass, `small_peak` the most that it needs.
+    `workspace` is the number of cuBLAS' workspace, which only the first backward pass takes. `small_kept` is what it leaves in small tensors after the forward pass, `small_peak` the most that it needs.
     """
 
     forward: list[Event]
@@ -34,6 +37,7 @@ class Piece:
     small_kept: int = 0
     logits: int = 0
     entry_freed: bool = False
+    workspace: int = 0
     kept: list[Event] = field(default_factory=list)
     kept_backward: list[Event] = field(default_factory=list)
 
@@ -55,6 +59,7 @@ def record_layer(
     cut = len(tape.events)
     result: Tensor | None = None
     start = out
+    tape.workspace_bytes = CUBLAS_WORKSPACE
     if again:
         tape.grad = True
         tape.leaves.clear()
@@ -106,6 +111,7 @@ def _piece(
         leaves=[int(leaf.count * leaf.width) for leaf in tape.leaves],
         leaf_width=setup.trainable_width,
         entry_freed=x.number in freed,
+        workspace=tape.workspace,
         small_peak=peak,
         small_kept=kept,
         kept=_without_passing(large),
@@ -146,6 +152,7 @@ def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: floa
     ops.end_autocast()
     cut = len(tape.events)
     gradient = tape.external(1, 4)
+    tape.workspace_bytes = CUBLAS_WORKSPACE
     result = tape.run_backward(loss, gradient, x)
     piece = _piece(tape, cut, x, loss, gradient, result, cached, setup)
     piece.logits = 0 if logits is None else logits.number

@@ -51,13 +51,18 @@ class Node:
 
 @dataclass(slots=True)
 class Tape:
-    """Records events; with `grad` on also the nodes for the way back."""
+    """Records events; with `grad` on also the nodes for the way back.
+
+    `workspace` is the number of the tensor that `multiplied` made.
+    """
 
     grad: bool = True
     events: list[Event] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     leaves: list[Tensor] = field(default_factory=list)
     leaf_gradients: dict[int, Tensor] = field(default_factory=dict)
+    workspace_bytes: int = 0
+    workspace: int = 0
     _next: int = 0
 
     def external(self, count: float, width: float, *, needs_grad: bool = False) -> Tensor:
@@ -99,6 +104,12 @@ class Tape:
             storage.holders -= 1
             if storage.holders == 0:
                 self.events.append((storage.number, FREED))
+
+    def multiplied(self) -> None:
+        """A matrix product was run: the first one takes the thread's workspace, of `workspace_bytes`, for good."""
+        if self.workspace_bytes:
+            self.workspace = self.new(self.workspace_bytes, 1).number
+            self.workspace_bytes = 0
 
     def scratch(self, *sizes: float) -> None:
         """Buffers of these many bytes that live for a moment, all at once."""
