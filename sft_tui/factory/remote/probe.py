@@ -91,7 +91,7 @@ def read_options(hparams):
             text = field.metadata.get("help") or ""
             options.append({
                 "name": field.name, "group": group, "types": names, "default": default_of(field),
-                "choices": plain(field.metadata.get("choices") or choices), "help": " ".join(str(text).split()),
+                "choices": plain(field.metadata.get("choices") or choices), "help": " ".join(str(text).replace("%%", "%").split()),
             })  # fmt: skip
     return options
 

@@ -1,0 +1,90 @@
+"""`sft-tui explain KEY`: what a training option is, what it costs and what the guide advises."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sft_tui.factory.options import Factory, changed_from_default, load_factory, search_options
+from sft_tui.headless.output import put, put_json, say
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, refuse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `explain`."""
+    parser.add_argument("key", nargs="?", metavar="KEY", help=_("an option, for example lora_rank"))
+    parser.add_argument("--search", metavar="WORDS", help=_("list options whose name or help has these words"))
+    parser.add_argument("--all", action="store_true", help=_("list all options"))
+    parser.add_argument("--config", metavar="YAML", help=_("mark what this config changes from the default"))
+    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain one option, or list those that were searched for."""
+    from sft_tui.machine.environment import find_environment
+
+    environment = find_environment().environment
+    factory = load_factory(environment.python if environment else None)
+    if args.search is not None or args.all:
+        return _list(args, factory)
+    if not args.key:
+        raise refuse("usage", _("Name an option, or use --search WORDS or --all."))
+    return _one(args, factory)
+
+
+def _one(args: argparse.Namespace, factory: Factory) -> int:
+    from sft_tui.factory.explain import as_lines, explain
+
+    explanation = explain(args.key, factory)
+    if args.json:
+        put_json(asdict(explanation))
+        return int(ExitCode.DONE)
+    for line in as_lines(explanation):
+        put(line)
+    _say_source(factory)
+    return int(ExitCode.DONE)
+
+
+def _list(args: argparse.Namespace, factory: Factory) -> int:
+    from sft_tui.yaml_writing import scalar
+
+    options = search_options(args.search or "", factory)
+    values = _values_of(args.config)
+    changed = changed_from_default(values, factory)
+    if args.json:
+        put_json(
+            [
+                {"key": o.name, "group": o.group, "default": o.default, "changed": o.name in changed, "help": o.help}
+                for o in options
+            ]
+        )
+        return int(ExitCode.DONE)
+    for option in options:
+        value = scalar(values[option.name] if option.name in changed else option.default)
+        put(f"{'*' if option.name in changed else ' '} {option.name}: {value}  # {option.help}")
+    say(_("{count} options.").format(count=len(options)))
+    _say_source(factory)
+    return int(ExitCode.DONE)
+
+
+def _values_of(config: str | None) -> dict[str, Any]:
+    """The options in a config or under `train:` of an answers file; none without one."""
+    if config is None:
+        return {}
+    from sft_tui.yaml_reading import read_document
+
+    document = read_document(Path(config))
+    if document.problems:
+        first = document.problems[0]
+        raise refuse(first.code, first.message, path=first.path, line=first.line, hint=first.hint)
+    train = document.data.get("train")
+    return train if isinstance(train, dict) else document.data
+
+
+def _say_source(factory: Factory) -> None:
+    if factory.source == "snapshot" and not factory.versions_known:
+        text = _("LLaMA-Factory is not installed here; this is what version {version} has.")
+        say(text.format(version=factory.version))
