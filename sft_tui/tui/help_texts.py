@@ -384,6 +384,24 @@ TEXTS: dict[str, tuple[str, str]] = {
             "model begins to learn by heart."
         ),
     ),
+    "log": (
+        N_("Log"),
+        N_(
+            "What the stage printed, from the file in logs/. It follows the end; scrolling up stops that, End follows "
+            "again. A progress bar that writes over itself is one line.\n\n/ searches upwards from what is shown, n "
+            "goes on to older lines, N to newer ones. g goes to a line by its number, Left and Right move sideways, "
+            "1 to 5 open the other logs."
+        ),
+    ),
+    "chart": (
+        N_("Chart"),
+        N_(
+            "Dots are the loss of single steps, the line is their running mean, the large marks are evaluations on "
+            "rows that were kept out of the training; below is the learning rate.\n\nBoth losses should fall. A "
+            "training loss that falls while the evaluation loss rises means learning by heart: fewer epochs or a "
+            "smaller learning rate help."
+        ),
+    ),
     "result": (
         N_("Result"),
         N_("What the run has made: where the adapter and the merged model are, and the commands to use them."),
