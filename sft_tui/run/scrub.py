@@ -18,9 +18,10 @@ _TOKENS = re.compile(
 _HEADERS = re.compile(r"(?i)\b((?:proxy-)?authorization|x-api-key|(?:set-)?cookie)(['\"]?\s*[:=]\s*['\"]?)[^\r\n'\"]+")
 _BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+)[\w.~+/=-]{16,}")
 _NAMED = re.compile(
-    r"(?i)(?<![A-Za-z0-9])(?P<name>[\w.-]*(?:token|api[_-]?key|apikey|access[_-]?key|secret(?:[_-]?key)?|password|passwd|pwd|"
-    r"credentials?))(?P<sign>['\"]?\s*[:=]\s*['\"]?)(?P<value>[^\s'\",;}\]]+)"
+    r"(?i)(?P<word>token|api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|password|passwd|credentials?)"
+    r"(?P<sign>['\"]?\s{0,3}[:=]\s{0,3}['\"]?)(?P<value>[^\s'\",;}\]]+)"
 )
+_NAME_BEFORE = re.compile(r"[\w.-]{0,40}\Z")
 _COMMAND = re.compile(r"(?i)(--[\w-]*(?:token|api[_-]?key|secret|password))([ =]+)(\S+)")
 _HARMLESS_NAMES = re.compile(
     r"(?i)(?:^|[._-])(?:eos|bos|pad|unk|sep|cls|mask|stop|image|video|audio|special|im_start|im_end|additional|new|max|per|"
@@ -28,7 +29,7 @@ _HARMLESS_NAMES = re.compile(
 )
 _HARMLESS_VALUES = re.compile(r"(?i)(?:null|none|true|false|<.*|\d{1,6}(?:\.\d+)?)$")
 _URL_LOGIN = re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@")
-_EMAIL = re.compile(r"\b[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b")
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b")
 _HOMES = re.compile(r"(/(?:home|Users|export/home|data/home)/)[^/\s'\":,;<>]+")
 _ADDRESS = re.compile(
     r"(?<![\w.=-])(?!127\.|0\.0\.0\.0)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])"
@@ -67,16 +68,19 @@ def scrub(text: str, names: Names) -> str:
     text = _BEARER.sub(rf"\1\2{REMOVED}", text)
     text = _NAMED.sub(_without_value, text)
     text = _COMMAND.sub(rf"\1\2{REMOVED}", text)
-    text = _URL_LOGIN.sub(r"\1<login>@", text)
-    text = _EMAIL.sub("<e-mail>", text)
+    if "@" in text:
+        text = _URL_LOGIN.sub(r"\1<login>@", text)
+        text = _EMAIL.sub("<e-mail>", text)
     text = _HOST_LINE.sub(r"\1<host>", text)
     return _ADDRESS.sub("<address>", _without_names(text, names))
 
 
 def _without_value(match: re.Match[str]) -> str:
-    if _HARMLESS_NAMES.search(match["name"]) or _HARMLESS_VALUES.match(match["value"]):
+    before = _NAME_BEFORE.search(match.string[max(0, match.start() - 40) : match.start()])
+    name = (before[0] if before else "") + match["word"]
+    if _HARMLESS_NAMES.search(name) or _HARMLESS_VALUES.match(match["value"]):
         return match[0]
-    return f"{match['name']}{match['sign']}{REMOVED}"
+    return f"{match['word']}{match['sign']}{REMOVED}"
 
 
 def _without_names(text: str, names: Names) -> str:

@@ -65,7 +65,7 @@ def project(tmp_path: Path) -> Path:
         "runs/apples/events.jsonl": '{"t": "x", "type": "run_started"}\n' * 10,
         "configs/apples/train_config.yaml": f"output_dir: {root}/saves/apples\nlora_rank: 8\n",
         "logs/apples/train.log": LOG,
-        "saves/apples/trainer_log.jsonl": '{"current_steps": 1}\n' * 200_000,
+        "saves/apples/trainer_log.jsonl": '{"current_steps": 1}\n' * 10,
         "saves/apples/model.safetensors": "weights",
         "data/dataset_info.json": "{}",
         "data/apples_train.jsonl": '{"instruction": "the private question"}\n',
@@ -90,6 +90,7 @@ def contents(path: Path) -> dict[str, str]:
 
 
 def test_what_helps_is_there_and_nothing_else(project: Path) -> None:
+    (project / "saves/apples/trainer_log.jsonl").write_text('{"current_steps": 1}\n' * 120_000)
     path = write_report(project, "apples", None)
     assert path.parent == project
     assert path.stat().st_mode & 0o077 == 0
