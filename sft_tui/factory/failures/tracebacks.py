@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sft_tui.factory.failures.lines import Line
 
@@ -19,6 +19,7 @@ _EMBEDDED = re.compile(
     r"(?:^|[\s:：>\u4e00-\u9fff])"
     r"(?P<exception>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|ArrowInvalid|NotFound): \S.*)$"
 )
+_DOUBLED = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Invalid))\1{1,15}: ?(?:: ?)*")
 _WARNING = re.compile(rf"{_NAME}Warning\b")
 _CAUSED = ("The above exception was the direct cause", "During handling of the above exception")
 _ENDS_MESSAGE = re.compile(
@@ -27,6 +28,8 @@ _ENDS_MESSAGE = re.compile(
 )
 _MAX_MESSAGE_LINES = 40
 _MAX_STRAY_LINES = 60
+_MAX_HEAD_CHARS = 2000
+_MAX_MESSAGE_CHARS = 16_384
 WRAPPERS = frozenset({"ChildFailedError", "CalledProcessError", "RemoteTraceback", "RayTaskError", "RemoteError"})
 """Exceptions of launchers that only say that another process failed."""
 
@@ -90,6 +93,9 @@ class _Reader:
     message_frames: str = ""
 
     def feed(self, line: Line) -> None:
+        """Take in the next line of the stream."""
+        if line.text.count("Error") > 1 and (doubled := _DOUBLED.match(line.text)):
+            line = replace(line, text=f"{doubled[1]}: {line.text[doubled.end() :]}")  # ranks that wrote at once
         text = line.text
         if self.message is not None and not self._extend_message(text):
             self.close()
@@ -145,7 +151,7 @@ class _Reader:
         if self.message is None:
             return
         name, _, rest = self.head[0].partition(":")
-        message = "\n".join([rest.strip(), *self.message]).strip()
+        message = "\n".join([rest.strip(), *self.message]).strip()[:_MAX_MESSAGE_CHARS]
         raised = Raised(name.strip(), message, self.message_frames.replace("\\", "/"), self.head[1])
         self.message = None
         if self.linked and self.failures:
@@ -169,7 +175,8 @@ def _embedded(text: str) -> str | None:
 
 
 def _is_exception(text: str) -> bool:
-    return bool(text) and text[0].isalpha() and not _WARNING.match(text) and _EXCEPTION.match(text) is not None
+    head = text[:_MAX_HEAD_CHARS]
+    return bool(head) and head[0].isalpha() and not _WARNING.match(head) and _EXCEPTION.match(head) is not None
 
 
 def find_failures(lines: list[Line]) -> list[Failure]:
