@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sft_tui.factory.fixes import changes_of
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.log_tail import Line, LogFile, find
@@ -55,11 +56,8 @@ def failure_report(layout: RunLayout, snapshot: Snapshot) -> FailureReport:
     name = stage.name if stage else "train"
     options = _train_options(layout)
     diagnoses = list(snapshot.diagnoses)[:_MOST_CAUSES]
-    offers: list[Offer] = []
-    for diagnosis in diagnoses:
-        for fix in _fixes(diagnosis):
-            if fix.get("kind") in ("set", "unset") and fix.get("key"):
-                offers.append(_offer(fix, options))
+    made = [_offer(fix, options) for diagnosis in diagnoses for fix in _fixes(diagnosis)]
+    offers = [offer for offer in made if offer is not None]
     keys = [f"train.{key}" for offer in offers for key in offer.changes]
     return FailureReport(
         stage=name,
@@ -95,13 +93,16 @@ def _cause(diagnosis: Mapping[str, Any]) -> Cause:
     )
 
 
-def _offer(fix: Mapping[str, Any], options: Mapping[str, Any]) -> Offer:
-    key = str(fix["key"])
-    value = fix.get("value") if fix["kind"] == "set" else None
-    diff = [f"- {key}: {yaml_word(options[key])}"] if key in options else []
-    if value is not None:
-        diff.append(f"+ {key}: {yaml_word(value)}")
-    return Offer(str(fix.get("text") or key), {key: value}, tuple(diff))
+def _offer(fix: Mapping[str, Any], options: Mapping[str, Any]) -> Offer | None:
+    """The fix as a change of this run's options; None where it would change nothing."""
+    changes = changes_of(fix, options)
+    diff: list[str] = []
+    for key, value in changes.items():
+        if key in options:
+            diff.append(f"- {key}: {yaml_word(options[key])}")
+        if value is not None:
+            diff.append(f"+ {key}: {yaml_word(value)}")
+    return Offer(str(fix.get("text") or fix.get("key")), changes, tuple(diff)) if changes else None
 
 
 def yaml_word(value: Any) -> str:

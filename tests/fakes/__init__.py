@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).resolve().parent
-_VERSIONS = {"llamafactory": "0.9.5", "torch": "2.14.1", "transformers": "5.6.0", "peft": "0.18.1"}
+_VERSIONS = {
+    "llamafactory": "0.9.5",
+    "torch": "2.14.1",
+    "transformers": "5.6.0",
+    "peft": "0.18.1",
+    "tensorboard": "2.21.0",
+    "matplotlib": "3.10.0",
+}
 
 
 @dataclass(frozen=True, slots=True)

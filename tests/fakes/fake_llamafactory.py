@@ -32,6 +32,9 @@ OOM = (
 DISK_FULL = "OSError: [Errno 28] No space left on device"
 
 
+last_bar: list[str] = []
+
+
 class Failure(Exception):
     """A made-up failure: the text goes to the log as a traceback's end, the process exits with `exit_code`."""
 
@@ -59,8 +62,16 @@ def progress_bar(step: int, total: int, step_s: float, label: str = "") -> None:
     text = (
         f"\r{label}{share * 100:3.0f}%|{bar}| {step}/{total} [00:{done % 60:02d}<00:{left % 60:02d}, {step_s:.2f}s/it]"
     )
+    last_bar[:] = [text]
     sys.stderr.write(text)
     sys.stderr.flush()
+
+
+def say_over_bar(text: str) -> None:
+    """Print as tqdm does while a bar is shown: clear the bar, then the line."""
+    sys.stderr.write("\r" + " " * 90 + "\r")
+    sys.stderr.flush()
+    say(text)
 
 
 class Trainer:
@@ -172,7 +183,7 @@ class Trainer:
     def _step(self, step: int) -> None:
         progress_bar(step, self.total, self.scenario["step_s"])
         for number in range(self.scenario["lines_per_step"]):
-            say(f"step {step} line {number}: the quick brown fox jumps over the lazy dog")
+            say_over_bar(f"step {step} line {number}: the quick brown fox jumps over the lazy dog")
         every = max(1, int(self._number("logging_steps", 5)))
         if step % every == 0:
             self._log(step, {"loss": self._loss(step), "lr": self._learning_rate(step)})
@@ -205,7 +216,9 @@ class Trainer:
         with (self.output / "trainer_log.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
         shown = {"loss": "loss", "eval_loss": "eval_loss", "lr": "learning_rate"}
-        say(str({shown[k]: f"{v:.4g}" for k, v in figures.items()} | {"grad_norm": "1.1", "epoch": f"{epoch:.4g}"}))
+        say_over_bar(
+            str({shown[k]: f"{v:.4g}" for k, v in figures.items()} | {"grad_norm": "1.1", "epoch": f"{epoch:.4g}"})
+        )
 
     def _fail_if_due(self, step: int) -> None:
         plan = self.scenario["fail"]
@@ -304,7 +317,7 @@ def main() -> int:
             '  File "llamafactory/train/sft/workflow.py", line 141, in run_sft\n'
             f"    train_result = trainer.train()\n{failure}\n"
         )
-        if command == "train":
-            sys.stderr.write("\r 12%|██▍                 | 12/100 [00:01<00:09,  9.6it/s]\n")
+        if command == "train" and last_bar:
+            sys.stderr.write(last_bar[-1] + "\n")  # the bar is drawn once more, after the traceback
         return failure.exit_code
     return 0

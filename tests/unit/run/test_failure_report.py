@@ -15,8 +15,9 @@ def test_an_out_of_memory_offers_changes_with_their_diff(tmp_path: Path) -> None
     report = failure_report(layout, RunWatch(layout).poll())
     assert report.stage == "train" and report.key == "train.per_device_train_batch_size"
     first = report.offers[0]
-    assert first.changes == {"per_device_train_batch_size": 1}
-    assert first.diff == ("- per_device_train_batch_size: 4", "+ per_device_train_batch_size: 1")
+    assert first.changes == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
+    assert first.diff[:2] == ("- per_device_train_batch_size: 4", "+ per_device_train_batch_size: 1")
+    assert first.diff[2:] == ("+ gradient_accumulation_steps: 4",)
     assert report.causes[0].advice == ("Look whether another process holds the memory",)
     assert any(line.startswith("torch.OutOfMemoryError") for line in report.lines)
 
