@@ -119,6 +119,7 @@ class Factory:
     stages: tuple[str, ...] = ()
     file_types: dict[str, str] = field(default_factory=dict)
     versions_known: bool = False
+    tool_formats: tuple[str, ...] = ()
 
     def has(self, distribution: str) -> bool | None:
         """Whether `distribution` is installed there; None where nobody looked."""
@@ -174,7 +175,6 @@ _RANGES: dict[str, tuple[float | None, float | None, bool]] = {
     "logging_steps": (0, None, False),
     "eval_steps": (0, None, False),
     "save_steps": (0, None, False),
-    "save_total_limit": (1, None, False),
     "dataloader_num_workers": (0, None, False),
     "dataloader_prefetch_factor": (1, None, False),
     "label_smoothing_factor": (0, 1, False),
@@ -182,7 +182,7 @@ _RANGES: dict[str, tuple[float | None, float | None, bool]] = {
     "data_seed": (0, 2**32 - 1, False),
     "ddp_timeout": (1, None, False),
     "torch_empty_cache_steps": (1, None, False),
-    "export_size": (1, None, False),
+    "export_size": (0, None, True),
     "top_p": (0, 1, True),
     "top_k": (0, None, False),
     "temperature": (0, None, True),
@@ -226,6 +226,7 @@ def factory_from(data: dict[str, Any], source: str) -> Factory:
         stages=tuple(dict(data.get("stages", {})).values()),
         file_types=data.get("file_types", {}),
         versions_known=source == "probe",
+        tool_formats=tuple(data.get("tool_formats", ())),
     )
 
 

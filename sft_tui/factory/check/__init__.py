@@ -11,7 +11,14 @@ from typing import Any
 from sft_tui.factory.check.context import CheckContext, Findings
 from sft_tui.factory.check.datasets import check_datasets, check_split
 from sft_tui.factory.check.deepspeed import check_deepspeed
-from sft_tui.factory.check.files import check_adapters, check_model, check_quantized_model, check_template
+from sft_tui.factory.check.files import (
+    check_adapters,
+    check_model,
+    check_other_paths,
+    check_quantized_model,
+    check_template,
+    check_tool_format,
+)
 from sft_tui.factory.check.machine import check_machine, check_packages, check_version
 from sft_tui.factory.check.mistakes import check_dtype, check_length, check_mistakes, check_purpose, check_workers
 from sft_tui.factory.check.model_dir import check_model_dir
@@ -56,7 +63,9 @@ def check_train_options(
     check_purpose(findings)
     model = check_model(findings)
     check_template(findings, model)
+    check_tool_format(findings)
     check_adapters(findings, model)
+    check_other_paths(findings)
     check_deepspeed(findings)
     rows = check_datasets(findings)
     if context.dataset_rows is not None:
@@ -91,7 +100,9 @@ def check_merge_options(
     check_relations(findings)
     model = check_model(findings)
     check_template(findings, model)
+    check_tool_format(findings)
     check_adapters(findings, model)
+    check_other_paths(findings)
     check_export_dir(findings)
     if model is not None:
         check_quantized_model(findings, model)

@@ -56,8 +56,8 @@ class CheckContext:
     look_at_files: bool = True
 
     def resolve(self, path: str) -> Path:
-        """`path` as the trainer, started in `base_dir`, would find it."""
-        return self.base_dir / Path(path).expanduser() if path.startswith("~") else self.base_dir / path
+        """`path` as the trainer, started in `base_dir`, would find it; `~` is not the home directory for it."""
+        return self.base_dir / path
 
 
 @dataclass(slots=True)

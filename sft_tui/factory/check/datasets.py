@@ -267,6 +267,8 @@ def _check_files(dataset: _Dataset, files: list[tuple[Path, str]]) -> int | None
             return None
         if known and records.rows:
             _check_records(dataset, path, kind, records)
+        elif known and records.columns:
+            _check_kinds(dataset, path, records)
         total = None if total is None or records.total is None else total + records.total
     if len(files) > _ROW_NUMBERS:
         return None
@@ -297,10 +299,34 @@ def _check_records(dataset: _Dataset, path: Path, kind: str, records: Records) -
     elif verdict.dropped:
         _report_dropped(dataset, path, verdict.dropped.most_common(1)[0], verdict.examined, verdict.all_dropped)
     _check_media(dataset, verdict.with_media)
+    if records.whole:
+        _check_blocks(dataset, path, shape, records.rows)
+
+
+def _check_kinds(dataset: _Dataset, path: Path, records: Records) -> None:
+    """A file of which only the columns are known."""
+    shape = shape_of(dataset.entry)
+    if not _check_declared(dataset, shape) or not _check_columns(dataset, path, shape, records):
+        return
+    names = ("prompt", "query", "response", "system") if shape.formatting == "alpaca" else ()
+    for name in names:
+        column = shape.column(name)
+        if column and records.kinds.get(column, "text") != "text":
+            text = _("Column `{column}` of {file} holds no text.").format(column=column, file=path.name)
+            dataset.error("not_text", text, _("Correct `columns` of the entry in dataset_info.json."), path)
 
 
 def _check_declared(dataset: _Dataset, shape: Shape) -> bool:
     """Giving `columns` or `tags` drops all their defaults, so the needed ones must be among them."""
+    wanted = ("chosen", "rejected") if shape.ranking else ()
+    if dataset.findings.get("stage") == "kto" and not shape.ranking:
+        wanted = ("kto_tag",)
+    for name in wanted:
+        if not shape.column(name):
+            text = _("`columns` of `{name}` does not say which column holds `{role}`.")
+            hint = _('Add "{role}": "..." to `columns`.').format(role=name)
+            dataset.error("missing_column", text.format(name=dataset.name, role=name), hint)
+            return False
     if shape.formatting == "alpaca":
         return True
     if not shape.column("messages"):
@@ -346,6 +372,28 @@ def _report_dropped(dataset: _Dataset, path: Path, worst: tuple[str, int], exami
         text = _("{count} of the first {examined} records of {file} will be skipped: {reason}.")
         text = text.format(count=count, examined=examined, file=path.name, reason=reason)
         dataset.warning("skipped_samples", text, hint, path)
+
+
+def _check_blocks(dataset: _Dataset, path: Path, shape: Shape, rows: list[Any]) -> None:
+    """Pretraining cuts all text into blocks of `cutoff_len` tokens; text for less than one block trains nothing.
+
+    A token is at least one byte, so fewer bytes than `cutoff_len` are surely too few, and four times as many rarely so.
+    """
+    findings = dataset.findings
+    column = shape.column("prompt")
+    if findings.get("stage") != "pt" or findings.options.get("packing") is False or not column:
+        return
+    limit = findings.get("max_samples")
+    used = rows[:limit] if isinstance(limit, int) and len(findings.words("dataset")) == 1 else rows
+    size = sum(len(str(row.get(column) or "").encode()) + 1 for row in used)
+    cutoff = int(findings.number("cutoff_len"))
+    message = _("{file} holds {size} bytes of text, too little for one block of `cutoff_len: {cutoff}` tokens.")
+    text = message.format(file=path.name, size=size, cutoff=cutoff)
+    hint = _("Lower `cutoff_len`, or add text.")
+    if size < cutoff:
+        findings.error("too_little_text", "cutoff_len", text, hint)
+    elif size < 3 * cutoff:
+        findings.warning("too_little_text", "cutoff_len", text, hint)
 
 
 def _check_media(dataset: _Dataset, with_media: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.model_dir import ModelDirectory, read_json, read_model_dir
+from sft_tui.factory.check.weights import Weights, check_safetensors
 from sft_tui.factory.templates import chat_template_of, misfit, template_for_model, tokens_beyond
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity, nearest
@@ -51,6 +52,13 @@ def check_model(findings: Findings) -> ModelDirectory | None:
     """Report what is wrong with the model; returns its directory where it is a complete local one."""
     value = findings.get("model_name_or_path")
     if not isinstance(value, str) or not findings.given("model_name_or_path"):
+        return None
+    if value.startswith("~"):
+        message = _("`model_name_or_path` begins with `~`, which is not replaced in a config.")
+        home = str(Path(value).expanduser())
+        findings.error(
+            "home_in_path", "model_name_or_path", message, _("Write {path}.").format(path=home), fix=("set", home)
+        )
         return None
     if not is_local(value, findings):
         _check_hub_id(findings, value)
@@ -180,6 +188,17 @@ def _similar_template(name: str, known: list[str]) -> str | None:
     return None
 
 
+def check_tool_format(findings: Findings) -> None:
+    """Report a `tool_format` that LLaMA-Factory does not have."""
+    known = findings.context.factory.tool_formats
+    value = findings.get("tool_format")
+    if findings.given("tool_format") and known and value not in known:
+        message = _("`{value}` is no value for `{name}`.").format(value=value, name="tool_format")
+        close = nearest(str(value), known, 1)
+        hint = _("Possible are: {choices}.").format(choices=", ".join(known))
+        findings.error("bad_choice", "tool_format", message, hint, fix=("set", close[0]) if close else None)
+
+
 def check_adapters(findings: Findings, model: ModelDirectory | None) -> None:
     """Each adapter must be there, complete, and made for this model."""
     if not findings.given("adapter_name_or_path") or not findings.context.look_at_files:
@@ -225,26 +244,93 @@ def _check_base(
     findings: Findings, name: str, weights: Path, config: dict[str, Any], model: ModelDirectory | None
 ) -> None:
     """An adapter trained on another model: its shapes cannot be right, or the merge has no sensible effect."""
-    from sft_tui.factory.check.weights import Weights, _check_safetensors
-
-    base = config.get("base_model_name_or_path")
-    here = findings.get("model_name_or_path")
     if model is not None and weights.suffix == ".safetensors":
         read = Weights()
-        _check_safetensors(read, weights, weights.stat().st_size)
-        if read.faults:
-            findings.error("bad_adapter", "adapter_name_or_path", read.faults[0][1])
+        check_safetensors(read, weights, weights.stat().st_size)
+        fault = read.faults[0][1] if read.faults else adapter_misfit(read.tensors, model)
+        if fault is not None:
+            hint = _("Name the model that the adapter was trained on in `model_name_or_path`.")
+            findings.error("bad_adapter", "adapter_name_or_path", fault, None if read.faults else hint)
             return
-    if not isinstance(base, str) or not isinstance(here, str) or base.rstrip("/") == here.rstrip("/"):
+    base = config.get("base_model_name_or_path")
+    here = findings.get("model_name_or_path")
+    if not isinstance(base, str) or not isinstance(here, str) or Path(base).name == Path(here).name:
         return
-    if (
-        Path(base).name != Path(here).name
-        and findings.context.resolve(base).resolve() != findings.context.resolve(here).resolve()
-    ):
+    if findings.context.resolve(base).resolve() != findings.context.resolve(here).resolve():
         message = _("The adapter {path} was trained on {base}, not on {model}.")
         hint = _("Name the model that it was trained on in `model_name_or_path`.")
         text = message.format(path=name, base=base, model=here)
         findings.warning("other_base", "adapter_name_or_path", text, hint)
+
+
+def adapter_misfit(tensors: dict[str, tuple[int, ...]], model: ModelDirectory) -> str | None:
+    """Why LoRA matrices cannot belong to the model, as a sentence: a width that differs from the layer's own."""
+    for name, shape in tensors.items():
+        layer, found, _rest = name.removeprefix("base_model.model.").partition(".lora_A.")
+        own = model.weights.tensors.get(f"{layer}.weight", ())
+        if found and len(shape) == len(own) == 2 and shape[1] != own[1]:
+            text = _("The adapter was made for another model: its {layer} takes {theirs} numbers, the model's {own}.")
+            return text.format(layer=layer.rpartition(".")[2], theirs=shape[1], own=own[1])
+    layers = model.text_config.get("num_hidden_layers")
+    numbers = [int(m.group(1)) for name in tensors if (m := re.search(r"\.layers\.(\d+)\.", name))]
+    if isinstance(layers, int) and numbers and max(numbers) >= layers:
+        text = _("The adapter was made for another model: it has {theirs} layers, the model {own}.")
+        return text.format(theirs=max(numbers) + 1, own=layers)
+    return None
+
+
+# Options that name a file or a local model beside the main one: (option, whether it must be a directory).
+_OTHER_PATHS = (
+    ("reward_model", True),
+    ("reward_model_adapters", True),
+    ("ref_model", True),
+    ("ref_model_adapters", True),
+    ("new_special_tokens_config", False),
+    ("fsdp_config", False),
+    ("accelerator_config", False),
+    ("hyper_parallel_args", False),
+)
+
+
+def check_other_paths(findings: Findings) -> None:
+    """Report further files and directories that the options name and that are not there."""
+    if not findings.context.look_at_files:
+        return
+    for key, directory in _OTHER_PATHS:
+        value = findings.get(key)
+        if not isinstance(value, str) or not findings.given(key) or value.lstrip().startswith("{"):
+            continue
+        for word in findings.words(key):
+            path = findings.context.resolve(word)
+            if (directory and is_local(word, findings) and not path.is_dir()) or (not directory and not path.is_file()):
+                message = _("{path}, which `{key}` names, does not exist.").format(path=word, key=key)
+                findings.error("file_not_found", key, message)
+    _check_calibration(findings)
+    _check_written_paths(findings)
+
+
+def _check_calibration(findings: Findings) -> None:
+    value = findings.get("export_quantization_dataset")
+    if not isinstance(value, str) or not findings.merge or findings.context.resolve(value).exists():
+        return
+    if value.endswith((".json", ".jsonl", ".txt", ".parquet")) or value.startswith(("/", ".")):
+        message = _("{path}, which `{key}` names, does not exist.")
+        text = message.format(path=value, key="export_quantization_dataset")
+        findings.error("file_not_found", "export_quantization_dataset", text)
+
+
+_PATHS = ("model_name_or_path", "adapter_name_or_path", "dataset_dir", "output_dir", "export_dir", "deepspeed")
+
+
+def _check_written_paths(findings: Findings) -> None:
+    """Variables are not expanded by LLaMA-Factory: they become part of a directory's name."""
+    for key in _PATHS:
+        value = findings.get(key)
+        if isinstance(value, str) and re.search(r"\$\{?[A-Za-z_]", value):
+            message = _("`{key}` contains {value}; variables are not replaced in a config.").format(
+                key=key, value=value
+            )
+            findings.warning("variable_in_path", key, message, _("Write the path out."))
 
 
 def check_quantized_model(findings: Findings, model: ModelDirectory) -> None:

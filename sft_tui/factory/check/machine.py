@@ -66,6 +66,13 @@ NEEDS = (
     Need("optim", "apollo-torch", _optimizer("apollo_")),
     Need("optim", "lomo-optim", _optimizer("lomo")),
     Need("optim", "schedulefree", _optimizer("schedule_free")),
+    Need("optim", "grokadamw", _optimizer("grokadamw")),
+    Need("optim", "torch-optimi", _optimizer("stable_adamw")),
+    Need("optim", "torchdistx", _optimizer("anyprecision")),
+    Need("optim", "apex", _optimizer("apex")),
+    Need("optim", "torch-xla", _optimizer("_xla")),
+    Need("optim", "torch-npu", _optimizer("_npu_")),
+    Need("optim", "torchao", _optimizer("adamw_torch_4bit", "adamw_torch_8bit")),
     Need("use_liger_kernel", "liger-kernel", _switch("use_liger_kernel")),
 )
 _ALTERNATIVES = {"tensorboard": ("tensorboardx",)}
@@ -110,6 +117,10 @@ def check_machine(findings: Findings) -> None:
     if gpus is None:
         return
     on_cpu = findings.on("use_cpu")
+    for key in ("pure_bf16", "tf32") if not gpus else ():
+        if findings.on(key):
+            message = _("`{key}` needs a GPU, and none is visible here.").format(key=key)
+            findings.machine("no_gpu", key, message, _("Delete the line."), fix=("unset",))
     if not gpus and not on_cpu:
         _no_gpu(findings)
     elif gpus and not on_cpu:
@@ -117,12 +128,11 @@ def check_machine(findings: Findings) -> None:
 
 
 def _no_gpu(findings: Findings) -> None:
-    for key in ("bf16", "bf16_full_eval", "pure_bf16"):
+    for key in ("bf16", "bf16_full_eval"):
         if findings.on(key):
             message = _("No GPU is visible here, and `{key}` on the CPU needs `use_cpu: true`.").format(key=key)
             hint = _("Start the training on a machine with a GPU, or add `use_cpu: true`.")
-            fix = ("set", True, "use_cpu") if key != "pure_bf16" else None
-            findings.machine("no_gpu", key, message, hint, fix=fix)
+            findings.machine("no_gpu", key, message, hint, fix=("set", True, "use_cpu"))
             return
 
 

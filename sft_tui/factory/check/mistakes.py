@@ -39,6 +39,7 @@ def check_mistakes(findings: Findings, rows: int | None, model: ModelDirectory |
     _evaluation(findings)
     _saving(findings)
     _precision(findings)
+    _quantization(findings)
     _packing(findings)
     if findings.given("streaming") and findings.on("streaming"):
         return
@@ -144,11 +145,21 @@ def _saving(findings: Findings) -> None:
 
 def _precision(findings: Findings) -> None:
     if findings.on("fp16") and findings.on("use_cpu"):
-        message = _("`fp16` is for GPUs; on the CPU it is slow or fails.")
-        findings.warning("fp16_cpu", "fp16", message, fix=("unset",))
+        message = _("`fp16` is for GPUs and does nothing for `use_cpu`.")
+        findings.warning("fp16_cpu", "fp16", message, _("Use `bf16: true` on the CPU."), fix=("unset",))
     if findings.on("bf16") and findings.on("pure_bf16"):
         message = _("`pure_bf16` makes `bf16` superfluous; optimizer and weights are kept in bf16.")
         findings.info("redundant", "bf16", message)
+
+
+def _quantization(findings: Findings) -> None:
+    method = findings.get("quantization_method")
+    if findings.given("quantization_bit") and method not in ("bnb", "hqq", "eetq"):
+        message = _("`quantization_method: {method}` cannot quantize while loading; the model stays as it is.")
+        hint = _("Use `bnb`, or a model that is stored so.")
+        findings.warning(
+            "not_quantized", "quantization_method", message.format(method=method), hint, fix=("set", "bnb")
+        )
 
 
 def _packing(findings: Findings) -> None:
@@ -202,7 +213,7 @@ def check_workers(findings: Findings) -> None:
 
 
 def check_length(findings: Findings, model: ModelDirectory) -> None:
-    """Samples longer than the model's context; RoPE scaling is broken between LLaMA-Factory 0.9.5 and transformers 5."""
+    """Samples longer than the model's context; LLaMA-Factory 0.9.5 cannot stretch it with transformers 5."""
     limit = model.text_config.get("max_position_embeddings")
     cutoff = findings.number("cutoff_len")
     if not isinstance(limit, int) or not 0 < limit < cutoff:

@@ -40,7 +40,7 @@ def check_output(findings: Findings) -> None:
             findings.warning("missing_key", "output_dir", message, _("Add for example `output_dir: saves/my-run`."))
         return
     value = str(findings.get("output_dir"))
-    path = findings.context.resolve(value)
+    path = findings.context.resolve(str(Path(value).expanduser()))  # transformers expands `~` here, and only here
     if not _writable(findings, "output_dir", value, path):
         return
     if findings.given("resume_from_checkpoint") and findings.get("resume_from_checkpoint") is not False:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from sft_tui.factory.check.parquet_footer import read_footer
 from sft_tui.i18n import _
 
 HEAD_BYTES = 512 << 10
@@ -24,13 +25,15 @@ class Records:
     """What the head of a data file shows.
 
     `rows` are its first records, `whole` says that they are all; `total` counts the file's records where that is
-    cheap to know, otherwise None. `fault` is `(code, sentence, line or None)` where the file cannot be read.
+    cheap to know, otherwise None. `kinds` are the kinds of the columns where only they are known. `fault` is
+    `(code, sentence, line or None)` where the file cannot be read.
     """
 
     rows: list[Any] = field(default_factory=list)
     whole: bool = False
     total: int | None = None
     columns: set[str] = field(default_factory=set)
+    kinds: dict[str, str] = field(default_factory=dict)
     fault: tuple[str, str, int | None] | None = None
 
 
@@ -47,7 +50,7 @@ def read_records(path: Path, kind: str) -> Records:
         elif kind == "text":
             records = _read_text(path, size)
         elif kind == "parquet":
-            records = _read_parquet(path, size)
+            records = _read_parquet(path)
         else:
             return Records()
     except OSError as error:
@@ -217,13 +220,12 @@ def _read_text(path: Path, size: int) -> Records:
     return Records(rows, whole and len(lines) <= MAX_RECORDS, len(lines) if whole else None, {"text"})
 
 
-def _read_parquet(path: Path, size: int) -> Records:
-    """Only the marks at both ends: a library for the columns takes longer to import than all the rest."""
-    with path.open("rb") as file:
-        head = file.read(4)
-        file.seek(max(0, size - 4))
-        tail = file.read(4)
-    if head != b"PAR1" or tail != b"PAR1":
+def _read_parquet(path: Path) -> Records:
+    """Columns, their kinds and the number of rows; not the rows."""
+    footer = read_footer(path)
+    if footer is None:
         text = _("{file} is no complete Parquet file.").format(file=path.name)
         return Records(fault=("bad_parquet", text, None))
-    return Records()
+    if footer.rows == 0:
+        return Records(fault=("empty_data", _("{file} holds no records.").format(file=path.name), None))
+    return Records(total=footer.rows, columns=set(footer.columns), kinds=footer.columns)

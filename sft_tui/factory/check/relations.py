@@ -59,6 +59,34 @@ def _bad_probs(f: Findings) -> bool:
         return True
 
 
+def _probs_sum(f: Findings) -> bool:
+    try:
+        return f.given("interleave_probs") and abs(sum(map(float, f.words("interleave_probs"))) - 1) > 1e-6
+    except ValueError:
+        return False
+
+
+def _has_kwarg(f: Findings, *names: str) -> bool:
+    """Whether `lr_scheduler_kwargs`, a mapping or JSON, has one of the names."""
+    value = f.get("lr_scheduler_kwargs")
+    if isinstance(value, dict):
+        return any(value.get(name) is not None for name in names)
+    return isinstance(value, str) and any(f'"{name}"' in value for name in names)
+
+
+def _unknown_metric(f: Findings) -> bool:
+    metric = f.get("metric_for_best_model")
+    if not isinstance(metric, str) or f.get("eval_strategy") == "no" or not f.on("do_train") or _stage(f) != "sft":
+        return False
+    name = metric.removeprefix("eval_")
+    timing = ("loss", "runtime", "samples_per_second", "steps_per_second")
+    if name in timing or f.on("eval_on_each_dataset"):
+        return False
+    if f.on("predict_with_generate"):
+        return name not in ("bleu-4", "rouge-1", "rouge-2", "rouge-l")
+    return not (name == "accuracy" and f.on("compute_accuracy"))
+
+
 def _not_whole(name: str, strategy: str) -> Test:
     return lambda f: f.get(strategy) == "steps" and f.number(name) > 1 and f.number(name) != int(f.number(name))
 
@@ -226,6 +254,14 @@ RULES: tuple[Rule, ...] = (
         merge=True,
     ),
     Rule(
+        "interleave_probs",
+        _probs_sum,
+        N_("The numbers in `interleave_probs` do not add up to 1."),
+        N_("Write shares such as `0.7,0.3`."),
+        merge=True,
+        code="out_of_range",
+    ),
+    Rule(
         "val_size",
         lambda f: f.on("streaming") and 1e-6 < f.number("val_size") < 1,
         N_("With `streaming` the validation set must be a number of rows; a share is not possible."),
@@ -389,6 +425,44 @@ RULES: tuple[Rule, ...] = (
         N_("`dataloader_prefetch_factor` needs `dataloader_num_workers` of at least 1."),
         N_("Delete the line, or set `dataloader_num_workers: 2`."),
         ("unset",),
+    ),
+    Rule(
+        "lr_scheduler_type",
+        lambda f: (
+            f.get("lr_scheduler_type") in ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
+            and not _has_kwarg(f, "min_lr", "min_lr_rate")
+        ),
+        N_("This `lr_scheduler_type` needs a lowest rate in `lr_scheduler_kwargs`."),
+        N_("Add `lr_scheduler_kwargs: {min_lr_rate: 0.1}`."),
+        ("set", {"min_lr_rate": 0.1}, "lr_scheduler_kwargs"),
+    ),
+    Rule(
+        "lr_scheduler_type",
+        lambda f: f.get("lr_scheduler_type") == "warmup_stable_decay" and not _has_kwarg(f, "num_decay_steps"),
+        N_("This `lr_scheduler_type` needs the length of its decay in `lr_scheduler_kwargs`."),
+        N_("Add `lr_scheduler_kwargs: {num_decay_steps: 100}`."),
+    ),
+    Rule(
+        "metric_for_best_model",
+        _unknown_metric,
+        N_("Evaluations do not compute this `metric_for_best_model`."),
+        N_("Use `eval_loss`; accuracy needs `compute_accuracy: true`."),
+        ("set", "eval_loss"),
+    ),
+    Rule(
+        "flash_attn",
+        lambda f: f.get("flash_attn") == "fa3",
+        N_("LLaMA-Factory uses FlashAttention-3 only for gpt-oss, where it sets it by itself."),
+        N_("Set `flash_attn: fa2` or `auto`."),
+        ("set", "auto"),
+    ),
+    Rule(
+        "freeze_trainable_layers",
+        lambda f: _method(f) == "freeze" and f.options.get("freeze_trainable_layers") == 0,
+        N_("With `freeze_trainable_layers: 0` nothing can be trained."),
+        N_("Write the number of layers, for example 2."),
+        ("set", 2),
+        code="out_of_range",
     ),
     # LLaMA-Factory's parser
     Rule(

@@ -19,7 +19,7 @@ COMMA_LISTS = frozenset((
 """Text options that LLaMA-Factory splits at commas and also takes as a YAML list."""
 _NUMBER_AS_TEXT = frozenset(["master_port", "run_name", "swanlab_run_name", "swanlab_project", "project"])
 _BOOL_AS_TEXT = frozenset(("resume_from_checkpoint",))
-_FLOAT_AS_INT = frozenset(["lora_alpha", "ddp_timeout", "save_total_limit", "max_steps", "warmup_steps"])
+_FLOAT_AS_INT = frozenset(("lora_alpha", "export_size", "ddp_timeout", "save_total_limit", "max_steps"))
 _NUMBER = re.compile(r"^[-+]?(\d[\d_]*)?\.?\d*([eE][-+]?\d+)?$")
 _YES, _NO = frozenset(("true", "yes", "on", "1")), frozenset(("false", "no", "off", "0"))
 _TYPE_NAMES = {
@@ -191,8 +191,6 @@ def _range(findings: Findings, option: Option, value: Any) -> None:
         findings.error("out_of_range", option.name, message)
         return
     name, low, high = option.name, option.minimum, option.maximum
-    if name == "max_steps" and value == 0:
-        low = 1
     if name == "lora_alpha" and value == 0:
         return  # reported among the mistakes: LLaMA-Factory takes 0 for "twice the rank"
     too_low = low is not None and (value < low or (option.above_minimum and value == low))

@@ -18,10 +18,10 @@ OTHER_FORMATS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index")
 
 @dataclass(slots=True)
 class Weights:
-    """The weight files of a directory: which there are, the tensors that they name, and what is wrong with them."""
+    """The weight files of a directory: which there are, the shapes of their tensors, and what is wrong with them."""
 
     files: list[Path] = field(default_factory=list)
-    tensors: set[str] = field(default_factory=set)
+    tensors: dict[str, tuple[int, ...]] = field(default_factory=dict)
     faults: list[tuple[str, str, Path]] = field(default_factory=list)
 
     @property
@@ -69,7 +69,7 @@ def _sharded(weights: Weights, directory: Path, index: Path) -> None:
         text = _("{file} is no list of weight files; a download was probably cut off.")
         weights.fault("bad_index", text.format(file=index.name), index)
         return
-    weights.tensors.update(map(str, mapping))
+    weights.tensors.update({str(name): () for name in mapping})
     missing = [name for name in shards if not (directory / name).is_file()]
     if missing:
         text = _("{count} of {total} weight files are missing, the first is {file}.")
@@ -87,13 +87,13 @@ def _check_file(weights: Weights, path: Path) -> None:
         text = _("{file} is a Git LFS pointer of {size} bytes, not the weights.").format(file=path.name, size=size)
         weights.fault("lfs_pointer", text, path)
     elif path.suffix == ".safetensors":
-        _check_safetensors(weights, path, size)
+        check_safetensors(weights, path, size)
     elif size < 64:
         weights.fault("weights_broken", _("{file} is empty.").format(file=path.name), path)
 
 
-def _check_safetensors(weights: Weights, path: Path, size: int) -> None:
-    """The file is 8 bytes of header length, the header, and as many bytes as the header's tensors need."""
+def check_safetensors(weights: Weights, path: Path, size: int) -> None:
+    """Add the tensors of one file. It is 8 bytes of header length, the header, and the bytes that its tensors need."""
     broken = _("{file} is no complete safetensors file.").format(file=path.name)
     try:
         with path.open("rb") as file:
@@ -104,10 +104,11 @@ def _check_safetensors(weights: Weights, path: Path, size: int) -> None:
             header = orjson.loads(file.read(length))
             names = [name for name in header if name != "__metadata__"]
             end = max((header[name]["data_offsets"][1] for name in names), default=0)
+        shapes = {name: tuple(map(int, header[name]["shape"])) for name in names}
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, IndexError, ValueError):
         weights.fault("weights_broken", broken, path)
         return
-    weights.tensors.update(names)
+    weights.tensors.update(shapes)
     if size != 8 + length + end:
         text = _("{file} has {size} bytes, but its header asks for {wanted}; a download was cut off.")
         message = text.format(file=path.name, size=size, wanted=8 + length + end)

@@ -88,10 +88,10 @@ def read_options(hparams):
             if not field.init:
                 continue
             names, choices = type_names(hints.get(field.name, field.type))
-            text = field.metadata.get("help") or ""
+            text = " ".join(str(field.metadata.get("help") or "").replace("%%", "%").split())
             options.append({
                 "name": field.name, "group": group, "types": names, "default": default_of(field),
-                "choices": plain(field.metadata.get("choices") or choices), "help": " ".join(str(text).replace("%%", "%").split()),
+                "choices": plain(field.metadata.get("choices") or choices), "help": text,
             })  # fmt: skip
     return options
 
@@ -174,6 +174,13 @@ def read_requirements():
     return dict(found)
 
 
+def read_tool_formats():
+    """The names that `tool_format` takes."""
+    from llamafactory.data import tool_utils
+
+    return list(getattr(tool_utils, "TOOLS", {}))
+
+
 def read_versions():
     """Versions of what is installed, of the distributions that matter here; absent ones are left out."""
     out = {}
@@ -224,7 +231,8 @@ def probe():
         "templates": read_templates(template_module), "models": read_models(constants),
         "architectures": read_architectures(), "versions": read_versions(), "requirements": read_requirements(),
         "methods": list(constants.METHODS), "stages": dict(constants.TRAINING_STAGES),
-        "file_types": dict(constants.FILEEXT2TYPE), "torch": read_torch(), "package_dir": str(package_dir),
+        "file_types": dict(constants.FILEEXT2TYPE), "tool_formats": read_tool_formats(), "torch": read_torch(),
+        "package_dir": str(package_dir),
         "watch": watched_paths(package_dir), "omegaconf": importlib.metadata.version("omegaconf"),
     }  # fmt: skip
 
