@@ -60,6 +60,16 @@ SAMPLE = {
     "output": "5 - 2 = 3\n答：3个苹果。",
     "system": "你是一个有用的AI助手。",
 }
+CONVERSATION = {
+    "conversations": [
+        {"from": "human", "value": "日本的首都是哪里？"},
+        {"from": "gpt", "value": "答：东京。"},
+        {"from": "human", "value": "那法国呢？"},
+        {"from": "gpt", "value": "答：巴黎。"},
+    ],
+    "system": "你是一个有用的AI助手。",
+    "tools": "",
+}
 GOOD = ("lora", "rslora", "dora", "saved", "embedding")
 
 
@@ -128,6 +138,7 @@ def _cases(folder: Path) -> Iterator[Path]:
     yield _spec(folder, "no-adapter", adapter=str(folder / "nowhere"))
     yield _spec(folder, "no-base", base="nobody/has-this-model")
     yield _spec(folder, "no-samples", samples=[])
+    yield _spec(folder, "conversation", samples=[CONVERSATION])
     yield _spec(folder, "full", finetuning_type="full", adapter=str(folder / "lora" / "merged"))
 
 
@@ -138,7 +149,7 @@ Results = dict[str, tuple[int, dict[str, Any]]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Exit status and result of every case, all made in one process (it imports torch once)."""
     folder = tmp_path_factory.mktemp("verify")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     subprocess.run([PYTHON, "-c", MERGE, str(BASE), str(folder)], check=True, capture_output=True, env=environment)
     specs = list(_cases(folder))
     done = subprocess.run(
@@ -160,7 +171,7 @@ def _statuses(result: dict[str, Any]) -> dict[str, str]:
     return {check["name"]: check["status"] for check in result["checks"]}
 
 
-@pytest.mark.parametrize("kind", [*GOOD, "no-samples", "full"])
+@pytest.mark.parametrize("kind", [*GOOD, "no-samples", "conversation", "full"])
 def test_a_true_merge_passes(results: Results, kind: str) -> None:
     status, result = results[kind]
     assert set(_statuses(result).values()) == {"ok"}, result["checks"]
@@ -174,6 +185,12 @@ def test_the_answers_before_and_after_are_given(results: Results) -> None:
     assert sample["reference"] == SAMPLE["output"]
     assert sample["before"].startswith("谢谢你的提问")
     assert sample["after"]
+
+
+def test_a_conversation_is_asked_its_last_question(results: Results) -> None:
+    sample = results["conversation"][1]["samples"][0]
+    assert (sample["prompt"], sample["reference"]) == ("那法国呢？", "答：巴黎。")
+    assert sample["before"]
 
 
 @pytest.mark.parametrize(
