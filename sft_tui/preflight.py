@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
 from sft_tui.i18n import _
 from sft_tui.machine.system import existing_parent
+from sft_tui.presets import GIB
 from sft_tui.problems import ExitCode, Fix, Problem, Problems, Refusal, Severity
 from sft_tui.situation import chosen_gpus, conversion_request
 
@@ -99,8 +100,8 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> N
                 code = "source_unreadable"
             problems.add(replace(problem, code=code, key=_data_key(problem.key)))
         return
-    if page.rows and not page.more and all(row.sample is None for row in page.rows):
-        reasons = ", ".join(sorted({row.drop for row in page.rows if row.drop}))
+    if not page.more and all(row.sample is None for row in page.rows):
+        reasons = ", ".join(sorted({row.drop for row in page.rows if row.drop})) or _("it has none")
         message = _("No row of {source} can be used: {reasons}.").format(source=situation.source, reasons=reasons)
         hint = _("Look at them: sft-tui preview {source}").format(source=situation.source)
         problems.error("source_empty", message, key="data.source", hint=hint)
@@ -128,7 +129,7 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         base_dir=situation.project,
         gpus=gpus,
         cpus=situation.system.cpus,
-        dataset_rows=training_rows(answers, situation.rows),
+        dataset_rows=training_rows(answers, situation.rows or None),
         launching=True,
         distributed=len(gpus) > 1,
         processes=max(len(gpus), 1),
@@ -142,3 +143,27 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         fix = Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value) if problem.fix else None
         found.append(replace(problem, key=f"train.{key}" if key else "train", fix=fix))
     return found
+
+
+def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: Problems, *, force: bool) -> None:
+    """Whether the chosen cards have the memory that the plan needs now, and who holds it where they have not."""
+    need = plan.estimate
+    if need is None or need.limit_bytes is None or need.fit not in ("no", "tight"):
+        return
+    sizes = {"need": f"{need.peak_bytes / GIB:.1f}", "free": f"{need.limit_bytes / GIB:.1f}"}
+    if need.fit == "tight":
+        message = _("It may just not fit: about {need} GiB are needed, {free} GiB are free.").format(**sizes)
+        hint = _("Smaller: cutoff_len, per_device_train_batch_size (with more accumulation).")
+        problems.warning("gpu_memory_tight", message, key="hardware.gpus", hint=hint)
+        return
+    message = _("It does not fit: about {need} GiB of GPU memory are needed, {free} GiB are free.").format(**sizes)
+    holders = [
+        _("pid {pid} ({user})").format(pid=process.pid, user=process.user or "?")
+        for gpu in chosen_gpus(answers, situation.gpus)
+        for process in gpu.processes
+    ]
+    if holders:
+        message += " " + _("Held by: {who}.").format(who=", ".join(holders[:6]))
+    hint = _("`sft-tui estimate` suggests smaller settings; `--force` starts all the same.")
+    add = problems.warning if force else problems.error
+    add("gpu_memory", message, key="hardware.gpus", hint=hint)

@@ -12,6 +12,7 @@ from sft_tui.factory import commands
 from sft_tui.factory.train_config import render_merge_config, render_train_config
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
+from sft_tui.plan.estimate import plan_estimate
 from sft_tui.plan.model import Plan, PlannedFile, PlannedStage
 from sft_tui.plan.options import chosen_preset, train_options
 from sft_tui.problems import ExitCode, Fix, Problem, Problems, nearest
@@ -66,6 +67,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
             "environment": environment.why or _("LLaMA-Factory was not found"),
         },
         warnings=tuple(problems),
+        estimate=plan_estimate(situation, options, gpus),
         headless_command=f"sft-tui --non-interactive {shlex.quote(f'runs/{situation.run}/answers.yaml')} --fresh",
         answers_hash=answers_hash(answers, situation.source, situation.model.path),
         on_failure={"oom": answers.on_failure.oom},

@@ -63,6 +63,11 @@ def chosen_preset(answers: Answers, situation: Situation) -> tuple[Preset | None
 
 def _for_the_machine(answers: Answers, situation: Situation) -> dict[str, Any]:
     values: dict[str, Any] = {"preprocessing_num_workers": min(16, situation.system.cpus)}
+    packages = situation.environment.packages if situation.environment else {}
+    if packages and not packages.keys() & {"tensorboard", "tensorboardx"}:
+        values["report_to"] = "none"
+    if packages and "matplotlib" not in packages:
+        values["plot_loss"] = False
     gpus = chosen_gpus(answers, situation.gpus)
     if not gpus:
         return values | {"bf16": False, "use_cpu": True}

@@ -47,7 +47,7 @@ def make_gpu(index: int = 0, total_gib: float = 24, **changes: Any) -> Gpu:
 
 def make_situation(*gpus: Gpu, packages: tuple[str, ...] = (), **changes: Any) -> Situation:
     """A machine with 8 cores and `gpus`; LLaMA-Factory in /opt/train."""
-    installed = {"llamafactory": "0.9.5", **dict.fromkeys(packages, "1.0")}
+    installed = {"llamafactory": "0.9.5", **dict.fromkeys(("tensorboard", "matplotlib", *packages), "1.0")}
     environment = Environment("/opt/train/bin/python", ("/opt/train/bin/llamafactory-cli",), "test", "0.9.5", installed)
     fields: dict[str, Any] = {
         "base": Path("/project"),
