@@ -118,7 +118,8 @@ def _broken(buffer: bytes, start: int, quote: int, cells: list[bytes], dialect: 
     """The broken record at `start`, up to where the next one begins; None while more text may mend it."""
     opened = _patterns(dialect).opened.match(buffer, quote)
     assert opened is not None
-    if not final and len(buffer) - opened.end() <= 1 and len(buffer) - start < MOST_RECORD_BYTES:
+    unclosed = len(buffer) - opened.end() <= 1 and len(buffer) - start < MOST_RECORD_BYTES
+    if not final and (unclosed or len(buffer) < opened.end() + _SLOPPY_BYTES):
         return None
     end = _sloppy_end(buffer, opened.end(), len(cells), dialect)
     if end is None:

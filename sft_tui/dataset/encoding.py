@@ -14,6 +14,7 @@ from typing import BinaryIO
 CHUNK_BYTES = 1 << 20
 HEAD_BYTES = 4 << 20
 _EVIDENCE_BYTES = 256 << 10
+_FEWEST_SIGNS = 4
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -60,10 +61,10 @@ def _utf16_without_mark(head: bytes) -> str | None:
     if max(odd, zeros - odd) < 8 * min(odd, zeros - odd):
         return None
     try:
-        codecs.getincrementaldecoder(name)().decode(head)
+        text = codecs.getincrementaldecoder(name)().decode(head)
     except UnicodeDecodeError:
         return None
-    return name
+    return name if sum(text.count(sign) for sign in '\n,;\t":{}[]') >= _FEWEST_SIGNS else None
 
 
 def _invalid_and_valid(data: bytes, codec: str) -> tuple[int, int, str]:
