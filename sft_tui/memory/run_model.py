@@ -19,6 +19,9 @@ from sft_tui.memory.weights import embedding_weights, layer_weights, quantized_b
 FORWARD = (1000, 1000)
 BACKWARD = (2, 4)
 """So many layers at the beginning and at the end are replayed tensor by tensor; of the others only what stays."""
+HEAD, EMBEDDINGS = -1, -2
+"""Where a layer's number would be, of what is outside the layers."""
+
 Live = dict[int, Block]
 
 
@@ -141,7 +144,7 @@ class Run:
                 allocator.release(live.pop(number))
         self._convert_logits(head_live)
         self._backward(head, head.backward, head_live)
-        self._keep_gradients(-1, head, head_live)
+        self._keep_gradients(HEAD, head, head_live)
         gradient = head_live[head.gradient_out or 0]
         for index, (piece, live) in reversed(list(enumerate(lives))):
             live[piece.gradient_in] = gradient
@@ -210,23 +213,37 @@ class Run:
                 self.gradients[index, number] = live.pop(number)
 
     def _embedding_gradient(self, gradient: Block) -> None:
-        """Full fine-tuning: the embeddings' gradient is as large as they are; tied ones add it to the output layer's."""
-        allocator, shape = self.allocator, self.shape
-        if self.setup.method != "full":
+        """Full fine-tuning: the embeddings' gradient is as large as they are; tied ones add it to the output layer's.
+
+        That is done in place after a cast; a gradient that came straight out of a product is added into a new tensor.
+        """
+        allocator, shape, setup = self.allocator, self.shape, self.setup
+        if setup.method != "full":
             allocator.release(gradient)
             return
-        block = allocator.allocate(shape.vocab * shape.hidden * self.setup.trainable_width)
+        block = allocator.allocate(shape.vocab * shape.hidden * setup.trainable_width)
         allocator.release(gradient)
-        if shape.tied or (-2, 0) in self.gradients:
-            allocator.release(block)
-        else:
-            self.gradients[-2, 0] = block
+        if not shape.tied:
+            if (EMBEDDINGS, 0) in self.gradients:
+                allocator.release(block)
+            else:
+                self.gradients[EMBEDDINGS, 0] = block
+            return
+        if setup.trainable_width == (setup.low or setup.trainable_width):
+            key = max((key for key in self.gradients if key[0] == HEAD), key=lambda key: self.gradients[key].size)
+            total = allocator.allocate(block.size)
+            allocator.release(self.gradients.pop(key))
+            self.gradients[key] = total
+        allocator.release(block)
 
     def make_states(self) -> None:
         """The optimizer's states, made in its first step."""
         width = self.setup.trainable_width
-        for (index, _number), block in sorted(self.gradients.items(), key=lambda item: item[0]):
-            for size in self.optimizer.states(int(block.size / width), width, embedding=index < 0):
+        first = HEAD if self.shape.tied else EMBEDDINGS
+        for key in sorted(self.gradients, key=lambda key: (key[0] != first, key[0] < 0, key)):
+            block = self.gradients[key]
+            embedding = key[0] in (first, EMBEDDINGS)
+            for size in self.optimizer.states(int(block.size / width), width, embedding=embedding):
                 if size > SMALL_LIMIT:
                     self.allocator.allocate(size)
                     self.state_bytes += size
