@@ -335,8 +335,9 @@ class Conversion:
         if directory.exists():
             return
         self._make(directory.parent)
-        directory.mkdir()
-        self._made.append(directory)
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir()
+            self._made.append(directory)
 
     def rollback(self) -> None:
         """Take back what `commit` did."""

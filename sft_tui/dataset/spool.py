@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _SUFFIX = ".sft-tui-tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _COPY_BYTES = 4 << 20
+_YOUNG_S = 60
 
 
 @contextmanager
@@ -47,11 +49,16 @@ def existing_parent(directory: Path) -> Path:
 
 
 def clean_stale(directory: Path) -> None:
-    """Remove temporary files of processes that are gone (a living one holds a lock on its files)."""
+    """Remove temporary files of processes that are gone.
+
+    A living one holds a lock on a file that it fills; one that it only renames is younger than a minute.
+    """
     if not directory.is_dir():
         return
     for path in directory.glob(f".*{_SUFFIX}"):
         with contextlib.suppress(OSError), path.open("rb") as stream:
+            if time.time() - path.stat().st_mtime < _YOUNG_S:
+                continue
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 
@@ -65,6 +72,7 @@ class Spool:
         self._path: Path | None = None
         try:
             self._fd = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o666)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
