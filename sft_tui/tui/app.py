@@ -49,7 +49,7 @@ class SftApp(App[int]):
     of the program), `signs` (what to draw with), `farewell` (lines printed after the end).
     """
 
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     TITLE = "sft-tui"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -162,9 +162,13 @@ class SftApp(App[int]):
 
         draft, _problems = draft_from_file(self.project, layout.answers)
         draft.set("run.name", None)
+        draft.set("run.dir", None)  # it led from runs/<run> to the project
         draft.answers_path = self.project / "answers.yaml"
         self.draft = draft
-        self.show_wizard("config" if key and key.startswith("train.") else step_of_key(key), key)
+        if key and key.startswith("train."):
+            self.show_wizard("config", key)
+        else:
+            self.show_wizard(step_of_key(key))
 
     def new_draft(self) -> None:
         """Begin with empty answers."""
