@@ -181,11 +181,13 @@ class RunWatch:
         return options.get(key) if isinstance(options, dict) else None
 
     def _take(self, event: Event) -> None:
-        if event["type"] == "warning":
+        if event.get("type") == "run_started":
+            self._warnings.clear()
+        elif event.get("type") == "warning":
             remark = Remark(str(event.get("id", "")), str(event.get("message", "")), event.get("hint"))
             if remark not in self._warnings:
                 self._warnings.append(remark)
-        elif event["type"] == "stage_started" and event.get("stage") == "train":
+        elif event.get("type") == "stage_started" and event.get("stage") == "train":
             self._history.attempt()
 
     def _snapshot(self, state: RunState) -> Snapshot:

@@ -96,6 +96,8 @@ def test_warnings_come_once_and_bounded(tmp_path: Path) -> None:
             append_event(layout.events, make_event("warning", id="w", message=f"warning {number}", hint=None))
     messages = [remark.message for remark in watch.poll().warnings]
     assert messages[-1] == "warning 29" and len(messages) == len(set(messages)) == 20
+    append_event(layout.events, make_event("run_started", run="apples"))
+    assert watch.poll().warnings == (), "what was said of an earlier attempt is over"
 
 
 def test_gpus_are_asked_seldom_and_only_while_the_run_is_on(tmp_path: Path) -> None:
