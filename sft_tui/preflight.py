@@ -52,8 +52,9 @@ def preflight(answers: Answers, situation: Situation, plan: Plan, *, force: bool
     _check_environment(situation, problems)
     _check_project(situation, problems)
     _check_model(answers, situation, problems)
-    _check_data(answers, situation, problems)
-    problems.extend(check_options(answers, situation, plan.train_options))
+    readable = _check_data(answers, situation, problems)
+    judged = situation if readable else replace(situation, rows=None)
+    problems.extend(check_options(answers, judged, plan.train_options))
     return list(problems)
 
 
@@ -86,8 +87,8 @@ def _check_model(answers: Answers, situation: Situation, problems: Problems) -> 
         problems.add(replace(problem, key="model.path"))
 
 
-def _check_data(answers: Answers, situation: Situation, problems: Problems) -> None:
-    """Convert the first rows: columns, format and readability are judged by what conversion will do."""
+def _check_data(answers: Answers, situation: Situation, problems: Problems) -> bool:
+    """Convert the first rows, which shows what is wrong with columns, format and file; whether there is data."""
     from sft_tui.dataset import preview
 
     request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset)
@@ -99,14 +100,16 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> N
             if refusal.exit_code is ExitCode.PREFLIGHT and code not in _ENVIRONMENT:
                 code = "source_unreadable"
             problems.add(replace(problem, code=code, key=_data_key(problem.key)))
-        return
+        return False
     if not page.more and all(row.sample is None for row in page.rows):
         reasons = ", ".join(sorted({row.drop for row in page.rows if row.drop})) or _("it has none")
         message = _("No row of {source} can be used: {reasons}.").format(source=situation.source, reasons=reasons)
         hint = _("Look at them: sft-tui preview {source}").format(source=situation.source)
         problems.error("source_empty", message, key="data.source", hint=hint)
+        return False
     for note in page.notes:
         problems.add(replace(note, key=_data_key(note.key)))
+    return True
 
 
 def _data_key(key: str | None) -> str:
@@ -129,7 +132,7 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         base_dir=situation.project,
         gpus=gpus,
         cpus=situation.system.cpus,
-        dataset_rows=training_rows(answers, situation.rows or None),
+        dataset_rows=training_rows(answers, situation.rows),
         launching=True,
         distributed=len(gpus) > 1,
         processes=max(len(gpus), 1),

@@ -191,7 +191,7 @@ def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
 def _verification(options: dict[str, Any], merge: dict[str, Any], gpus: tuple[Gpu, ...]) -> dict[str, Any]:
     return {
         "base": options["model_name_or_path"],
-        "adapter": merge.get("adapter_name_or_path"),
+        "adapter": options["output_dir"],
         "merged": merge["export_dir"],
         "template": options["template"],
         "trust_remote_code": bool(options.get("trust_remote_code", False)),
@@ -229,7 +229,12 @@ def _stages(
         ),
     ]
     if answers.export.enabled:
-        export_env = here | hub | (visible if answers.export.device == "auto" else commands.gpu_environment((), ()))
+        export_env = (
+            here
+            | commands.CPU_ENVIRONMENT
+            | hub
+            | (visible if answers.export.device == "auto" else commands.gpu_environment((), ()))
+        )
         stages.append(
             PlannedStage(
                 "export",

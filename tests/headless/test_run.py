@@ -282,18 +282,36 @@ def test_killing_the_supervisor_keeps_the_trainer_and_resume_adopts_it(tmp_path:
     assert project.state()["status"] == "finished"
 
 
-def test_stop_saves_and_resume_finishes(tmp_path: Path) -> None:
+def test_stop_saves_and_resume_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"steps": 200, "step_s": 0.1})
+    project.answer(train={"save_steps": 2})
     _detached(project)
+    _wait(lambda: list(project.path.glob("saves/apples/checkpoint-*/trainer_state.json")))
     assert project.sft("stop", "apples", "--wait").code == 0
     state = project.state()
     assert state["status"] == "stopped"
     assert state["exit_code"] == 130
     assert (project.path / "saves/apples/adapter_config.json").exists()
-    project.fake.set_scenario({"steps": 5})
+    project.fake.set_scenario({"steps": 60})
     assert project.sft("resume", "apples").code == 0
     assert project.state()["status"] == "finished"
+    argv = [e["argv"] for e in _events(project) if e["type"] == "stage_started" and e["stage"] == "train"]
+    assert any(word.startswith("resume_from_checkpoint=./saves/apples/checkpoint-") for word in argv[-1])
+
+
+def test_an_adapter_without_checkpoint_is_kept_beside(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 200, "step_s": 0.1})
+    project.answer(train={"save_steps": 1000})
+    _detached(project)
+    assert project.sft("stop", "apples", "--wait").code == 0
+    project.fake.set_scenario({"steps": 5})
+    assert project.sft("resume", "apples").code == 0
     assert list(project.path.glob("saves/apples.before-*/adapter_config.json"))
+
+
+def _events(project: Project) -> list[dict[str, Any]]:
+    lines = (project.path / "runs/apples/events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def test_stop_now_ends_at_once(tmp_path: Path) -> None:
