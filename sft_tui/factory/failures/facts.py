@@ -13,6 +13,7 @@ from sft_tui.factory.failures.records import Facts
 
 _OOM = re.compile(r"Out of memory: Killed process (\d+)|oom-kill:.*?\bpid=(\d+)|Memory cgroup out of memory.*?(\d+)")
 _KMSG_LIMIT = 4000
+_LATELY_S = 900.0
 
 
 def gather_facts(
@@ -30,8 +31,9 @@ def gather_facts(
 ) -> Facts:
     """What the machine tells after a stage ended with `exit_code` or by `signal` (also as a negative exit code).
 
-    `pids` are the processes that belonged to the stage, `since` the time (seconds since 1970) at which it started:
-    they tie the kernel's OOM messages to it. The disk is the one of `project`; `log` tells how long it is silent.
+    `pids` are the processes that belonged to the stage, `since` the time (seconds since 1970) at which it started (a
+    quarter of an hour ago unless given): they tie the kernel's OOM messages to it. The disk is the one of `project`;
+    `log` tells how long it is silent.
     The GPU's numbers are the caller's, who has NVML open. What cannot be read is None.
     """
     if signal is None and exit_code is not None and exit_code < 0:
@@ -40,7 +42,7 @@ def gather_facts(
         exit_code=exit_code,
         signal=signal,
         stage=stage,
-        host_oom=host_oom(pids, since),
+        host_oom=host_oom(pids, time.time() - _LATELY_S if since is None else since),
         disk_free_bytes=_disk_free(project),
         host_memory_free_bytes=_memory_available(),
         gpu_memory_free_bytes=gpu_memory_free_bytes,
@@ -54,7 +56,8 @@ def host_oom(pids: frozenset[int] = frozenset(), since: float | None = None) -> 
     """Whether the kernel's OOM killer ended one of `pids` (any process where none is named) after `since`.
 
     Reads /dev/kmsg, `dmesg` or the kernel's journal, whichever this user may read, and the counter of the control
-    group of this process; None where none of them can be read or says anything about the time asked for.
+    group of this process; None where none of them can be read, or where it struck and the pids tell nothing (they are
+    those of the host, and this may be a container).
     """
     messages = _kernel_messages(since)
     struck = [match for line in messages or () if (match := _OOM.search(line))]
@@ -62,7 +65,7 @@ def host_oom(pids: frozenset[int] = frozenset(), since: float | None = None) -> 
         return True
     if _cgroup_oom_kills():
         return True
-    return None if messages is None else False
+    return None if messages is None or struck else False
 
 
 def _kernel_messages(since: float | None) -> list[str] | None:
