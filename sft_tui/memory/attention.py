@@ -190,8 +190,7 @@ def _eager(layer: Layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     scores = _replaced(layer, scores, ops.scaled(scores))
     if shape.attention_softcap:
         scores = _replaced(layer, scores, ops.scaled(scores))
-        capped = ops.activation(scores)
-        scores = _replaced(layer, scores, capped)
+        scores = _replaced(layer, scores, ops.bend(scores))
         scores = _replaced(layer, scores, ops.scaled(scores))
     scores = _replaced(layer, scores, ops.passed(scores))
     wide = ops.cast(scores, 4)

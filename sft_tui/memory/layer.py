@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sft_tui.memory import attention as attend
-from sft_tui.memory import experts, fused
+from sft_tui.memory import experts, fused, int8
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.operations import Operations, Pair
 from sft_tui.memory.tape import Tape, Tensor
@@ -119,12 +119,13 @@ class Layer:
 
     def linear(self, x: Tensor, name: str, inputs: int, outputs: int, *, bias: bool = False) -> Tensor:
         """A linear module by its name: trained, or frozen with an adapter where it is a target."""
-        tape, ops, setup = self.tape, self.ops, self.setup
+        tape, ops, setup, shape = self.tape, self.ops, self.setup, self.shape
         adapted = setup.method == "lora" and (setup.targets is None or name in setup.targets)
         if setup.quantization_bit == 4:
             base = ops.product_4bit(x, outputs, inputs)
         elif setup.quantization_bit == 8:
-            base = ops.product_8bit(x, outputs, inputs)
+            columns = int8.outlier_columns(shape.hidden, inputs, setup.tokens) if name == "down_proj" else 0.0
+            base = ops.product_8bit(x, outputs, inputs, columns)
         else:
             weight = tape.leaf(inputs * outputs, setup.trainable_width) if self.trained else None
             base = ops.product(x, weight, outputs, inputs, bias=self.trained and bias)
@@ -150,8 +151,10 @@ class Layer:
         raised = self._low_rank(wide, inputs, outputs)
         scaled = ops.scaled(raised)
         tape.drop(raised)
-        out = ops.add(base, scaled)
-        tape.drop(scaled, base, wide)
+        total = ops.add(base, scaled)
+        tape.drop(scaled, base)
+        out = ops.cast(total, base.width)
+        tape.drop(total, wide)
         return out
 
     def _low_rank(self, x: Tensor, inputs: int, outputs: int) -> Tensor:

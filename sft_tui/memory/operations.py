@@ -118,6 +118,18 @@ class Operations:
         self.tape.node(out, (x,), backward)
         return out
 
+    def bend(self, x: Tensor) -> Tensor:
+        """tanh: saves its output."""
+        out = self.tape.new(x.count, x.width, needs_grad=x.needs_grad)
+
+        def backward(gradient: Tensor) -> Iterator[Pair]:
+            share = self.tape.like(x)
+            self.tape.drop(gradient)
+            yield x, share
+
+        self.tape.node(out, (out,), backward)
+        return out
+
     def dropout(self, x: Tensor) -> Tensor:
         """`x` with some of it set to zero: a new tensor and a mask of one byte an element."""
         mask = self.tape.new(x.count, 1)
@@ -247,24 +259,37 @@ class Operations:
         tape.drop(seen)
         return out
 
-    def product_8bit(self, x: Tensor, outputs: int, inputs: int) -> Tensor:
-        """bitsandbytes' `MatMul8bitLt`: the input is quantized by rows, its outliers are looked for in fp16."""
+    def product_8bit(self, x: Tensor, outputs: int, inputs: int, outliers: float = 0.0) -> Tensor:
+        """bitsandbytes' `MatMul8bitLt`: the input is quantized by rows; columns with values above 6 are computed in bf16.
+
+        `outliers` is how many columns these are; the tensors that they need are in `tape.varying`.
+        """
         tape, rows = self.tape, x.count / inputs
         half = tape.new(x.count, 2)
         packed = tape.new(x.count, 1)
         sizes = tape.new(x.count, 2)
         found = tape.new(x.count, 1)
         tape.drop(sizes, found, half)
+        columns = tape.vary(rows * outliers, 2)
+        some = tape.vary(outputs * outliers, 1)
+        wide, scaled_wide = tape.vary(outputs * outliers, 4), tape.vary(outputs * outliers, 4)
+        tape.drop(wide, some)
+        narrow = tape.vary(outputs * outliers, 2)
+        tape.drop(scaled_wide)
         whole = tape.new(rows * outputs, 4)
         scaled = tape.new(rows * outputs, 2)
         out = tape.new(rows * outputs, x.width, needs_grad=x.needs_grad)
-        tape.drop(scaled, whole, packed)
+        tape.drop(scaled, whole)
+        tape.scratch(rows * outputs * 2.0)
+        tape.drop(narrow, packed)
 
         def backward(gradient: Tensor) -> Iterable[Pair]:
             unpacked = tape.new(inputs * outputs, 2)
             share = self._reshaped(x)
+            tape.multiplied()
             tape.drop(unpacked, gradient)
             return [(x, share)]
 
-        tape.node(out, (x,), backward)
+        tape.node(out, (x, columns), backward)
+        tape.drop(columns)
         return out

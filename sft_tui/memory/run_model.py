@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sft_tui.memory import int8
 from sft_tui.memory.allocator import MIB, SMALL_LIMIT, Allocator, Block
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.layer import Setup
@@ -118,7 +119,8 @@ class Run:
     def micro_batch(self, *, first: bool = False) -> None:
         """Forward and backward of one micro-batch."""
         allocator, shape, head = self.allocator, self.shape, self.head
-        extras = self._inputs()
+        pairs = self.setup.batch * self.setup.length * self.setup.length
+        extras = [allocator.allocate(pairs * 2)] if self.setup.masked else []
         embedded = allocator.allocate(int(self.setup.tokens * shape.hidden * self.setup.stream_width))
         if shape.scaled_embeddings:
             unscaled, embedded = embedded, allocator.allocate(embedded.size)
@@ -126,6 +128,7 @@ class Run:
         if first:
             allocator.allocate(CUBLAS_WORKSPACE)
             self.workspace_due = True
+        extras += self._masks_and_positions(pairs)
         lives: list[tuple[Piece, Live]] = []
         x = embedded
         for index in range(shape.layers):
@@ -143,12 +146,12 @@ class Run:
             for number in piece.cached:
                 allocator.release(live.pop(number))
         self._convert_logits(head_live)
-        self._backward(head, head.backward, head_live)
+        self._backward(HEAD, head, head.backward, head_live)
         self._keep_gradients(HEAD, head, head_live)
         gradient = head_live[head.gradient_out or 0]
         for index, (piece, live) in reversed(list(enumerate(lives))):
             live[piece.gradient_in] = gradient
-            self._backward(piece, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live)
+            self._backward(index, piece, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live)
             gradient = live[piece.gradient_out or 0]
             self._keep_gradients(index, piece, live)
         self._embedding_gradient(gradient)
@@ -160,36 +163,40 @@ class Run:
         events = piece.forward if self._detailed(index, FORWARD) else piece.kept
         if index == 0 and piece.entry_freed:
             events = [event for event in events if event != (piece.entry, FREED)]
-        replay(self.allocator, events, live)
+        replay(self.allocator, self._sized(index, piece, events), live)
 
-    def _backward(self, piece: Piece, events: list[Event], live: Live) -> None:
+    def _sized(self, index: int, piece: Piece, events: list[Event]) -> list[Event]:
+        """`events` with the sizes of layer `index`, where they differ from layer to layer (8 bits)."""
+        if not piece.varying:
+            return events
+        part = int8.share_of_outliers(index, self.shape.layers, self.shape.hidden, self.setup.tokens)
+        varying = piece.varying
+        return [(n, int(size * part)) if size != FREED and n in varying else (n, size) for n, size in events]
+
+    def _backward(self, index: int, piece: Piece, events: list[Event], live: Live) -> None:
         """A piece backwards; the first one to multiply takes the workspace of the backward thread."""
         if piece.workspace and self.workspace_due:
             self.workspace_due = False
         elif piece.workspace:
             events = [event for event in events if event[0] != piece.workspace]
-        replay(self.allocator, events, live)
+        replay(self.allocator, self._sized(index, piece, events), live)
 
     def _detailed(self, index: int, layers: tuple[int, int]) -> bool:
         return index < layers[0] or index >= self.shape.layers - layers[1]
 
-    def _inputs(self) -> list[Block]:
-        """Position tables and masks, which live for the whole micro-batch."""
+    def _masks_and_positions(self, pairs: int) -> list[Block]:
+        """Eager attention's masks and the position tables, which live for the whole micro-batch."""
         allocator, shape, setup = self.allocator, self.shape, self.setup
+        masks = 0 if not setup.eager else 2 if shape.sliding_window else 1
+        kept = [allocator.allocate(pairs * 2) for _number in range(masks)]
         rows = setup.length * (setup.batch if setup.masked else 1)
         table = int(rows * shape.head_dim * shape.rotary_fraction)
-        kept: list[Block] = []
         if table * 4 > SMALL_LIMIT:
             wide = [allocator.allocate(table * 4) for _number in range(4)]
             allocator.release(wide.pop())
             kept += [allocator.allocate(table * setup.stream_width) for _number in range(2)]
             for block in wide:
                 allocator.release(block)
-        pairs = setup.batch * setup.length * setup.length
-        if setup.masked or setup.eager:
-            kept.append(allocator.allocate(pairs * 2))
-        if setup.eager and shape.sliding_window:
-            kept.append(allocator.allocate(pairs * 2))
         return kept
 
     def _convert_logits(self, live: Live) -> None:

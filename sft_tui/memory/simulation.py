@@ -38,6 +38,7 @@ class Piece:
     logits: int = 0
     entry_freed: bool = False
     workspace: int = 0
+    varying: frozenset[int] = frozenset()
     kept: list[Event] = field(default_factory=list)
     kept_backward: list[Event] = field(default_factory=list)
 
@@ -112,6 +113,7 @@ def _piece(
         leaf_width=setup.trainable_width,
         entry_freed=x.number in freed,
         workspace=tape.workspace,
+        varying=frozenset(tape.varying),
         small_peak=peak,
         small_kept=kept,
         kept=_without_passing(large),
@@ -165,7 +167,7 @@ def _capped(ops: Operations, logits: Tensor, shape: Architecture) -> Tensor:
         return logits
     divided = ops.scaled(logits)
     ops.tape.drop(logits)
-    bent = ops.activation(divided)
+    bent = ops.bend(divided)
     ops.tape.drop(divided)
     out = ops.scaled(bent)
     ops.tape.drop(bent)

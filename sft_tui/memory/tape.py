@@ -53,7 +53,7 @@ class Node:
 class Tape:
     """Records events; with `grad` on also the nodes for the way back.
 
-    `workspace` is the number of the tensor that `multiplied` made.
+    `workspace` is the number of the tensor that `multiplied` made, `varying` are those of the tensors of `vary`.
     """
 
     grad: bool = True
@@ -61,6 +61,7 @@ class Tape:
     nodes: list[Node] = field(default_factory=list)
     leaves: list[Tensor] = field(default_factory=list)
     leaf_gradients: dict[int, Tensor] = field(default_factory=dict)
+    varying: set[int] = field(default_factory=set)
     workspace_bytes: int = 0
     workspace: int = 0
     _next: int = 0
@@ -87,6 +88,12 @@ class Tape:
         """A tensor over the storage of another, held once."""
         self._next += 1
         return Tensor(self._next, count, of.width, of.needs_grad and self.grad, self.hold(of).owner or of)
+
+    def vary(self, count: float, width: float) -> Tensor:
+        """A new tensor whose size is another in each layer; `count` is its largest."""
+        tensor = self.new(count, width)
+        self.varying.add(tensor.number)
+        return tensor
 
     def like(self, tensor: Tensor) -> Tensor:
         """A new tensor of the same shape and type, without a gradient."""
