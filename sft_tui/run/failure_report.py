@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,14 +55,16 @@ def failure_report(layout: RunLayout, snapshot: Snapshot) -> FailureReport:
     """Read what there is about the failure of `snapshot`; reads the end of a log, so use it in a thread."""
     stage = snapshot.failed_stage
     name = stage.name if stage else "train"
-    options = _train_options(layout)
+    plan = _mapping(read_json(layout.plan))
+    options = _mapping(plan.get("train_options"))
+    python = str(_mapping(plan.get("environment")).get("python") or "python")
     diagnoses = list(snapshot.diagnoses)[:_MOST_CAUSES]
     made = [_offer(fix, options) for diagnosis in diagnoses for fix in _fixes(diagnosis)]
     offers = [offer for offer in made if offer is not None]
     keys = [f"train.{key}" for offer in offers for key in offer.changes]
     return FailureReport(
         stage=name,
-        causes=tuple(_cause(d) for d in diagnoses),
+        causes=tuple(_cause(d, layout.name, python) for d in diagnoses),
         offers=tuple(offers[:_MOST_OFFERS]),
         lines=lines_that_matter(layout, name, str(diagnoses[0].get("line") or "") if diagnoses else ""),
         log=str(layout.stage_log(name).relative_to(layout.project)),
@@ -70,10 +73,8 @@ def failure_report(layout: RunLayout, snapshot: Snapshot) -> FailureReport:
     )
 
 
-def _train_options(layout: RunLayout) -> Mapping[str, Any]:
-    plan = read_json(layout.plan)
-    options = plan.get("train_options") if isinstance(plan, dict) else None
-    return options if isinstance(options, dict) else {}
+def _mapping(data: Any) -> Mapping[str, Any]:
+    return data if isinstance(data, dict) else {}
 
 
 def _fixes(diagnosis: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -81,16 +82,27 @@ def _fixes(diagnosis: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [fix for fix in fixes if isinstance(fix, Mapping)] if isinstance(fixes, list | tuple) else []
 
 
-def _cause(diagnosis: Mapping[str, Any]) -> Cause:
-    advice = [str(f.get("text")) for f in _fixes(diagnosis) if f.get("kind") not in ("set", "unset") and f.get("text")]
+def _cause(diagnosis: Mapping[str, Any], run: str, python: str) -> Cause:
+    others = [fix for fix in _fixes(diagnosis) if fix.get("kind") not in ("set", "unset") and fix.get("text")]
     return Cause(
         id=str(diagnosis.get("id", "")),
         title=str(diagnosis.get("title", "")),
         text=str(diagnosis.get("cause", "")),
         line=str(diagnosis.get("line") or ""),
-        advice=tuple(advice),
+        advice=tuple(_advice(fix, run, python) for fix in others),
         source=str(diagnosis.get("source") or ""),
     )
+
+
+def _advice(fix: Mapping[str, Any], run: str, python: str) -> str:
+    """What a person can do, with what to type for it."""
+    text, key, value = str(fix.get("text")), fix.get("key"), fix.get("value")
+    if fix.get("kind") == "env" and key:
+        setting = f"{key}={shlex.quote(str(value))}" if value is not None else f"env -u {key}"
+        return f"{text} {setting} sft-tui resume {run}"
+    if fix.get("kind") == "install" and value:
+        return f"{text} {shlex.quote(python)} -m pip install {shlex.quote(str(value))}"
+    return text
 
 
 def _offer(fix: Mapping[str, Any], options: Mapping[str, Any]) -> Offer | None:

@@ -23,6 +23,7 @@ from sft_tui.run.layout import RunLayout
 from sft_tui.run.requests import Request, RequestKind, leave_request
 from sft_tui.run.state import Status
 from sft_tui.run.watch import RunWatch, Snapshot
+from sft_tui.tui.run_ways import Way, stop_question, way_on
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar
@@ -38,6 +39,7 @@ from sft_tui.tui.widgets.run_header import RunHeader
 from sft_tui.tui.widgets.stage_bar import StageBar
 
 ALIVE_POLL_S, ENDED_POLL_S = 1.0, 3.0
+_PATIENCE_S = 30.0
 _ENDED_BADLY = (Status.FAILED, Status.STOPPED, Status.LOST)
 
 
@@ -49,13 +51,14 @@ class RunScreen(BaseScreen):
     CSS_PATH = "run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", N_("Stop and save")),
-        Binding("x", "stop_now", N_("Stop now"), show=False),
         Binding("r", "resume", N_("Resume")),
         Binding("e", "edit", N_("Edit answers")),
         Binding("d", "detach", N_("Detach")),
         Binding("l", "log", N_("Full log")),
         Binding("c", "chart", N_("Chart")),
-        Binding("g", "gpus", N_("GPUs"), show=False),
+        Binding("o", "result", N_("Result")),
+        Binding("g", "gpus", N_("GPUs")),
+        Binding("x", "stop_now", N_("Stop now")),
     ]
 
     @dataclass
@@ -174,9 +177,14 @@ class RunScreen(BaseScreen):
         ]
         if snapshot.alive and not snapshot.supervised and snapshot.status is Status.RUNNING:
             remarks.append(f"{sign} " + _("The supervisor is gone, the training goes on; r takes it over again."))
+        if snapshot.status is Status.PENDING and not snapshot.supervised and self._waits_long(snapshot):
+            remarks.append(f"{sign} " + _("Nothing has started this run; r starts it."))
         if self._asked:
             remarks.append(f"{self.sft.signs.here} {self._asked}")
         return [Content(text) for text in remarks]
+
+    def _waits_long(self, snapshot: Snapshot) -> bool:
+        return self.sft.services.now() - snapshot.created > _PATIENCE_S
 
     def _open_log(self, snapshot: Snapshot) -> None:
         """The log of the stage that is at work, or was last."""
@@ -185,60 +193,39 @@ class RunScreen(BaseScreen):
 
     # -- what happens next ------------------------------------------------------------------------------------------
 
+    def _way(self) -> Way:
+        return way_on(self.layout_of_run, self.snapshot, self.report)
+
     def next_text(self) -> str:
         """That closing is safe and how to come back; or what to do about how it ended."""
-        snapshot = self.snapshot
-        if snapshot is None:
-            return _("Looking at the run")
-        if snapshot.problem:
-            return _("There is no run {run} in {project}.").format(
-                run=self.layout_of_run.name, project=self.layout_of_run.project
-            )
-        if snapshot.alive:
-            text = _("You can close this window: the run goes on. Come back with: sft-tui attach {run}")
-            return text.format(run=self.layout_of_run.name)
-        if snapshot.status is Status.FINISHED:
-            return _("Everything is done. Next: what it has learned, and how to use it")
-        if snapshot.status is Status.FAILED:
-            return _("Next: a change from above by its number, e to edit the answers, r to try again as it is")
-        return _("Next: go on from the last checkpoint, or e to edit the answers")
+        return self._way().text
 
     def primary_label(self) -> str:
         """What Enter does."""
-        snapshot = self.snapshot
-        if snapshot is None or snapshot.problem:
-            return _("Runs")
-        if snapshot.alive:
-            return _("Full log")
-        if snapshot.status is Status.FINISHED:
-            return _("Result")
-        if snapshot.status is Status.FAILED:
-            return _("Change and resume") if self._offers() else _("Edit answers")
-        return _("Resume")
+        return self._way().label
 
     def primary(self) -> None:
         """Enter."""
-        snapshot = self.snapshot
-        if snapshot is None or snapshot.problem:
-            self.back()
-        elif snapshot.alive:
-            self.action_log()
-        elif snapshot.status is Status.FINISHED:
-            self.sft.open_result(self.layout_of_run)
-        elif snapshot.status is Status.FAILED:
-            if self._offers():
-                self._offer(0)
-            else:
-                self.action_edit()
-        else:
-            self.action_resume()
+        getattr(self, f"action_{self._way().action}")()
 
     def _offers(self) -> int:
         return len(self.report.offers) if self.report else 0
 
     def back(self) -> None:
         """Esc: the list of runs."""
+        self.action_runs()
+
+    def action_runs(self) -> None:
+        """The list of runs."""
         self.sft.switch_screen(self.sft.make("runs"))
+
+    def action_result(self) -> None:
+        """What the run has made."""
+        self.sft.open_result(self.layout_of_run)
+
+    def action_first_offer(self) -> None:
+        """The change that helps most likely."""
+        self._offer(0)
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
@@ -251,16 +238,13 @@ class RunScreen(BaseScreen):
             if snapshot is None or snapshot.problem:
                 return False
             return snapshot.status in _ENDED_BADLY or (snapshot.alive and not snapshot.supervised)
-        if action == "edit":
-            return snapshot is not None and not snapshot.alive
+        if action in ("edit", "result"):
+            return snapshot is not None and not snapshot.alive and not snapshot.problem
         return True
 
     def action_stop(self) -> None:
         """Stop and save, after asking."""
-        lines = [
-            _("The training ends at its next step, and what it has learned is saved as an adapter."),
-            _("You can go on from there later with r (Resume)."),
-        ]
+        lines = stop_question(self.snapshot.stage if self.snapshot else None)
         self._ask(_("Stop {run} and save?"), lines, _("stop and save"), RequestKind.STOP)
 
     def action_stop_now(self) -> None:

@@ -252,7 +252,7 @@ class RunsScreen(BaseScreen):
 
     def back(self) -> None:
         """Where the list was opened from, or the wizard."""
-        if len(self.sft.screen_stack) > 1:
+        if len(self.sft.screen_stack) > 2:
             self.sft.leave_overlay()
         else:
             self.action_wizard()

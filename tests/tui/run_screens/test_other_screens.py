@@ -46,6 +46,8 @@ async def test_runs_are_listed_opened_and_left(tmp_path: Path) -> None:
         await settle(pilot, lambda: shown(app, "Why: The GPU ran out of memory"))
         await pilot.press("escape")
         await settle(pilot, lambda: shown(app, "> pears"))
+        await pilot.press("escape")
+        await settle(pilot, lambda: type(app.screen).__name__ == "WelcomeScreen")
 
 
 async def test_a_run_can_be_stopped_from_the_list(tmp_path: Path) -> None:

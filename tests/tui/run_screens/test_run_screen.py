@@ -244,3 +244,11 @@ async def test_a_broken_loss_is_shown_as_such(tmp_path: Path) -> None:
         await settle(pilot, lambda: shown(app, "loss NaN", f"{loss_at(2, 282):.2f} → NaN"))
         await pilot.press("c")
         await settle(pilot, lambda: shown(app, "smoothed"))
+
+
+async def test_a_failed_export_is_tried_again_or_looked_at(tmp_path: Path) -> None:
+    app = run_app(make_run(tmp_path, status=Status.FAILED, stage="export", steps=282, message="The export failed."))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, lambda: shown(app, "The export failed.", "Enter: Try again", "What was trained is saved"))
+        await pilot.press("o")
+        await settle(pilot, lambda: shown(app, "apples: result"))

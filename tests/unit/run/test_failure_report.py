@@ -27,6 +27,7 @@ def test_unset_and_new_options(tmp_path: Path) -> None:
         {"kind": "unset", "key": "cutoff_len", "value": None, "text": "drop it"},
         {"kind": "set", "key": "bf16", "value": False, "text": "no bf16"},
         {"kind": "env", "key": "NCCL_P2P_DISABLE", "value": "1", "text": "set NCCL_P2P_DISABLE=1"},
+        {"kind": "install", "key": None, "value": "peft>=0.18", "text": "Renew it:"},
     ]
     layout = make_run(tmp_path, status=Status.FAILED, log=OOM_LOG, diagnoses=({**OOM, "fixes": fixes},))
     report = failure_report(layout, RunWatch(layout).poll())
@@ -34,7 +35,10 @@ def test_unset_and_new_options(tmp_path: Path) -> None:
         ({"cutoff_len": None}, ("- cutoff_len: 2048",)),
         ({"bf16": False}, ("+ bf16: false",)),
     ]
-    assert report.causes[0].advice == ("set NCCL_P2P_DISABLE=1",)
+    assert report.causes[0].advice == (
+        "set NCCL_P2P_DISABLE=1 NCCL_P2P_DISABLE=1 sft-tui resume apples",
+        "Renew it: /opt/train/bin/python -m pip install 'peft>=0.18'",
+    )
 
 
 def test_an_unknown_failure_shows_the_end_of_the_log_and_offers_nothing(tmp_path: Path) -> None:

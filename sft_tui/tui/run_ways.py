@@ -1,0 +1,61 @@
+"""Where the user can go from a run, by how it stands: the sentence, what Enter is called, what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sft_tui.i18n import _
+from sft_tui.run.failure_report import FailureReport
+from sft_tui.run.layout import RunLayout
+from sft_tui.run.state import Status
+from sft_tui.run.watch import Snapshot
+from sft_tui.tui.widgets.stage_bar import stage_name
+
+AFTER_TRAINING = ("export", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """`text` says what is next, `label` what Enter is, `action` what it does: a name of `RunScreen.action_...`."""
+
+    text: str
+    label: str
+    action: str
+
+
+def way_on(layout: RunLayout, snapshot: Snapshot | None, report: FailureReport | None) -> Way:
+    """The way on from a run that stands as in `snapshot` (None: not looked at yet)."""
+    if snapshot is None:
+        return Way(_("Looking at the run"), _("Runs"), "runs")
+    if snapshot.problem:
+        text = _("There is no run {run} in {project}.").format(run=layout.name, project=layout.project)
+        return Way(text, _("Runs"), "runs")
+    if snapshot.alive:
+        text = _("You can close this window: the run goes on. Come back with: sft-tui attach {run}")
+        return Way(text.format(run=layout.name), _("Full log"), "log")
+    if snapshot.status is Status.FINISHED:
+        return Way(_("Everything is done. Next: what it has learned, and how to use it"), _("Result"), "result")
+    if snapshot.status is not Status.FAILED:
+        return Way(_("Next: go on from the last checkpoint, or e to edit the answers"), _("Resume"), "resume")
+    return _after_failure(report)
+
+
+def _after_failure(report: FailureReport | None) -> Way:
+    if report is not None and report.offers:
+        text = _("Next: a change from above by its number, e to edit the answers, r to try again as it is")
+        return Way(text, _("Change and resume"), "first_offer")
+    if report is not None and report.stage in AFTER_TRAINING:
+        text = _("What was trained is saved. Next: try {stage} again, or o for what there is so far")
+        return Way(text.format(stage=stage_name(report.stage)), _("Try again"), "resume")
+    return Way(_("Next: back to the answers, or r to try again as it is"), _("Edit answers"), "edit")
+
+
+def stop_question(stage: str | None) -> list[str]:
+    """What stopping means while `stage` is at work."""
+    if stage in (None, "train"):
+        return [
+            _("The training ends at its next step, and what it has learned is saved as an adapter."),
+            _("You can go on from there later with r (Resume)."),
+        ]
+    text = _("The stage {stage} is ended now. You can start it again later with r (Resume).")
+    return [text.format(stage=stage_name(stage or ""))]
