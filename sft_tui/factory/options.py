@@ -167,7 +167,6 @@ _RANGES: dict[str, tuple[float | None, float | None, bool]] = {
     "adam_beta1": (0, 1, False),
     "adam_beta2": (0, 1, False),
     "adam_epsilon": (0, None, False),
-    "max_grad_norm": (0, None, False),
     "num_train_epochs": (0, None, True),
     "max_steps": (-1, None, False),
     "warmup_ratio": (0, 1, False),

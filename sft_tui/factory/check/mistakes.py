@@ -47,7 +47,7 @@ def check_mistakes(findings: Findings, rows: int | None, model: ModelDirectory |
     if rows is not None:
         _batch(findings, rows)
     if steps is not None:
-        _against_steps(findings, steps)
+        _against_steps(findings, steps, rows)
 
 
 def optimizer_steps(findings: Findings, rows: int | None) -> int | None:
@@ -181,7 +181,7 @@ def _batch(findings: Findings, rows: int) -> None:
         findings.warning("batch_too_large", key, message.format(size=int(size), rows=rows), hint)
 
 
-def _against_steps(findings: Findings, steps: int) -> None:
+def _against_steps(findings: Findings, steps: int, rows: int | None) -> None:
     warmup = findings.number("warmup_steps")
     if warmup >= 1 and warmup >= steps >= _SMOKE_TEST and not findings.given("warmup_ratio"):
         message = _("`warmup_steps: {warmup}` is as long as the whole training ({steps} steps).")
@@ -192,12 +192,25 @@ def _against_steps(findings: Findings, steps: int) -> None:
         message = _("`warmup_ratio: {ratio}` spends most of the training on the warmup.").format(ratio=ratio)
         findings.warning("warmup_too_long", "warmup_ratio", message, _("Usual is 0.03 to 0.1."))
     every = findings.number("eval_steps")
-    if findings.get("eval_strategy") == "steps" and every == 1 and steps > 50:
-        message = _("Evaluating after each step costs more than the training itself.")
-        findings.warning("eval_too_often", "eval_steps", message, _("Usual is every 50 to 500 steps."))
+    if findings.get("eval_strategy") == "steps" and every >= 1:
+        _eval_cost(findings, steps, int(every), rows)
     if findings.get("eval_strategy") == "steps" and every > steps:
         message = _("`eval_steps: {every}` is beyond the end of the training ({steps} steps): it is never evaluated.")
         findings.info("eval_too_late", "eval_steps", message.format(every=int(every), steps=steps))
+
+
+def _eval_cost(findings: Findings, steps: int, every: int, rows: int | None) -> None:
+    """A sample evaluated costs about a third of one trained (no backward pass)."""
+    size = findings.number("val_size")
+    held_out = size if size >= 1 else (rows or 0) * size / (1 - size) if size < 1 else 0
+    trained = every * _batch_size(findings) * findings.number("gradient_accumulation_steps")
+    trained *= max(1, findings.context.processes)
+    if held_out > 3 * trained and steps >= 3 * every:
+        message = _("Evaluating {rows} rows every {every} steps costs more than the training itself.")
+        better = max(1, math.ceil(steps / 10))
+        hint = _("Write `eval_steps: {number}`: ten evaluations.").format(number=better)
+        text = message.format(rows=round(held_out), every=every)
+        findings.warning("eval_too_often", "eval_steps", text, hint, fix=("set", better))
 
 
 def check_workers(findings: Findings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
@@ -42,7 +43,7 @@ def check_values(findings: Findings) -> None:
             _not_in_merge(findings, name)
         elif value is None:
             _null(findings, option)
-        elif _type_problem(findings, option, value) or _choice_problem(findings, option, value):
+        elif any(check(findings, option, value) for check in (_type_problem, _json_problem, _choice_problem)):
             findings.bad.add(name)
         else:
             _range(findings, option, value)
@@ -104,6 +105,24 @@ def _type_problem(findings: Findings, option: Option, value: Any) -> bool:
     else:
         hint = _("The default is {default}.").format(default=shown(option.default))
         findings.error("wrong_type", option.name, message, hint)
+    return True
+
+
+_JSON_FILES = frozenset(("deepspeed", "fsdp_config", "accelerator_config"))
+
+
+def _json_problem(findings: Findings, option: Option, value: Any) -> bool:
+    """Whether a mapping is given as a text that is no JSON object (reported)."""
+    if "dict" not in option.types or not isinstance(value, str) or option.name in _JSON_FILES:
+        return False
+    try:
+        if isinstance(json.loads(value), dict):
+            return False
+    except ValueError:
+        pass
+    message = _("`{name}` is {value}, but {expected} is expected.")
+    message = message.format(name=option.name, value=shown(value), expected=_(_TYPE_NAMES["dict"]))
+    findings.error("wrong_type", option.name, message, _("Write `{name}: {{key: value}}`.").format(name=option.name))
     return True
 
 
