@@ -1,0 +1,131 @@
+"""LLaMA-Factory's own loader takes what was written, and trains on exactly the ids that the preview shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sft_tui.dataset import Columns, ConvertRequest, ConvertResult
+from sft_tui.factory.dataset_info import read_dataset_info
+from sft_tui.factory.rendering import Renderer
+from sft_tui.run.conversion import convert_and_register
+
+MODEL = Path(__file__).parents[2] / "data" / "demo" / "model"
+TEMPLATES = ("qwen", "qwen3", "llama3", "default")
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"train_on_prompt": True},
+    {"mask_history": True},
+    {"packing": True},
+    {"neat_packing": True, "mask_history": True},
+    {"cutoff_len": 40},
+)
+_CALL = '{"name": "f", "arguments": {"x": 1.50}}'
+_TOOLS = [{"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"x": {"type": "number"}}}}]
+
+
+def turns(*texts: str, **more: Any) -> dict[str, Any]:
+    sides = ["user", "assistant"] * len(texts)
+    return {"messages": [{"role": s, "content": t} for s, t in zip(sides, texts, strict=False)], **more}
+
+
+def alpaca_rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        {"question": f"苹果 {number} + 1?", "answer": f"{number + 1} 个\n好", "sys": "简短" if number % 2 else None}
+        for number in range(12)
+    ]
+    return [*rows, {"question": "word " * 60, "answer": "long " * 60}, {"question": "", "answer": "dropped"}]
+
+
+def chat_rows() -> list[dict[str, Any]]:
+    called = {"messages": [
+        {"role": "user", "content": "call it"},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": '{"x": 1.50}'}}]},
+        {"role": "tool", "content": "r1"},
+        {"role": "tool", "content": "r2"},
+        {"role": "assistant", "content": "<think>\nhm\n</think>\n\ndone"},
+    ], "tools": _TOOLS}  # fmt: skip
+    return [
+        turns("one", "two", "three", "four", "five", "six"),
+        {"messages": [{"role": "system", "content": "be brief"}, *turns("q", "a")["messages"]]},
+        called,
+        turns("only a question"),
+        turns("word " * 30, "long " * 30, "word " * 30, "long " * 30),
+    ]
+
+
+def history_rows() -> list[dict[str, Any]]:
+    return [
+        {"instruction": "now", "input": "this", "output": "answer", "history": [["q1", "a1"], ["q2", "a2"]]},
+        {"instruction": "now", "input": "", "output": "answer", "history": []},
+    ]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, ConvertResult]]:
+    folder = tmp_path_factory.mktemp("factory")
+    results = {}
+    for name, rows in (("alpaca", alpaca_rows()), ("chat", chat_rows()), ("history", history_rows())):
+        source = folder / f"{name}.jsonl"
+        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+        columns = Columns(input="question", output="answer", system="sys") if name == "alpaca" else Columns()
+        results[name] = convert_and_register(ConvertRequest(str(source), folder / "data", columns=columns))
+    return folder, results
+
+
+def configs(folder: Path) -> list[dict[str, Any]]:
+    """A training config for each dataset, template and option."""
+    base = {
+        "stage": "sft", "do_train": True, "finetuning_type": "lora", "use_cpu": True, "report_to": "none",
+        "model_name_or_path": str(MODEL), "dataset_dir": str(folder / "data"), "output_dir": str(folder / "saves"),
+        "overwrite_cache": True,
+    }  # fmt: skip
+    return [
+        {**base, "cutoff_len": 256, **option, "template": template, "dataset": f"{name}_train"}
+        for name in ("alpaca", "chat", "history")
+        for template in TEMPLATES
+        for option in OPTIONS
+    ]
+
+
+@pytest.mark.real
+def test_preview_shows_what_is_trained_on(data: tuple[Path, dict[str, ConvertResult]]) -> None:
+    folder, results = data
+    assert {name: result.written for name, result in results.items()} == {"alpaca": 13, "chat": 4, "history": 2}
+    requests = configs(folder)
+    (folder / "requests.json").write_text(json.dumps(requests))
+    script = Path(__file__).with_name("factory_dataset.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder / "requests.json"), str(folder / "answers.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HF_HOME": str(folder / "cache"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers = json.loads((folder / "answers.json").read_text())
+    info = read_dataset_info(folder / "data")
+    kept = ("template", "cutoff_len", "train_on_prompt", "mask_history", "packing", "neat_packing")
+    with Renderer(sys.executable) as renderer:
+        for request, answer in zip(requests, answers, strict=True):
+            entry = info[request["dataset"]]
+            lines = (folder / "data" / entry["file_name"]).read_text("utf-8").splitlines()
+            options = {key: value for key, value in request.items() if key in kept}
+            shown = renderer.render([json.loads(line) for line in lines], entry, model=str(MODEL), data_args=options)
+            where = (request["dataset"], request["template"], options)
+            if shown.packed is not None:
+                assert [list(row["ids"]) for row in shown.packed] == answer["input_ids"], where
+                assert [list(row["labels"]) for row in shown.packed] == answer["labels"], where
+                assert [list(row["attention_mask"]) for row in shown.packed] == answer["attention_mask"], where
+            else:
+                assert [list(row.ids) for row in shown.rows] == answer["input_ids"], where
+                assert [list(row.labels) for row in shown.rows] == answer["labels"], where
+                assert len(answer["input_ids"]) == len(lines)
+            assert all(row.trained for row in shown.rows)
+            assert all(len(row.ids) == len(row.texts) == len(row.special) for row in shown.rows)
