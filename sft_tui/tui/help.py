@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from sft_tui.factory.options import Factory, Option
 
 
+ALIASES = {"gpu": "hardware.gpus", "model": "model.path", "data": "data.source"}
+"""Screens whose help is that of their one question."""
+
+
 @dataclass(frozen=True, slots=True)
 class HelpText:
     """A title and paragraphs."""
@@ -23,6 +27,7 @@ class HelpText:
 
 def help_for(topic: str, factory: Factory | None) -> HelpText:
     """The help for `topic`: a dotted path of the answers, or a screen's name."""
+    topic = ALIASES.get(topic, topic)
     title, text = TEXTS.get(topic, ("", ""))
     paragraphs = [_(text)] if text else []
     name = topic.removeprefix("train.") if topic.startswith("train.") else ""

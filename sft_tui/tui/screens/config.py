@@ -167,7 +167,13 @@ class ConfigScreen(WizardScreen):
             self._timer.stop()
         self._timer = self.set_timer(PAUSE_S, lambda: self._assess(False))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether what is shown is not yet that of the last key."""
+        return self._timer is not None or self.assessment is None
+
     def _assess(self, then_go: bool) -> None:
+        self._timer = None
         if self._built:
             self.store()
         self._number += 1

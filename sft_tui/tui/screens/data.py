@@ -194,9 +194,8 @@ class DataScreen(WizardScreen):
         problems = [*info.problems, *info.notes]
         if problems:
             text = "\n".join(f"{p.message} {p.hint or ''}".strip() for p in problems[:3])
-            self.query_one("#field-input" if self._format != "openai" else "#field-messages", Field).show(
-                text, "warning"
-            )
+            role = "messages" if self._format in TURNS_FORMATS else "input"
+            self.query_one(f"#role-field-{role}", Field).show(text, "warning")
 
     @property
     def _format(self) -> str:
