@@ -61,7 +61,7 @@ NEEDS = (
     Need("report_to", "swanlab", _reports_to("swanlab")),
     Need("report_to", "trackio", _reports_to("trackio")),
     Need("report_to", "tensorboard", _reports_to("tensorboard")),
-    Need("optim", "bitsandbytes", _optimizer("8bit", "paged_", "lion_32bit", "rmsprop_bnb")),
+    Need("optim", "bitsandbytes", _optimizer("8bit", "paged_", "lion_", "rmsprop_bnb", "ademamix")),
     Need("optim", "galore-torch", _optimizer("galore_")),
     Need("optim", "apollo-torch", _optimizer("apollo_")),
     Need("optim", "lomo-optim", _optimizer("lomo")),
@@ -117,7 +117,7 @@ def check_machine(findings: Findings) -> None:
     if gpus is None:
         return
     on_cpu = findings.on("use_cpu")
-    for key in ("pure_bf16", "tf32") if not gpus else ():
+    for key in ("pure_bf16", "tf32", "fsdp") if not gpus else ():
         if findings.on(key):
             message = _("`{key}` needs a GPU, and none is visible here.").format(key=key)
             findings.machine("no_gpu", key, message, _("Delete the line."), fix=("unset",))

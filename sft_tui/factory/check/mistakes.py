@@ -242,13 +242,19 @@ def check_length(findings: Findings, model: ModelDirectory) -> None:
     findings.info("beyond_context", "cutoff_len", message.format(cutoff=int(cutoff), limit=limit), hint)
 
 
+# Options that make whole modules trainable beside the adapter.
+_WHOLE_MODULES = ("additional_target", "resize_vocab", "add_tokens", "add_special_tokens", "new_special_tokens_config")
+
+
 def check_dtype(findings: Findings, model: ModelDirectory) -> None:
-    """Freeze tuning makes the trained layers float32; without mixed precision they do not fit to layers in bf16."""
+    """What is trained becomes float32; without mixed precision it does not fit to the layers that stay in bf16."""
     stored = str(model.config.get("dtype") or model.config.get("torch_dtype") or "")
-    if findings.get("finetuning_type") != "freeze" or not findings.on("do_train") or stored in ("", "float32"):
+    method = findings.get("finetuning_type")
+    whole = next((key for key in _WHOLE_MODULES if findings.on(key)), "") if method in ("lora", "oft") else ""
+    key = "bf16" if method == "freeze" else whole
+    if not key or not findings.on("do_train") or stored in ("", "float32") or model.quantization:
         return
-    if not any(findings.on(key) for key in ("bf16", "fp16", "pure_bf16", "train_from_scratch")):
-        message = _(
-            "Freeze tuning of a model stored in {dtype} needs mixed precision, or its layers do not fit together."
-        )
-        findings.error("mixed_dtypes", "bf16", message.format(dtype=stored), _("Add `bf16: true`."), fix=("set", True))
+    if not any(findings.on(key) for key in ("bf16", "fp16", "pure_bf16", "train_from_scratch", "deepspeed")):
+        message = _("Layers trained in full beside ones that stay in {dtype} need mixed precision to fit together.")
+        text = message.format(dtype=stored)
+        findings.error("mixed_dtypes", key, text, _("Add `bf16: true`."), fix=("set", True, "bf16"))

@@ -20,7 +20,7 @@ def check_modules(findings: Findings, model: ModelDirectory | None) -> None:
         return
     if any(word in model.model_type for word in _RENAMED_ON_LOAD) or "vision_config" in model.config:
         return
-    modules = model.weights.modules
+    modules = model.weights.modules | {"lm_head"}  # tied to the embeddings it has no tensor of its own
     method = findings.get("finetuning_type")
     if method in ("lora", "oft"):
         _check_targets(findings, f"{method}_target", modules)
@@ -58,8 +58,6 @@ def _check_targets(findings: Findings, key: str, modules: set[str]) -> None:
 def _check_extra(findings: Findings, modules: set[str]) -> None:
     for name in findings.words("additional_target"):
         if not any(module == name or module.endswith(f".{name}") or name in module.split(".") for module in modules):
-            if name == "lm_head" and any(module.endswith("embed_tokens") for module in modules):
-                continue  # tied to the embeddings, so it has no tensor of its own
             message = _("The model has no module `{name}` for `{key}`.").format(name=name, key="additional_target")
             outer = sorted({m.rpartition(".")[2] for m in modules if not _LAYER.search(m)})
             hint = _("Outside the layers it has: {names}.").format(names=", ".join(outer))
@@ -70,7 +68,7 @@ def _check_extra(findings: Findings, modules: set[str]) -> None:
 def _check_freeze(findings: Findings, model: ModelDirectory, modules: set[str]) -> None:
     hidden = {name.split(".0.")[-1].split(".")[0] for name in model.weights.tensors if ".0." in name}
     outer = {module.rpartition(".")[2] for module in modules if not _LAYER.search(f"{module}.")}
-    checks = (("freeze_trainable_modules", hidden, "all"), ("freeze_extra_modules", outer | {"lm_head"}, ""))
+    checks = (("freeze_trainable_modules", hidden, "all"), ("freeze_extra_modules", outer, ""))
     for key, known, always in checks:
         for name in findings.words(key) if findings.given(key) else ():
             if name != always and name not in known:

@@ -87,6 +87,21 @@ def _unknown_metric(f: Findings) -> bool:
     return not (name == "accuracy" and f.on("compute_accuracy"))
 
 
+_FSDP = frozenset(
+    ("full_shard", "shard_grad_op", "no_shard", "hybrid_shard", "hybrid_shard_zero2", "offload", "auto_wrap")
+)
+
+
+def _fsdp_words(f: Findings) -> list[str]:
+    value = f.get("fsdp")
+    return value.split() if isinstance(value, str) else [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _old_datasets(f: Findings) -> bool:
+    version = f.context.factory.versions.get("datasets", "4.0.0").split(".")
+    return version[0].isdigit() and (int(version[0]), version[1] if len(version) > 1 else "0") <= (4, "0")
+
+
 def _not_whole(name: str, strategy: str) -> Test:
     return lambda f: f.get(strategy) == "steps" and f.number(name) > 1 and f.number(name) != int(f.number(name))
 
@@ -238,6 +253,22 @@ RULES: tuple[Rule, ...] = (
         N_("Set `mix_strategy: interleave_under` or delete `interleave_probs`."),
         ("set", "interleave_under", "mix_strategy"),
         merge=True,
+    ),
+    Rule(
+        "mix_strategy",
+        lambda f: f.get("mix_strategy") == "interleave_once" and len(f.words("dataset")) > 1 and _old_datasets(f),
+        N_("The installed dataset library does not know `interleave_once`."),
+        N_("Use `interleave_under`, `interleave_over` or `concat`."),
+        ("set", "interleave_under"),
+        merge=True,
+    ),
+    Rule(
+        "fsdp",
+        lambda f: f.given("fsdp") and not set(_fsdp_words(f)) <= _FSDP,
+        N_("`fsdp` has a word that is none of its options."),
+        N_("Possible are: full_shard, shard_grad_op, hybrid_shard, no_shard, offload, auto_wrap."),
+        ("set", "full_shard auto_wrap"),
+        code="bad_choice",
     ),
     Rule(
         "interleave_probs",
@@ -435,12 +466,6 @@ RULES: tuple[Rule, ...] = (
         N_("This `lr_scheduler_type` needs a lowest rate in `lr_scheduler_kwargs`."),
         N_("Add `lr_scheduler_kwargs: {min_lr_rate: 0.1}`."),
         ("set", {"min_lr_rate": 0.1}, "lr_scheduler_kwargs"),
-    ),
-    Rule(
-        "lr_scheduler_type",
-        lambda f: f.get("lr_scheduler_type") == "warmup_stable_decay" and not _has_kwarg(f, "num_decay_steps"),
-        N_("This `lr_scheduler_type` needs the length of its decay in `lr_scheduler_kwargs`."),
-        N_("Add `lr_scheduler_kwargs: {num_decay_steps: 100}`."),
     ),
     Rule(
         "metric_for_best_model",
