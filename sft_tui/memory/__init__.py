@@ -3,6 +3,24 @@
 `estimate` simulates the tensors of two training steps and PyTorch's allocator under them; see `benchmarks/memory/`.
 """
 
+from sft_tui.memory.disk import disk_needs
 from sft_tui.memory.estimate import Estimate, Fit, estimate, judge
+from sft_tui.memory.models import find_config, known_config
+from sft_tui.memory.suggestions import FittedOptions, Suggestion, fit_options, suggestions
+from sft_tui.memory.timing import TimeEstimate, estimate_time
 
-__all__ = ["Estimate", "Fit", "estimate", "judge"]
+__all__ = [
+    "Estimate",
+    "Fit",
+    "FittedOptions",
+    "Suggestion",
+    "TimeEstimate",
+    "disk_needs",
+    "estimate",
+    "estimate_time",
+    "find_config",
+    "fit_options",
+    "judge",
+    "known_config",
+    "suggestions",
+]

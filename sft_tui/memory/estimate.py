@@ -12,8 +12,8 @@ from sft_tui.i18n import _
 from sft_tui.memory.allocator import MIB
 from sft_tui.memory.architecture import Architecture, read_architecture
 from sft_tui.memory.layer import Setup
-from sft_tui.memory.options import flag, number, read_setup
 from sft_tui.memory.optimizer import Optimizer, read_optimizer
+from sft_tui.memory.options import flag, number, read_setup
 from sft_tui.memory.run_model import Outcome, Run
 
 GIB = 2**30

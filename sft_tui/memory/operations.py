@@ -211,9 +211,7 @@ class Operations:
         share.reshaped = True
         return share
 
-    def product(
-        self, x: Tensor, weight: Tensor | None, outputs: int, inputs: int, *, bias: bool = False
-    ) -> Tensor:
+    def product(self, x: Tensor, weight: Tensor | None, outputs: int, inputs: int, *, bias: bool = False) -> Tensor:
         """`x @ weight`: `weight` is trained, or frozen (None); `bias`: so is a bias."""
         tape = self.tape
         matrix = self.autocast_weight(weight) if weight is not None else None

@@ -151,7 +151,9 @@ class Run:
         gradient = head_live[head.gradient_out or 0]
         for index, (piece, live) in reversed(list(enumerate(lives))):
             live[piece.gradient_in] = gradient
-            self._backward(index, piece, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live)
+            self._backward(
+                index, piece, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live
+            )
             gradient = live[piece.gradient_out or 0]
             self._keep_gradients(index, piece, live)
         self._embedding_gradient(gradient)

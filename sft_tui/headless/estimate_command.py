@@ -1,0 +1,232 @@
+"""`sft-tui estimate MODEL`: how much GPU memory and time a training will need, before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.headless.output import duration, put, put_json
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, nearest, refuse
+
+if TYPE_CHECKING:
+    from sft_tui.machine.gpus import Gpu
+    from sft_tui.memory import Estimate, FittedOptions, Suggestion, TimeEstimate
+
+GIB = 2**30
+_BAR = 28
+_LARGEST_CARD_GIB = 4096.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `estimate`."""
+    parser.add_argument("model", metavar="MODEL", help=_("a model's directory, its config.json, or a known name"))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help=_("a LLaMA-Factory option; may be repeated")
+    )
+    parser.add_argument("--preset", metavar="NAME", help=_("start from a preset's options"))
+    parser.add_argument("--gpu-memory", metavar="GIB", help=_("the card's memory, instead of the present cards'"))
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help=_("number of cards that train together"))
+    parser.add_argument("--samples", type=int, metavar="N", help=_("training samples, for the time"))
+    parser.add_argument("--tokens", type=float, default=512.0, metavar="N", help=_("tokens a sample on average"))
+    parser.add_argument("--fit", action="store_true", help=_("change the options so that they fit"))
+    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Estimate and print. Raises `Refusal` (exit 2) for a model or option that cannot be read."""
+    from sft_tui.factory.train_config import guide_defaults
+    from sft_tui.memory import Fit, estimate, estimate_time, find_config, fit_options, judge, suggestions
+
+    config = find_config(args.model)
+    given = parse_settings(args.set)
+    options: dict[str, Any] = {**guide_defaults(), **_preset_options(args.preset), **given}
+    limit, card = _limit(args.gpu_memory)
+    gpus = max(1, args.gpus)
+    found = estimate(config, options, gpus=gpus)
+    fit = judge(found, limit)
+    more = () if fit is Fit.FITS else suggestions(config, options, limit, gpus=gpus)
+    fitted = fit_options(config, options, limit, gpus=gpus) if args.fit and limit else None
+    time = None
+    if args.samples:
+        used = fitted.options if fitted else options
+        name = card.name if card else None
+        time = estimate_time(config, used, samples=args.samples, mean_tokens=args.tokens, gpu_name=name, gpus=gpus)
+    if args.json:
+        put_json(_as_json(found, fit.value, limit, more, fitted, time))
+    else:
+        for line in _table(args.model, found, fit.value, limit, card, more, fitted, time):
+            put(line)
+    return int(ExitCode.DONE)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """`KEY=VALUE` texts as options, values read as YAML reads them. Unknown keys are refused with the nearest known."""
+    from sft_tui.factory.options import snapshot
+    from sft_tui.yaml_reading import parse_document
+
+    known = set(snapshot().options)
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        key = key.strip()
+        if not sign or not key:
+            message = _("{setting} is not KEY=VALUE.").format(setting=repr(setting))
+            raise refuse("bad_setting", message, key="--set")
+        if known and key not in known:
+            close = nearest(key, known)
+            hint = _("Did you mean {names}?").format(names=", ".join(close)) if close else None
+            raise refuse("unknown_key", _("LLaMA-Factory has no option {key}.").format(key=key), key=key, hint=hint)
+        document = parse_document(f"{key}: {text}")
+        if key not in document.data:
+            raise refuse("bad_setting", _("{setting} cannot be read.").format(setting=repr(setting)), key=key)
+        found[key] = _checked(key, document.data[key])
+    return found
+
+
+_POSITIVE = (
+    "per_device_train_batch_size", "gradient_accumulation_steps", "cutoff_len", "lora_rank", "freeze_trainable_layers",
+)  # fmt: skip
+
+
+def _checked(key: str, value: Any) -> Any:
+    """`value`, unless no run could have it."""
+    if key in _POSITIVE:
+        whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+        if not whole or not 1 <= abs(value) <= 10**7 or (value < 0 and key != "freeze_trainable_layers"):
+            message = _("{key} is {value}, not a positive whole number.").format(key=key, value=value)
+            raise refuse("bad_value", message, key=key)
+    if key == "quantization_bit" and value not in (None, 2, 3, 4, 5, 6, 8):
+        message = _("quantization_bit is {value}; 4 and 8 are possible.").format(value=value)
+        raise refuse("bad_value", message, key=key)
+    if key == "finetuning_type" and value not in ("lora", "oft", "freeze", "full"):
+        message = _("finetuning_type is {value}; lora, freeze and full are possible.").format(value=value)
+        raise refuse("bad_value", message, key=key)
+    return value
+
+
+def _preset_options(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    from sft_tui.presets import find_preset
+
+    return find_preset(name).options_with(())
+
+
+def _limit(text: str | None) -> tuple[int | None, Gpu | None]:
+    """The memory to judge by, and the present card that it is of."""
+    from sft_tui.machine.gpus import freest, read_gpus
+
+    cards = freest(read_gpus().gpus)
+    if text is None:
+        return (cards[0].total_bytes or None, cards[0]) if cards else (None, None)
+    try:
+        gib = float(text.lower().removesuffix("gib").removesuffix("gb"))
+    except ValueError:
+        gib = -1.0
+    if not 0 < gib <= _LARGEST_CARD_GIB:
+        message = _("--gpu-memory is {value}, not a card's memory in GiB.").format(value=text)
+        raise refuse("bad_gpu_memory", message, key="--gpu-memory")
+    return int(gib * GIB), None
+
+
+def _as_json(
+    found: Estimate,
+    fit: str,
+    limit: int | None,
+    more: tuple[Suggestion, ...],
+    fitted: FittedOptions | None,
+    time: TimeEstimate | None,
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "peak_bytes": found.peak_bytes,
+        "parts": found.parts,
+        "fits": None if limit is None else fit == "fits",
+        "fit": fit,
+        "limit_bytes": limit,
+        "margin": found.margin,
+        "architecture": found.architecture.model_type,
+        "known": found.known,
+        "notes": list(found.notes),
+        "suggestions": [suggestion.as_json() for suggestion in more],
+    }
+    if fitted is not None:
+        result["fitted"] = {
+            "fits": fitted.fits,
+            "changes": fitted.changes,
+            "peak_bytes": fitted.estimate.peak_bytes,
+        }
+    if time is not None:
+        result["time"] = {
+            "seconds_low": time.seconds_low,
+            "seconds_high": time.seconds_high,
+            "steps": time.steps,
+            "tokens": time.tokens,
+        }
+    return result
+
+
+def part_names() -> dict[str, str]:
+    """What each part is called."""
+    return {
+        "weights": _("weights"),
+        "adapter": _("adapter"),
+        "gradients": _("gradients"),
+        "optimizer": _("optimizer states"),
+        "logits": _("logits and loss"),
+        "activations": _("activations"),
+        "parallel": _("exchange between cards"),
+        "allocator": _("held by PyTorch's allocator"),
+        "context": _("CUDA context and driver"),
+    }
+
+
+def _table(
+    model: str,
+    found: Estimate,
+    fit: str,
+    limit: int | None,
+    card: Gpu | None,
+    more: tuple[Suggestion, ...],
+    fitted: FittedOptions | None,
+    time: TimeEstimate | None,
+) -> Iterable[str]:
+    peak = found.peak_bytes
+    yield _("{model}: about {need:.1f} GiB on the card (± {margin:.0%})").format(
+        model=model, need=peak / GIB, margin=found.margin
+    )
+    names = part_names()
+    width = max(len(names[name]) for name in found.parts)
+    for name, size in sorted(found.parts.items(), key=lambda part: -part[1]):
+        bar = "█" * round(_BAR * size / peak)
+        yield f"  {names[name]:<{width}} {size / GIB:7.2f} GiB  {bar}"
+    words = {
+        "fits": _("fits"),
+        "tight": _("tight: it may run out of memory"),
+        "no": _("does not fit"),
+        "unknown": _("unknown: no GPU here; give --gpu-memory"),
+    }
+    if limit is None:
+        yield words["unknown"]
+    else:
+        name = card.name if card else _("a card")
+        yield _("{word} ({card}, {size:.1f} GiB)").format(word=words[fit], card=name, size=limit / GIB)
+    for note in found.notes:
+        yield _("note: {text}").format(text=note)
+    if more:
+        yield _("What would help, the cheapest loss of quality first:")
+        for suggestion in more:
+            keys = " ".join(f"{key}={value}" for key, value in suggestion.changes.items())
+            yield f"  -{suggestion.saves_bytes / GIB:.1f} GiB  {suggestion.text}  [{keys}]  x{suggestion.time_factor:g}"
+    if fitted is not None:
+        head = _("Changed so that it fits: {need:.1f} GiB") if fitted.fits else _("Even then too large: {need:.1f} GiB")
+        yield head.format(need=fitted.estimate.peak_bytes / GIB)
+        for key, value in fitted.changes.items():
+            yield f"  {key}: {value}"
+    if time is not None and time.seconds_low is not None and time.seconds_high is not None:
+        yield _("{steps} steps, {low} to {high} (h:mm:ss)").format(
+            steps=time.steps, low=duration(time.seconds_low), high=duration(time.seconds_high)
+        )
+    elif time is not None:
+        yield _("{steps} steps; the time is unknown without a known card").format(steps=time.steps)
