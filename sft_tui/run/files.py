@@ -36,3 +36,12 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def set_aside(directory: Path) -> Path:
+    """Rename `directory` to the first free `<name>.before-N` beside it, and return that. Raises `OSError`."""
+    number = 1
+    while (kept := directory.with_name(f"{directory.name}.before-{number}")).exists():
+        number += 1
+    directory.rename(kept)
+    return kept

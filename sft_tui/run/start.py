@@ -13,7 +13,7 @@ from sft_tui.factory import commands
 from sft_tui.i18n import _
 from sft_tui.plan.model import Plan
 from sft_tui.problems import ExitCode, Refusal, refuse
-from sft_tui.run.files import write_atomically, write_json
+from sft_tui.run.files import set_aside, write_atomically, write_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.state import RunState, StageState, Status, present_status, read_state, write_state
 
@@ -139,10 +139,7 @@ def _replan(layout: RunLayout, state: RunState, changes: dict[str, Any]) -> None
     plan = make_plan(changed, gather(changed, layout.answers))
     write_plan(layout, plan)
     if RESHAPING & set(changes) and commands.checkpoints(layout.save_dir):
-        number = 1
-        while (kept := layout.save_dir.with_name(f"{layout.name}.before-{number}")).exists():
-            number += 1
-        layout.save_dir.rename(kept)
+        set_aside(layout.save_dir)
     for name in ("train", "export", "verify"):
         if name in state.stages and state.stages[name].status is not Status.FINISHED:
             state.stages[name].status = Status.PENDING

@@ -16,15 +16,18 @@ from pathlib import Path
 
 from sft_tui.factory import commands
 from sft_tui.i18n import _
+from sft_tui.machine.environment import installed_packages
 from sft_tui.plan.model import Plan, PlannedStage, plan_from_json
 from sft_tui.problems import ExitCode
 from sft_tui.run.events import append_event, make_event
-from sft_tui.run.files import read_json
+from sft_tui.run.files import read_json, set_aside
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.monitor import Monitor
+from sft_tui.run.oom import GPU_OOM, MOST_RETRIES, shrink
 from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
 from sft_tui.run.processes import StageProcess
 from sft_tui.run.requests import RequestKind, take_requests
+from sft_tui.run.start import write_plan
 from sft_tui.run.state import ProcessRef, RunState, StageState, Status, read_state, write_state
 from sft_tui.run.verification import write_verify_spec
 
@@ -45,6 +48,7 @@ class Supervisor:
         self._plan = plan
         self._state = state
         self._stop: RequestKind | None = None
+        self._retries = 0
 
     def run(self) -> ExitCode:
         """Do every stage that is not done yet. Returns what the run ends with."""
@@ -58,6 +62,8 @@ class Supervisor:
         code, status = ExitCode.DONE, Status.FINISHED
         for planned in self._plan.stages:
             outcome = self._stage(planned)
+            while outcome.status is Status.FAILED and self._shrink(planned):
+                outcome = self._stage(planned)
             if outcome.status is not Status.FINISHED:
                 status, code = outcome.status, self._exit_code(planned.name, outcome.status)
                 self._state.message = outcome.message
@@ -71,6 +77,23 @@ class Supervisor:
             "run_finished", status=status.value, exit_code=int(code), message=self._state.message, seconds=seconds
         )
         return code
+
+    def _shrink(self, planned: PlannedStage) -> bool:
+        """Make the settings smaller after a GPU ran out of memory, if that was allowed; whether to try again."""
+        cause = self._state.diagnoses[0]["id"] if self._state.diagnoses else None
+        allowed = planned.name == "train" and self._plan.on_failure.get("oom") == "retry"
+        if not allowed or cause not in GPU_OOM or self._retries >= MOST_RETRIES:
+            return False
+        smaller = shrink(self._plan, installed_packages(self._plan.environment["python"]))
+        if smaller is None:
+            return False
+        self._plan, change = smaller
+        self._retries += 1
+        write_plan(self._layout, self._plan)
+        self._state.diagnoses = []
+        message = _("The GPU memory did not suffice; trying again with {change}.").format(change=change)
+        self._event("warning", id="oom_retry", message=message, hint=None)
+        return True
 
     @staticmethod
     def _exit_code(stage: str, status: Status) -> ExitCode:
@@ -120,11 +143,7 @@ class Supervisor:
 
     def _set_aside(self, directory: Path) -> None:
         """An adapter that no checkpoint belongs to would be deleted by a new training: keep it under another name."""
-        number = 1
-        while (kept := directory.with_name(f"{directory.name}.before-{number}")).exists():
-            number += 1
-        directory.rename(kept)
-        name = kept.relative_to(self._layout.project).as_posix()
+        name = set_aside(directory).relative_to(self._layout.project).as_posix()
         message = _("The adapter of the stopped training is kept in {path}.").format(path=name)
         self._event("warning", id="adapter_kept", message=message, hint=None)
 

@@ -350,3 +350,32 @@ def test_attach_to_a_finished_run(tmp_path: Path) -> None:
     shown = project.sft("attach", "apples")
     assert shown.code == 0
     assert "finished" in shown.err
+
+
+def test_out_of_memory_is_retried_smaller_with_the_same_effective_batch(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"oom_above": {"per_device_train_batch_size": 1}})
+    batch = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    project.answer(on_failure={"oom": "retry"}, train=batch)
+    result = project.run()
+    assert result.code == 0, result.err
+    retries = [e["message"] for e in _events(project) if e["type"] == "warning" and e["id"] == "oom_retry"]
+    assert len(retries) == 2
+    config = yaml.safe_load((project.path / "configs/apples/train_config.yaml").read_text())
+    assert (config["per_device_train_batch_size"], config["gradient_accumulation_steps"]) == (1, 8)
+
+
+def test_out_of_memory_stops_where_nobody_asked_for_a_retry(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"oom_above": {"per_device_train_batch_size": 1}})
+    project.answer(train={"per_device_train_batch_size": 4})
+    assert project.run().code == 4
+    assert project.state()["diagnoses"][0]["id"] == "gpu-oom"
+
+
+def test_a_failed_run_is_mended_by_a_changed_option(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"oom_above": {"per_device_train_batch_size": 1}})
+    project.answer(train={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4})
+    assert project.run().code == 4
+    words = ("--set", "per_device_train_batch_size=1", "--set", "gradient_accumulation_steps=8")
+    mended = project.sft("resume", "apples", *words)
+    assert mended.code == 0, mended.err
+    assert project.state()["stages"]["convert"]["attempt"] == 1
