@@ -2,7 +2,8 @@
 
 Nothing is kept but the file's handle: lines are found backwards from the end or forwards from a line's start, so a log
 of any length opens at once and takes no memory. Offsets are bytes. A physical line ends with `\\n`; a progress bar that
-writes over itself with `\\r` is one line of which the last state is shown.
+writes over itself with `\\r` is one line of which the last state is shown; lower bars, which move the cursor up again,
+are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sft_tui.run.log_text import shown
+from sft_tui.run.log_text import overwritten, shown
 
 BLOCK = 64 * 1024
 MAX_LINE_BYTES = 1024 * 1024  # a longer physical line is shown in pieces
@@ -132,7 +133,9 @@ class LogFile:
                 base -= len(more)
                 continue
             start = base + newline + 1 if newline >= 0 else base
-            found.append(_line(buffer[start - base : stop - base], start))
+            raw = buffer[start - base : stop - base]
+            if not overwritten(raw):
+                found.append(_line(raw, start))
             stop = start
         found.reverse()
         return found
@@ -152,7 +155,9 @@ class LogFile:
                 buffer, base = buffer[position - base :] + more, position
                 continue
             end = base + newline + 1 if newline >= 0 else have
-            found.append(_line(buffer[position - base : end - base], position))
+            raw = buffer[position - base : end - base]
+            if not overwritten(raw):
+                found.append(_line(raw, position))
             position = end
         return found
 

@@ -26,7 +26,7 @@ def trend(curve: Curve, signs: Signs) -> str:
     if len(values) < 2 * count or len(values) < 3:
         return ""
     newer, older = sum(values[-count:]) / count, sum(values[-2 * count : -count]) / count
-    if abs(newer - older) <= 0.002 * abs(older):
+    if abs(newer - older) <= 0.02 * abs(older):
         return ""
     down, up = ("v", "^") if signs.ascii else ("▼", "▲")
     return down if newer < older else up

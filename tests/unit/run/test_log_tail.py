@@ -61,6 +61,15 @@ def test_a_bar_of_megabytes_is_one_line_near_its_end(tmp_path: Path) -> None:
     assert texts(log, 2) == ["100%|##########|", "after"]
 
 
+def test_lower_bars_and_bars_before_text_are_folded(tmp_path: Path) -> None:
+    eval_bar = b"".join(b"\r %d%%|##  | %d/29 [00:00<00:01, 9it/s]\x1b[A\n" % (n, n) for n in range(29))
+    raw = b"\r 25%|#   | 50/198 [00:20<01:34]" + b"\n\n" + eval_bar + b"{'eval_loss': '0.2'}\n"
+    raw += b"\r 28%|##  | 55/198 [00:24<02:20,  1.02it/s][INFO|x] {'loss': '0.1'}\n"
+    log = log_of(tmp_path / "log", raw)
+    wanted = [" 25%|#   | 50/198 [00:20<01:34]", "", "{'eval_loss': '0.2'}", "[INFO|x] {'loss': '0.1'}"]
+    assert texts(log) == wanted == [line.text for line in log.after(0, 99)]
+
+
 def test_invalid_utf8_and_controls(tmp_path: Path) -> None:
     raw = b"\xff\xfe ok \x1b[31mred\x1b[0m\x1b]0;title\x07 [/b] \x00\x08bell\x07 tab\tx \xe2\x80\xaedir\n"
     assert texts(log_of(tmp_path / "log", raw)) == ["�� ok red [/b] bell tab x dir"]
