@@ -22,6 +22,8 @@ MAX_SHOWN_LINE = 500
 _ROOT_BONUS = 0.03
 _BARE_PENALTY = 0.15
 _EMBEDDED_PENALTY = 0.2
+_DIGITS = re.compile(r"\d+")
+_MAX_FAILURES = 1000
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _RESTART = re.compile(r"Process rank: 0\b|Initializing \d+ distributed tasks at:")
 _TRAINING_BAR = re.compile(r"(?:^|[\r\n])(?:\[rank\d+\]:)?\s*\d+%\|[^|\r\n]{0,400}\|\s*(\d+)/\d+ \[\d")
@@ -120,7 +122,7 @@ def last_exception(text: str) -> str | None:
 
 
 def _candidates(log: Log, facts: Facts) -> Iterator[_Candidate]:
-    failures = [failure for failure in log.failures if not log.is_over(failure.chain[-1].number)]
+    failures = _distinct([failure for failure in log.failures if not log.is_over(failure.chain[-1].number)])
     plain = _plain_lines(log)
     haystack = "\n".join(line.text for line in plain)
     starts: list[int] = []
@@ -143,6 +145,18 @@ def _candidates(log: Log, facts: Facts) -> Iterator[_Candidate]:
                 found = specials.check(signature.special, log.lines, bool(failures), log.finished_at, facts)
                 if found is not None:
                     yield _Candidate(entry, signature.confidence, found.number, found.text)
+
+
+def _distinct(failures: list[Failure]) -> list[Failure]:
+    """The last failures, of those that say the same on many ranks (but for numbers) the first."""
+    seen: set[tuple[str, ...]] = set()
+    kept: list[Failure] = []
+    for failure in failures[-_MAX_FAILURES:]:
+        key = tuple(_DIGITS.sub("0", raised.text[:200]) for raised in failure.chain)
+        if key not in seen:
+            seen.add(key)
+            kept.append(failure)
+    return kept
 
 
 def _fits(signature: Signature, log: Log, facts: Facts) -> bool:

@@ -28,14 +28,19 @@ _LABELS = re.compile(rf"{_PREFIX}labels:(?: .*)?$")
 _LOG = re.compile(r"\[(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b|\[[EWI]\d{3,4} |\*{5} \w")
 REDACTED = "<a training sample stood here>"
 _MAX_TEXT_LINES = 20_000
+_MAX_SAMPLES = 100
+_MAX_LABEL_LINES = 4_000
 
 
 def without_samples(lines: list[Line]) -> list[Line]:
     """`lines` without the blocks of printed samples, in any of the streams."""
     kept: list[Line] = []
-    index, count = 0, len(lines)
+    index, count, samples = 0, len(lines), 0
     inputs: list[str] = []
     while index < count:
+        if samples > _MAX_SAMPLES:
+            kept += lines[index:]
+            break
         text = lines[index].text
         if not text.endswith(":") and not _block_start(text):
             kept.append(lines[index])
@@ -45,6 +50,7 @@ def without_samples(lines: list[Line]) -> list[Line]:
         elif _IDS.match(text) and _ids_follow(lines, index):
             index += 1 if "[" in text else 2
         elif _INPUTS.match(text) and index > 0 and _after_ids(lines, index):
+            samples += 1
             end = _end_of_inputs(lines, index + 1)
             inputs = [text.partition("inputs:")[2].strip(), *(line.text for line in lines[index + 1 : end])]
             index = end
@@ -91,18 +97,21 @@ def _end_of_inputs(lines: list[Line], start: int) -> int:
     There are as many label ids as there are input ids; the text itself may hold something that looks like a block.
     """
     stop = min(len(lines), start + _MAX_TEXT_LINES)
-    ids = [index for index in range(start, stop) if _IDS.match(lines[index].text) and _ids_follow(lines, index)]
-    if ids:
-        count = lines[start - 2].text.count(",")
-        return next((index for index in ids if _count_of(lines, index) == count), ids[0])
-    last_traceback = None
+    count = lines[start - 2].text.count(",")
+    first = last_traceback = logged = None
     for index in range(start, stop):
         text = lines[index].text
-        if _LOG.match(text):
-            return index
-        if text.startswith("Traceback (most recent call last)"):
+        if _IDS.match(text) and _ids_follow(lines, index):
+            if _count_of(lines, index) == count:
+                return index
+            first = index if first is None else first
+        elif logged is None and _LOG.match(text):
+            logged = index
+        elif logged is None and text.startswith("Traceback (most recent call last)"):
             last_traceback = index
-    return stop if last_traceback is None else last_traceback
+    if first is not None:
+        return first
+    return next((index for index in (logged, last_traceback) if index is not None), stop)
 
 
 def _count_of(lines: list[Line], index: int) -> int:
@@ -117,7 +126,7 @@ def _labels_length(following: list[str], inputs: list[str]) -> int:
     Where several turns were joined (or the prompt is trained on too) it is as many lines as are parts of `inputs`.
     """
     best = 0
-    for length in range(1, min(len(following), len(inputs)) + 1):
+    for length in range(1, min(len(following), len(inputs), _MAX_LABEL_LINES) + 1):
         if following[length - 1] != inputs[-1] and length > 1:
             continue
         tail = inputs[-length:]
