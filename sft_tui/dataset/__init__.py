@@ -6,7 +6,9 @@ the first call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.request import (
     ColumnInfo,
@@ -18,6 +20,9 @@ from sft_tui.dataset.request import (
     Progress,
     SourceInfo,
 )
+
+if TYPE_CHECKING:
+    from sft_tui.dataset.data_statistics import Statistics
 
 __all__ = [
     "ColumnInfo",
@@ -32,6 +37,7 @@ __all__ = [
     "count_rows",
     "inspect_source",
     "preview",
+    "statistics",
 ]
 
 
@@ -69,3 +75,18 @@ def count_rows(
     from sft_tui.dataset.inspection import count_rows as run
 
     return run(source, progress, sheet=sheet, train_python=train_python)
+
+
+def statistics(
+    request: ConvertRequest,
+    *,
+    model: Path | None = None,
+    frame: Mapping[str, Any] | None = None,
+    cutoff_len: int = 2048,
+    batch_size: int = 2,
+    progress: Callable[[Progress], None] | None = None,
+) -> Statistics:
+    """What the rows that `request` would write are like: lengths in tokens, duplicates, scripts, doubtful answers."""
+    from sft_tui.dataset.data_statistics import statistics as run
+
+    return run(request, model=model, frame=frame, cutoff_len=cutoff_len, batch_size=batch_size, progress=progress)

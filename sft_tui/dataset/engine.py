@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +22,6 @@ from sft_tui.dataset.batch import Batch, Task, Wanted
 from sft_tui.dataset.checks import Target, check_request, find_target
 from sft_tui.dataset.clean import CODES, Chunk, Cleaner, make_cleaner, written_columns
 from sft_tui.dataset.conversations import ASSISTANT, FUNCTION, OBSERVATION, SYSTEM, USER
-from sft_tui.dataset.files import missing_source
 from sft_tui.dataset.mapping import Mapped, map_columns
 from sft_tui.dataset.request import DUPLICATE, FIRST_ROWS, REASONS, Columns, ConvertRequest, ConvertResult, Progress
 from sft_tui.dataset.samples import Texts
@@ -115,8 +115,14 @@ class Conversion:
     Use as a context manager: what was not committed vanishes at its end.
     """
 
-    def __init__(self, request: ConvertRequest, progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        request: ConvertRequest,
+        progress: Callable[[Progress], None] | None = None,
+        directory: Path | None = None,
+    ) -> None:
         self.request = request
+        self._directory = directory or existing_parent(request.out_dir)
         self._progress = progress
         self._shown = 0.0
         self._started = time.perf_counter()
@@ -158,11 +164,9 @@ class Conversion:
         check_request(request)
         source = Source(request.source, sheet=request.sheet, train_python=request.train_python)
         self.target: Target = find_target(request, source.files)
-        self.mapped, texts = plan_mapping(source, request)
-        self._directory = existing_parent(request.out_dir)
         with writing(self._directory):
             clean_stale(request.out_dir)
-            tally = self._read_all(source, texts)
+            tally = self._read_all(source)
             self._refuse_drops(tally)
             train_rows, test_rows = self._split(tally)
             for output in self.outputs.values():
@@ -179,30 +183,44 @@ class Conversion:
             train=self.target.train,
             test=test,
             seconds=time.perf_counter() - self._started,
-            columns=written_columns(self.mapped, texts),
+            columns=written_columns(self.mapped, self.texts),
             tags=dict(TAGS) if self.mapped.columns.messages else {},
             notes=(*source.notes, *_notes(tally)),
         )
 
-    def _read_all(self, source: Source, texts: Texts) -> Tally:
+    def _read_all(self, source: Source) -> Tally:
         """Everything cleaned into one file, and what the choice among the rows needs."""
-        request = self.request
         self._lines = self._spool()
+        tally = Tally()
+        for chunk, _numbers in self.read_blocks(source, tally):
+            self._lines.write(chunk.lines)
+        return tally
+
+    def read_blocks(self, source: Source, tally: Tally) -> Iterator[tuple[Chunk, np.ndarray | None]]:
+        """The cleaned blocks, counted in `tally`, with the numbers of their records where some are skipped."""
+        request = self.request
+        self.mapped, self.texts = plan_mapping(source, request)
         self._choosing = bool(request.test_size) or request.dedupe
         if self._choosing:
             self._hashes, self._lengths = self._numbers("u8"), self._numbers("u4")
         if request.dedupe:
             self._row_numbers = self._numbers("i8")
-        cleaner, as_records = make_cleaner(self.mapped, texts, hashed=self._choosing)
+        cleaner, as_records = make_cleaner(self.mapped, self.texts, hashed=self._choosing)
         wanted = Wanted(tuple(dict.fromkeys(self.mapped.columns.mapped().values())), as_records)
-        tally = Tally()
         for chunk, numbers in self._chunks(source, wanted, cleaner):
             self._keep(chunk, numbers, tally.read)
             tally.add(chunk, numbers)
+            yield chunk, numbers
             self._show(source, tally)
         if self._progress is not None:
             self._progress(Progress(tally.read, source.bytes_read, source.bytes_total))
-        return tally
+
+    def count_duplicates(self, tally: Tally) -> int:
+        """How many of the rows that were read repeat an earlier one."""
+        import numpy as np
+
+        sides = np.zeros(tally.kept, np.uint8)
+        return split.Chooser(self._hashes, self.request.seed, self._directory).duplicates(sides)
 
     def _show(self, source: Source, tally: Tally) -> None:
         now = time.monotonic()
@@ -213,7 +231,6 @@ class Conversion:
     def _keep(self, chunk: Chunk, numbers: np.ndarray | None, first: int) -> None:
         import numpy as np
 
-        self._lines.write(chunk.lines)
         if not self._choosing or not chunk.kept:
             return
         ends = np.flatnonzero(np.frombuffer(chunk.lines, np.uint8) == 10) + 1
@@ -354,6 +371,37 @@ class Conversion:
         self._made.clear()
 
 
+class Rows:
+    """The rows that a request would write, a block at a time, without writing them. For statistics."""
+
+    def __init__(self, request: ConvertRequest, progress: Callable[[Progress], None] | None = None) -> None:
+        self._conversion = Conversion(request, progress, directory=Path(tempfile.gettempdir()))
+        self.tally = Tally()
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._conversion.close()
+
+    def __iter__(self) -> Iterator[tuple[bytes, np.ndarray]]:
+        """The written lines of each block, and the numbers (from 0) of the records that they come from."""
+        import numpy as np
+
+        source = Source(
+            self._conversion.request.source,
+            sheet=self._conversion.request.sheet,
+            train_python=self._conversion.request.train_python,
+        )
+        for chunk, numbers in self._conversion.read_blocks(source, self.tally):
+            records = np.arange(self.tally.read - chunk.height, self.tally.read) if numbers is None else numbers
+            yield chunk.lines, records if chunk.reasons is None else records[chunk.reasons == 0]
+
+    def duplicates(self) -> int:
+        """How many of the rows repeat an earlier one. After all were read."""
+        return self._conversion.count_duplicates(self.tally)
+
+
 def _copy(path: Path) -> Spool:
     """A nameless copy of `path`, to be put back if something fails."""
     copy = Spool(path.parent)
@@ -428,6 +476,3 @@ def convert(request: ConvertRequest, progress: Callable[[Progress], None] | None
     """Convert, and give the files their names. Raises `Refusal` with nothing changed."""
     with Conversion(request, progress) as conversion:
         return conversion.commit()
-
-
-__all__ = ["HEAD_RECORDS", "Conversion", "convert", "missing_source", "plan_mapping"]

@@ -1,6 +1,7 @@
 """Stand-alone: what LLaMA-Factory's own loader makes of registered datasets.
 
-Usage: `factory_dataset.py REQUESTS.json OUT.json`. Each request is a training config; the answer holds the ids, labels and masks of its training set.
+Usage: `factory_dataset.py REQUESTS.json OUT.json`. Each request is a training config; the
+answer holds the ids, labels and masks of its training set.
 """
 
 # mypy: ignore-errors
