@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
 from sft_tui.tui.background import Crashed, CrashHook
 from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services
-from sft_tui.tui.signs import UNICODE, Signs
+from sft_tui.tui.signs import UNICODE, AsciiScrollBar, Signs
 from sft_tui.tui.widgets.bars import STEPS, KeyBar
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class SftApp(App[int]):
         self.rows: tuple[str, int] | None = None
         self._start = start
         self._hook = CrashHook(self)
+        ScrollBar.renderer = AsciiScrollBar if signs.ascii else ScrollBarRender
         super().__init__()
         self.animation_level = "none"
         self.theme = theme

@@ -43,6 +43,7 @@ class BaseScreen(Screen[Any]):
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""
+        self.set_class(self.sft.signs.ascii, "-ascii")
         yield StepBar(self.STEP, self.heading())
         with Body(id="body"):
             yield from self.compose_body()

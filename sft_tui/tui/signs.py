@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.scrollbar import ScrollBarRender
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,10 @@ ASCII = Signs(
     blocks="_.-:=+*#",
     ascii=True,
 )
+
+
+class AsciiScrollBar(ScrollBarRender):
+    """A scroll bar without block characters: its thumb is reversed blanks."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8

@@ -152,7 +152,7 @@ class KeyBar(Widget):
         for key, active in self.screen.active_bindings.items():
             binding = active.binding
             if binding.show and active.enabled and binding.action not in shown:
-                name = binding.key_display or key_name(key)
+                name = key_name(key) if signs_of(self).ascii else binding.key_display or key_name(key)
                 text = "zh/en" if key == "f2" and signs_of(self).ascii else _(binding.description)
                 shown[binding.action] = (key, name, text)
         return list(shown.values())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rich.cells import cell_len
+from rich.highlighter import Highlighter
+from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -16,11 +18,21 @@ from sft_tui.tui.text import clean, pad
 from sft_tui.tui.widgets.bars import signs_of
 
 
+class _Visible(Highlighter):
+    """Shows each control character as `?`, without changing what the input holds."""
+
+    def highlight(self, text: Text) -> None:
+        """Replace them one by one, so that the cursor stays where it belongs."""
+        text.plain = "".join(character if character.isprintable() else "?" for character in text.plain)
+
+
 class LineInput(Input):
     """A one-line input: no border, no blinking cursor, nothing selected when the focus comes."""
 
     def __init__(self, value: str = "", *, placeholder: str = "", id: str | None = None, **more: Any) -> None:
-        super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False, **more)
+        super().__init__(
+            value, placeholder=placeholder, id=id, compact=True, select_on_focus=False, highlighter=_Visible(), **more
+        )
         self.cursor_blink = False
 
 
