@@ -80,6 +80,11 @@ class ResultScreen(BaseScreen):
         """The text, so that the keys scroll it."""
         return self.query_one("#result-lines")
 
+    def focus_first(self) -> None:
+        """Put the focus on the text without scrolling to it: the curve above it stays in view."""
+        if self.focused is None:
+            self.set_focus(self.first_field(), scroll_visible=False)
+
     def next_text(self) -> str:
         """Where one can go from here."""
         if self.result is None:

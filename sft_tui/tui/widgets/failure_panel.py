@@ -52,7 +52,7 @@ def _cause_lines(cause: Cause) -> list[Content]:
     lines.append(Content(clean(cause.text, " ")))
     if cause.line:
         lines.append(Content.styled(_("The log says: {line}").format(line=clean(cause.line.strip()[:300], " ")), "dim"))
-    lines += [Content(f"- {clean(step, ' ')}") for step in cause.advice]
+    lines += [Content(f"  - {clean(step, ' ')}") for step in cause.advice]
     if cause.source.startswith("http"):
         lines.append(Content.styled(_("See {address}").format(address=clean(cause.source, " ")), "dim"))
     return lines

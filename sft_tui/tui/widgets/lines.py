@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
+
+
+def hanging(line: Content, width: int) -> list[Content]:
+    """`line` wrapped to `width` cells; what goes on below begins where the line does, behind its spaces."""
+    indent = min(len(line.plain) - len(line.plain.lstrip(" ")), width // 2)
+    rows = line[indent:].wrap(max(2, width - indent)) or [Content("")]
+    return [row.pad_left(indent) for row in rows]
 
 
 class Lines(Widget):
@@ -32,9 +40,16 @@ class Lines(Widget):
         """What is shown, without styles."""
         return "\n".join(line.plain for line in self._lines)
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The rows that the lines take when they are wrapped."""
+        return len(self._wrapped(width))
+
     def render(self) -> Content:
-        """The lines below each other."""
-        return Content("\n").join(self._lines)
+        """The lines below each other, wrapped."""
+        return Content("\n").join(self._wrapped(self.size.width))
+
+    def _wrapped(self, width: int) -> list[Content]:
+        return [row for line in self._lines for row in hanging(line, width)]
 
 
 class ReadingLines(Lines, can_focus=True):
