@@ -13,11 +13,12 @@ _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 _BAR = re.compile(r"[^|\n]{0,200}?\d+%\|[^|\n]{0,400}\|\s*[\d.]+\w?/[\d.]+\w?\s*\[[^\]\n]{0,120}\]")
 _OPEN_BAR = re.compile(r"[\w (),=:.-]{0,80}: \d+ (?:examples|it|tokens)? ?\[[^\]\n]{0,80}\]")
 _RANK = re.compile(r"\[(?:rank|default)(\d+)\]:\s?(?=\S|\s|$)")
+_RANKS_IN_LINE = re.compile(r"(?=\[rank\d+\]: )")
 _RAY = re.compile(r"\(([\w.]+(?:\([\w ]*\))? (?:pid|ip)=[^)\n]{1,60})\)\s?")
 _SRUN = re.compile(r"\s{0,4}(\d{1,4}): (?=\S|\s)")
 _COMPOSE = re.compile(r"([a-z][\w.-]*[-_]\d+)\s+\|\s?")
 _STAMP = re.compile(
-    r"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]? ?"
+    r"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?(?::(?= ))? ?"
     r"(?:\w+ \|\| |\|\| ?|\| ?|- )?(?:[\w.]+ - )?(?:(?:ERROR|WARNING|CRITICAL|INFO) +- )?"
 )
 _DATA_AFTER = re.compile(r"(>> (?:Invalid role tag in|Invalid message count in|Dropped lengthy example)) .*", re.DOTALL)
@@ -53,6 +54,9 @@ def _dedented(text: str) -> str:
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
     """Line number and text; what stands before a carriage return is a piece of its own, a bare bar is nothing."""
     for number, raw in enumerate(text.split("\n"), 1):
+        if raw.count("[rank") > 2 and len(mashed := _RANKS_IN_LINE.split(raw)) > 2:
+            yield from ((number, part.rstrip()) for part in mashed if part.strip())
+            continue
         if "\r" not in raw:
             if "%|" not in raw:
                 yield number, raw[:MAX_LINE_CHARS]

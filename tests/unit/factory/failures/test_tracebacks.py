@@ -85,3 +85,19 @@ def test_an_exception_in_the_words_of_a_script() -> None:
 def test_launchers_are_wrappers() -> None:
     text = "subprocess.CalledProcessError: Command '['torchrun']' returned non-zero exit status 1.\n"
     assert failures(text)[0].is_wrapper
+
+
+def test_lines_that_lost_their_ends_are_taken_apart() -> None:
+    text = (
+        '[rank6]: Traceback (most recent call last): [rank6]:   File "/a/b.py", line 1, in f [rank6]:     g() '
+        "[rank6]: ValueError: Image features and image tokens do not match: tokens: 2456, features 3360\n"
+    )
+    assert names(text) == [["ValueError: Image features and image tokens do not match: tokens: 2456, features 3360"]]
+
+
+def test_time_stamps_before_ranks() -> None:
+    lines = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "    g()", "KeyError: 'x'"]
+    text = "".join(f"2024-09-26 07:59:39.732000: [rank2]: {line}\n" for line in lines)
+    assert names(text) == [["KeyError: 'x'"]]
+    assert failures(text)[0].stream == "2"
+    assert "g()" in failures(text)[0].chain[0].frames
