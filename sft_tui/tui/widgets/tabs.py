@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from sft_tui.i18n import N_
 from sft_tui.tui.text import clean
+from sft_tui.tui.widgets.bars import signs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class TabBar(Widget, can_focus=True):
 
     def render(self) -> Content:
         """`[1 Summary] 2 train_config.yaml ...`."""
-        tabs = self._tabs
+        tabs, blank = self._tabs, " " if signs_of(self).ascii else "\u00a0"
         parts: list[Content] = []
         for index, page in enumerate(tabs.pages):
-            title = f"{index + 1}\u00a0{clean(page.title, ' ')}".replace(" ", "\u00a0")
+            title = f"{index + 1} {clean(page.title, ' ')}".replace(" ", blank)
             here = index == tabs.shown
-            parts.append(Content.styled(f"[{title}]" if here else f"\u00a0{title}\u00a0", "bold" if here else ""))
+            parts.append(Content.styled(f"[{title}]" if here else f"{blank}{title}{blank}", "bold" if here else ""))
         return Content(" ").join(parts)
 
     @property
