@@ -3,8 +3,8 @@
 What a card must hold is not the sum of the live tensors but the segments that were ever taken from the driver, because
 freed blocks are kept, cut up and only partly used again. The rules are those of `c10/cuda/CUDACachingAllocator.cpp`
 (PyTorch 2.x, one stream, default settings): sizes round up to 512 bytes; requests of at most 1 MiB share segments of
-2 MiB; below 10 MiB a segment is 20 MiB, above that the request rounded up to 2 MiB; the smallest free block that fits is
-taken, the lowest address among equals; it is split if more than 512 bytes (small) or more than 1 MiB (large) remain;
+2 MiB; below 10 MiB a segment is 20 MiB, above that the request rounded up to 2 MiB; the smallest free block that fits
+is taken, the lowest address among equals; it is split if more than 512 bytes (small) or more than 1 MiB (large) remain;
 neighbouring free blocks join.
 """
 

@@ -1,4 +1,4 @@
-"""What a run writes to the disk: checkpoints, the adapter, the merged model. Pure arithmetic over shapes and options."""
+"""What a run writes to the disk: checkpoints, the adapter, the merged model. Arithmetic over shapes and options."""
 
 from __future__ import annotations
 

@@ -8,13 +8,14 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sft_tui.i18n import _
 from sft_tui.memory.allocator import MIB
 from sft_tui.memory.architecture import Architecture, read_architecture
+from sft_tui.memory.errors import expected_error, remarks
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.optimizer import Optimizer, read_optimizer
-from sft_tui.memory.options import flag, number, read_setup
+from sft_tui.memory.options import number, read_evaluation, read_setup
 from sft_tui.memory.run_model import Outcome, Run
+from sft_tui.memory.sharding import apply_sharding, read_sharding, sharded_setup
 
 GIB = 2**30
 CONTEXT_BYTES = 1247 * MIB
@@ -22,10 +23,8 @@ CONTEXT_BYTES = 1247 * MIB
 with the kernels that a training run loads. Measured the same in 55 of 59 runs; smaller cards take less."""
 INT8_CONTEXT_BYTES = 64 * MIB
 """More of it with 8-bit quantization (cuBLASLt's integer kernels), measured."""
-KNOWN_MARGIN = 0.04
-"""Relative error to be expected for architectures that are laid out here, from the calibration (`make bench`)."""
-GENERIC_MARGIN = 0.15
-"""The same for an architecture that is taken to be like Llama."""
+DRIVER_BYTES = 480 * MIB
+"""What of the context an idle card shows already (driver 580): it is missing from the free memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +63,17 @@ class Fit(StrEnum):
     UNKNOWN = "unknown"
 
 
-def judge(estimate: Estimate | None, memory_bytes: int | None) -> Fit:
-    """Whether `estimate` fits in `memory_bytes`: a card's total, or what is free of it plus what the driver itself holds.
+def judge(estimate: Estimate | None, memory_bytes: int | None, *, free: bool = False) -> Fit:
+    """Whether `estimate` fits in `memory_bytes`: a card's total, or with `free` what is free of it now.
 
     `FITS` is said only where the peak with its margin is within.
     """
     if estimate is None or not memory_bytes:
         return Fit.UNKNOWN
-    if estimate.upper_bytes <= memory_bytes:
+    room = memory_bytes + (DRIVER_BYTES if free else 0)
+    if estimate.upper_bytes <= room:
         return Fit.FITS
-    return Fit.TIGHT if estimate.lower_bytes <= memory_bytes else Fit.NO
+    return Fit.TIGHT if estimate.lower_bytes <= room else Fit.NO
 
 
 def estimate(
@@ -86,24 +86,33 @@ def estimate(
     """
     shape = read_architecture(config)
     setup = read_setup(options, shape, longest=longest)
-    accumulation = number(options, "gradient_accumulation_steps", 1)
-    outcome = _simulate(shape, setup, read_optimizer(options), min(2, accumulation))
+    sharding = read_sharding(options, gpus)
+    optimizer = read_optimizer(options)
+    accumulation = min(2, number(options, "gradient_accumulation_steps", 1))
+    evaluation = read_evaluation(options, setup)
+    if sharding.stage:
+        setup, optimizer = sharded_setup(setup), Optimizer("none")
+    outcome = _simulate(shape, setup, optimizer, accumulation, evaluation)
     context = CONTEXT_BYTES + (INT8_CONTEXT_BYTES if setup.quantization_bit == 8 else 0)
     parts = _parts(outcome, context)
+    apply_sharding(parts, sharding, outcome)
+    peak = sum(parts.values())
     return Estimate(
-        peak_bytes=outcome.reserved + context,
+        peak_bytes=peak,
         parts=parts,
-        margin=KNOWN_MARGIN if shape.known else GENERIC_MARGIN,
+        margin=expected_error(shape, setup, options, gpus),
         known=shape.known,
         architecture=shape,
-        allocated_bytes=outcome.peak_allocated + context,
-        notes=_notes(shape),
+        allocated_bytes=peak - parts.get("allocator", 0),
+        notes=remarks(shape, setup, options, gpus),
     )
 
 
 @lru_cache(maxsize=512)
-def _simulate(shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int) -> Outcome:
-    return Run(shape, setup, optimizer, accumulation).simulate()
+def _simulate(
+    shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int, evaluation: Setup | None
+) -> Outcome:
+    return Run(shape, setup, optimizer, accumulation, evaluation).simulate()
 
 
 def _parts(outcome: Outcome, context: int) -> dict[str, int]:
@@ -122,13 +131,3 @@ def _parts(outcome: Outcome, context: int) -> dict[str, int]:
         "context": context,
     }
     return {name: size for name, size in parts.items() if size > 0}
-
-
-def _notes(shape: Architecture) -> tuple[str, ...]:
-    if shape.known:
-        return ()
-    text = _("{name} is not known here: it is taken to be built like Llama, so the estimate is rougher.")
-    return (text.format(name=shape.model_type),)
-
-
-__all__ = ["CONTEXT_BYTES", "GIB", "Estimate", "Fit", "estimate", "flag", "judge", "number"]

@@ -239,7 +239,7 @@ class Operations:
         return out
 
     def product_4bit(self, x: Tensor, outputs: int, inputs: int) -> Tensor:
-        """bitsandbytes' `MatMul4Bit`: the weight is unpacked to 16 bits for a moment, both ways; peft clones the result."""
+        """bitsandbytes' `MatMul4Bit`: the weight is unpacked to 16 bits for a moment, both ways."""
         tape = self.tape
         seen = self.cast(x, 2)
         unpacked = tape.new(inputs * outputs, 2)
@@ -258,7 +258,7 @@ class Operations:
         return out
 
     def product_8bit(self, x: Tensor, outputs: int, inputs: int, outliers: float = 0.0) -> Tensor:
-        """bitsandbytes' `MatMul8bitLt`: the input is quantized by rows; columns with values above 6 are computed in bf16.
+        """bitsandbytes' `MatMul8bitLt`: the input is quantized by rows, columns with values above 6 stay bf16.
 
         `outliers` is how many columns these are; the tensors that they need are in `tape.varying`.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sft_tui.memory.architecture import Architecture
@@ -26,6 +27,15 @@ def number(options: Mapping[str, Any], key: str, default: int) -> int:
         return default if value is None else int(float(value))
     except (TypeError, ValueError, OverflowError):
         return default
+
+
+def read_evaluation(options: Mapping[str, Any], setup: Setup) -> Setup | None:
+    """The batches of an evaluation during the training, or None where there is none."""
+    strategy = str(options.get("eval_strategy") or "no").lower()
+    if strategy == "no" and not flag(options, "do_eval"):
+        return None
+    batch = max(1, number(options, "per_device_eval_batch_size", 8))
+    return replace(setup, batch=batch, liger=False, checkpointing=False, dropout=0.0, masked=False)
 
 
 def read_setup(options: Mapping[str, Any], shape: Architecture, *, longest: int | None = None) -> Setup:

@@ -43,19 +43,30 @@ class Outcome:
 
 
 class Run:
-    """One run of `shape` with `setup`; `accumulation` is the number of micro-batches a step."""
+    """One run of `shape` with `setup`; `accumulation` is the number of micro-batches a step, `evaluation` the
+    batch that the model is evaluated with, if it is."""
 
-    def __init__(self, shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int = 1) -> None:
+    def __init__(
+        self,
+        shape: Architecture,
+        setup: Setup,
+        optimizer: Optimizer,
+        accumulation: int = 1,
+        evaluation: Setup | None = None,
+    ) -> None:
         self.shape = shape
         self.setup = setup
         self.optimizer = optimizer
         self.accumulation = accumulation
+        self.evaluation = evaluation
         self.allocator = Allocator()
         self.trained = setup.method in ("full", "freeze")
         width = float(setup.stream_width)
         sparse = shape.experts > 0
         self.layer = record_layer(shape, setup, trained=self.trained, needs_grad=True, width=width, sparse=sparse)
-        self.frozen = self.layer
+        self.dense = self.frozen = self.layer
+        if shape.dense_layers and sparse:
+            self.dense = record_layer(shape, setup, trained=self.trained, needs_grad=True, width=width)
         if setup.frozen_layers:
             self.frozen = record_layer(shape, setup, trained=False, needs_grad=False, width=width, sparse=sparse)
         self.head = record_head(shape, setup, trained=setup.method == "full", width=width)
@@ -72,6 +83,8 @@ class Run:
         for _number in range(min(2, self.accumulation)):
             self.micro_batch()
         self.optimize()
+        if self.evaluation is not None:
+            self.evaluate(self.evaluation)
         small = self._small_bytes()
         trained = self._trained_bytes()
         return Outcome(
@@ -81,8 +94,14 @@ class Run:
             adapter=0 if self.trained else trained,
             gradients=trained,
             optimizer=self.state_bytes,
-            loss=0 if self.setup.liger else int(self.setup.tokens * self.shape.vocab * 12),
+            loss=self._loss_bytes(),
         )
+
+    def _loss_bytes(self) -> int:
+        """Logits in 16 bits and their fp32 copies at the peak: three in training, two in an evaluation."""
+        training = 0 if self.setup.liger else self.setup.tokens * 12
+        evaluation = self.evaluation.tokens * 10 if self.evaluation else 0
+        return max(training, evaluation) * self.shape.vocab
 
     def load(self) -> None:
         """Weights come into one segment (`caching_allocator_warmup` of transformers 5) of the size that they will have.
@@ -132,7 +151,7 @@ class Run:
         lives: list[tuple[Piece, Live]] = []
         x = embedded
         for index in range(shape.layers):
-            piece = self.frozen if index < self.setup.frozen_layers else self.layer
+            piece = self._piece(index)
             live = {piece.entry: x}
             self._forward(index, piece, live)
             x = live.pop(piece.exit)
@@ -149,16 +168,20 @@ class Run:
         self._backward(HEAD, head, head.backward, head_live)
         self._keep_gradients(HEAD, head, head_live)
         gradient = head_live[head.gradient_out or 0]
-        for index, (piece, live) in reversed(list(enumerate(lives))):
+        for index, (piece, live) in reversed(list(enumerate(lives, self.setup.frozen_layers))):
             live[piece.gradient_in] = gradient
-            self._backward(
-                index, piece, piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward, live
-            )
+            events = piece.backward if self._detailed(index, BACKWARD) else piece.kept_backward
+            self._backward(index, piece, events, live)
             gradient = live[piece.gradient_out or 0]
             self._keep_gradients(index, piece, live)
         self._embedding_gradient(gradient)
         for block in extras:
             allocator.release(block)
+
+    def _piece(self, index: int) -> Piece:
+        if index < self.setup.frozen_layers:
+            return self.frozen
+        return self.dense if index < self.shape.dense_layers else self.layer
 
     def _forward(self, index: int, piece: Piece, live: Live) -> None:
         """A layer forwards. The model holds the embeddings to the end, so the first layer does not free them."""
@@ -200,6 +223,29 @@ class Run:
             for block in wide:
                 allocator.release(block)
         return kept
+
+    def evaluate(self, setup: Setup) -> None:
+        """One batch forwards without gradients. Liger makes whole logits then, as they might be asked for."""
+        allocator, shape = self.allocator, self.shape
+        width = float(setup.stream_width)
+        sparse = shape.experts > 0
+        layer = record_layer(shape, setup, trained=self.trained, needs_grad=False, width=width, sparse=sparse)
+        head = record_head(shape, setup, trained=False, width=width, needs_grad=False)
+        x = allocator.allocate(int(setup.tokens * shape.hidden * width))
+        cached: list[Block] = []
+        for _number in range(min(shape.layers, 2)):
+            live = {layer.entry: x}
+            replay(allocator, layer.forward, live)
+            x = live.pop(layer.exit)
+            cached += live.values()
+        live = {head.entry: x}
+        replay(allocator, head.forward, live)
+        for block in cached:
+            allocator.release(block)
+        logits = live.pop(head.logits)
+        if setup.low is not None:
+            allocator.release(allocator.allocate(setup.tokens * shape.vocab * 4))
+        allocator.release(logits)
 
     def _convert_logits(self, live: Live) -> None:
         """accelerate gives the outputs back in fp32 under mixed precision."""

@@ -20,7 +20,11 @@ CUBLAS_WORKSPACE = 32 * MIB
 class Piece:
     """A part of the model, recorded: its events forwards and backwards, and where values enter and leave.
 
-    `workspace` is the number of cuBLAS' workspace, which only the first backward pass takes. `small_kept` is what it leaves in small tensors after the forward pass, `small_peak` the most that it needs.
+    `kept` and `kept_backward` are the events without short-lived tensors. `cached` are the copies of weights that
+    autocast holds to the end of the forward pass, `leaf_gradients` the gradients of trained weights, `leaves` the
+    sizes of these weights. `workspace` is the number of cuBLAS' workspace, which only the first backward pass takes, `varying`
+    are the tensors whose size is another in each layer. `small_kept` is what it leaves in small tensors after the
+    forward pass, `small_peak` the most that it needs.
     """
 
     forward: list[Event]
@@ -128,14 +132,14 @@ def _without_passing(events: list[Event]) -> list[Event]:
     return [event for event in events if event[0] not in passing]
 
 
-def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: float) -> Piece:
+def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: float, needs_grad: bool = True) -> Piece:
     """Record final norm, output layer and loss; the weight of the output layer is trained in full fine-tuning.
 
     The logits outlive the forward pass: accelerate's copy of them in fp32 comes after it.
     """
-    tape = Tape()
+    tape = Tape(grad=needs_grad)
     ops = Operations(tape, setup.low)
-    x = tape.external(setup.tokens * shape.hidden, width, needs_grad=True)
+    x = tape.external(setup.tokens * shape.hidden, width, needs_grad=needs_grad)
     norm_weight = tape.leaf(shape.hidden, setup.trainable_width) if trained else None
     if setup.liger:
         normed = fused.fused_norm(ops, x, shape.hidden, trained=trained, in_place=not shape.gemma_norms)
@@ -155,7 +159,7 @@ def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: floa
     cut = len(tape.events)
     gradient = tape.external(1, 4)
     tape.workspace_bytes = CUBLAS_WORKSPACE
-    result = tape.run_backward(loss, gradient, x)
+    result = tape.run_backward(loss, gradient, x) if needs_grad else None
     piece = _piece(tape, cut, x, loss, gradient, result, cached, setup)
     piece.logits = 0 if logits is None else logits.number
     return piece

@@ -18,7 +18,8 @@ SHORTEST = 256
 class Suggestion:
     """One change. `changes` are options to set; `time_factor` says how much longer a step takes (1.0: no change).
 
-    `quality` is what it costs: `none`, `slight` or `some`. `needs` is a package that the training environment must have.
+    `quality` is what it costs: `none`, `slight` or `some`. `needs` is a package that must be
+    there for it.
     """
 
     kind: str
@@ -186,6 +187,9 @@ def _free_changes(options: Mapping[str, Any]) -> Iterator[_Change]:
     if not flag(options, "enable_liger_kernel"):
         text = _("use liger's fused kernels: the loss needs no logits")
         yield _Change("liger", {"enable_liger_kernel": True}, 0.97, "none", text, "liger_kernel")
+    if number(options, "per_device_eval_batch_size", 8) > 1 and _evaluates(options):
+        text = _("evaluate one sample at a time")
+        yield _Change("smaller_eval_batch", {"per_device_eval_batch_size": 1}, 1.02, "none", text)
     if flag(options, "disable_gradient_checkpointing"):
         text = _("compute activations again in the backward pass (gradient checkpointing)")
         yield _Change("checkpointing", {"disable_gradient_checkpointing": False}, 1.35, "none", text)
@@ -198,3 +202,7 @@ def _free_changes(options: Mapping[str, Any]) -> Iterator[_Change]:
             batch=smaller, steps=changes["gradient_accumulation_steps"]
         )
         yield _Change("smaller_batch", changes, 1.15, "none", text)
+
+
+def _evaluates(options: Mapping[str, Any]) -> bool:
+    return str(options.get("eval_strategy") or "no").lower() != "no" or flag(options, "do_eval")
