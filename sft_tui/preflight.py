@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
 from sft_tui.i18n import _
 from sft_tui.machine.system import existing_parent
 from sft_tui.presets import GIB
-from sft_tui.problems import ExitCode, Fix, Problem, Problems, Refusal, Severity
-from sft_tui.situation import chosen_gpus, conversion_request
+from sft_tui.problems import ExitCode, Fix, Problem, Problems, Refusal, Severity, nearest
+from sft_tui.situation import DATA_KINDS, chosen_gpus, conversion_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,16 +44,18 @@ def exit_code_for(problems: Iterable[Problem]) -> ExitCode:
     return ExitCode.PREFLIGHT if all(p.code in _ENVIRONMENT for p in errors) else ExitCode.USAGE
 
 
-def preflight(answers: Answers, situation: Situation, plan: Plan, *, force: bool = False) -> list[Problem]:
+def preflight(
+    answers: Answers, situation: Situation, plan: Plan, *, force: bool = False, light: bool = False
+) -> list[Problem]:
     """Everything that would keep the run from starting, and what should be known before it does.
 
-    `force` turns a GPU that seems too small into a warning.
+    `force` turns a GPU that seems too small into a warning; `light` only glances at the data, without a data library.
     """
     problems = Problems()
     _check_environment(situation, problems)
     _check_project(situation, problems)
     _check_model(answers, situation, problems)
-    readable = _check_data(answers, situation, problems)
+    readable = (_glance_at_data if light else _check_data)(answers, situation, problems)
     judged = situation if readable else replace(situation, rows=None)
     problems.extend(check_options(answers, judged, plan.train_options))
     return list(problems)
@@ -110,6 +113,45 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> b
     for note in page.notes:
         problems.add(replace(note, key=_data_key(note.key)))
     return True
+
+
+def _glance_at_data(answers: Answers, situation: Situation, problems: Problems) -> bool:
+    """Look at the head of the source: is it there, has it rows, has it the columns that were named?"""
+    from sft_tui.factory.check.records import read_records
+
+    if situation.source.startswith("hub:"):
+        return True
+    path = Path(situation.source)
+    if not path.exists():
+        if any(c in situation.source for c in "*?["):
+            return True
+        message = _("{path} does not exist.").format(path=situation.source)
+        problems.error("source_not_found", message, key="data.source", hint=_("Check the path of the data file."))
+        return False
+    kind = DATA_KINDS.get(path.suffix.lower()) if path.is_file() else None
+    records = read_records(path, kind) if kind else None
+    if records is None:
+        return True
+    if records.fault is not None and records.fault[0] in ("empty_data", "file_unreadable", "lfs_pointer"):
+        code = "source_empty" if records.fault[0] == "empty_data" else "source_unreadable"
+        problems.error(code, records.fault[1], key="data.source")
+        return False
+    if records.fault is None and records.columns:
+        _check_columns(answers, sorted(records.columns), problems)
+    return True
+
+
+def _check_columns(answers: Answers, there: list[str], problems: Problems) -> None:
+    """Whether the columns that the answers name are among those that are `there`."""
+    for role, column in answers.data.columns.model_dump(exclude_none=True).items():
+        if column in there:
+            continue
+        message = _("The source has no column `{column}`; it has: {names}.")
+        close = nearest(column, there, 1)
+        fix = Fix("set", f"data.columns.{role}", close[0]) if close else None
+        hint = _("Did you mean `{name}`?").format(name=close[0]) if close else None
+        text = message.format(column=column, names=", ".join(there[:20]))
+        problems.error("unknown_column", text, key=f"data.columns.{role}", hint=hint, fix=fix)
 
 
 def _data_key(key: str | None) -> str:

@@ -69,10 +69,13 @@ class Situation:
         return self.search.environment
 
 
-def gather(answers: Answers, answers_path: Path, *, fresh: bool = False, rows: int | None = None) -> Situation:
+def gather(
+    answers: Answers, answers_path: Path, *, fresh: bool = False, rows: int | None = None, light: bool = False
+) -> Situation:
     """Look at this machine and at what `answers` name. Relative paths start at the answers file, then at the project.
 
-    `fresh` gives the run a name that no run of the project has yet. Raises `Refusal` where a directory that is needed
+    `fresh` gives the run a name that no run of the project has yet. `light` counts rows only where that takes no data
+    library. Raises `Refusal` where a directory that is needed
     cannot be read. Takes about 0.1 s, more for a source that is counted.
     """
     base = answers_path.expanduser().resolve().parent
@@ -86,7 +89,7 @@ def gather(answers: Answers, answers_path: Path, *, fresh: bool = False, rows: i
         base=base,
         project=project,
         run=run,
-        dataset=_choose_dataset_name(answers, project, source),
+        dataset=_choose_dataset_name(answers, project, source, light=light),
         source=source,
         system=read_system(project),
         gpus=read_gpus(),
@@ -94,7 +97,7 @@ def gather(answers: Answers, answers_path: Path, *, fresh: bool = False, rows: i
         factory=factory,
         model=model,
         presets=load_presets(),
-        rows=_rows(answers, source) if rows is None else rows,
+        rows=_rows(source, light=light) if rows is None else rows,
     )
 
 
@@ -194,12 +197,14 @@ def _same_run(answers: Answers, project: Path, source: str, model: str) -> str |
     return None
 
 
-def _choose_dataset_name(answers: Answers, project: Path, source: str) -> str:
-    from sft_tui.run.conversion import fingerprint, free_name
-
+def _choose_dataset_name(answers: Answers, project: Path, source: str, *, light: bool) -> str:
     if answers.data.name:
         return answers.data.name
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source_stem(source)).strip("-_") or "dataset"
+    if light:
+        return stem
+    from sft_tui.run.conversion import fingerprint, free_name
+
     request = conversion_request(answers, source, project / "data", stem)
     return free_name(project / "data", stem, fingerprint(request))
 
@@ -225,14 +230,26 @@ def conversion_request(answers: Answers, source: str, out_dir: Path, name: str) 
     )
 
 
-def _rows(answers: Answers, source: str) -> int | None:
+DATA_KINDS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+"""Suffixes of the files whose head can be read without a data library, and their kinds."""
+
+
+def _rows(source: str, *, light: bool) -> int | None:
     """The number of rows of a small source, or None; a source that cannot be read is reported by the preflight."""
-    from sft_tui.dataset import count_rows
-    from sft_tui.problems import Refusal
+    from sft_tui.factory.check.records import read_records
 
     path = Path(source)
     if not path.is_file() or path.stat().st_size > SMALL_SOURCE_BYTES:
         return None
+    kind = DATA_KINDS.get(path.suffix.lower())
+    total = read_records(path, kind).total if kind else None
+    return total if light or total is not None else _count(source)
+
+
+def _count(source: str) -> int | None:
+    from sft_tui.dataset import count_rows
+    from sft_tui.problems import Refusal
+
     try:
         return count_rows(source, None)
     except Refusal:

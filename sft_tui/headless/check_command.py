@@ -101,11 +101,11 @@ def check_answers_file(path: Path) -> list[Problem]:
     if file.answers is None:
         return file.problems
     try:
-        situation = gather(file.answers, path)
+        situation = gather(file.answers, path, light=True)
         plan = make_plan(file.answers, situation)
     except Refusal as refusal:
         return [*file.problems, *_with_lines(refusal.problems, file.lines, path)]
-    found = [*plan.warnings, *preflight(file.answers, situation, plan)]
+    found = [*plan.warnings, *preflight(file.answers, situation, plan, light=True)]
     return [*file.problems, *_with_lines(found, file.lines, path)]
 
 

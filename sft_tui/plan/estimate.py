@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sft_tui.memory import Fit, estimate, judge
 from sft_tui.plan.model import PlannedEstimate
 from sft_tui.problems import Refusal
 
@@ -14,13 +13,15 @@ if TYPE_CHECKING:
 
 
 def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]) -> PlannedEstimate | None:
-    """The memory that each card will need; None where the model's architecture is not known."""
-    if situation.model.config is None:
+    """The memory that each of `gpus` will need; None on the CPU, and where the model's architecture is not known."""
+    if situation.model.config is None or not gpus:
         return None
+    from sft_tui.memory import Fit, estimate, judge
+
     try:
-        need = estimate(situation.model.config, options, gpus=max(len(gpus), 1))
+        need = estimate(situation.model.config, options, gpus=len(gpus))
     except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
         return None
-    limit = min((gpu.free_bytes for gpu in gpus), default=None)
+    limit = min(gpu.free_bytes for gpu in gpus)
     fit = judge(need, limit) if limit else Fit.UNKNOWN
     return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, limit)

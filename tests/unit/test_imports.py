@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-HEAVY = ("textual", "torch", "pandas", "pyarrow", "polars", "llamafactory", "transformers", "pynvml", "openpyxl")
+DEMO = Path(__file__).parent.parent.parent / "data" / "demo" / "answers.yaml"
+HEAVY = ("textual", "torch", "pandas", "pyarrow", "polars", "llamafactory", "transformers", "openpyxl")
 
 _PROBE = """
 import sys, json, contextlib, io
@@ -27,7 +29,9 @@ def _modules(words: list[str]) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("words", [["--help"], ["runs"], ["schema"], ["check", "no-such-file.yaml"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["runs"], ["schema"], ["check", "no-such-file.yaml"], ["check", str(DEMO)]]
+)
 def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
     assert _modules(words).isdisjoint(HEAVY)
 
