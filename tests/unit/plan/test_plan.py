@@ -37,7 +37,7 @@ def _golden(name: str, content: str) -> None:
 def test_both_files_to_the_letter(case: str) -> None:
     answers = make_answers(
         data={"max_samples": 1000, "test_size": 0.1, "instruction": "请根据问题给出准确的回答。"},
-        preset="cpu" if case == "cpu" else "24gb",
+        preset="cpu" if case == "cpu" else "guide-24gb",
         train={"finetuning_type": "full", "pure_bf16": True} if case == "full" else {"learning_rate": 2e-5},
     )
     situation = make_situation() if case == "cpu" else make_situation(make_gpu(), packages=("liger-kernel",))
