@@ -111,6 +111,8 @@ class _Narrator:
             self._last = (now, step)
 
     def _metric(self, event: Event) -> None:
+        for key in ("loss", "eval_loss"):  # each line shows what is new in it
+            self._figures.pop(key, None)
         self._figures.update({k: v for k, v in event.items() if k not in ("t", "type")})
         self._show(self._progress_text())
 
