@@ -60,6 +60,7 @@ class Alarms:
         self._active: set[str] = set()
         self._step: int | None = None
         self._step_at: float | None = None
+        self._elapsed: float | None = None
         self._step_seconds: deque[float] = deque(maxlen=_HISTORY)
         self._intervals: deque[float] = deque(maxlen=_HISTORY)
         self._losses: deque[float] = deque(maxlen=_HISTORY)
@@ -85,7 +86,7 @@ class Alarms:
         ]
         if metric.grad_norm is not None:
             alarms += self.observe_grad_norm(metric.grad_norm)
-        self._take_step(metric.step, now)
+        self._take_step(metric, now)
         return [alarm for alarm in alarms if alarm is not None]
 
     def observe_grad_norm(self, norm: float) -> list[Alarm]:
@@ -133,23 +134,32 @@ class Alarms:
 
     def _begin_again(self) -> None:
         """Steps went back: the training was resumed or restarted, and what was usual need not be so now."""
-        self._step, self._step_at = None, None
+        self._step, self._step_at, self._elapsed = None, None, None
         for series in (self._step_seconds, self._intervals, self._losses, self._grad_norms, self._rates):
             series.clear()
         self._evals.clear()
         self._active -= {"stalled", "throughput", "loss_rising", "eval_rising", "grad_norm"}
 
-    def _take_step(self, step: int, now: float) -> None:
-        if self._step is None or self._step_at is None:
-            self._step, self._step_at = step, now
-        elif step > self._step:
-            interval = max(0.0, now - self._step_at)
-            self._intervals.append(interval)
-            self._step_seconds.append(interval / (step - self._step))
-            self._step, self._step_at = step, now
-        else:
-            self._step_at = now
+    def _take_step(self, metric: Metric, now: float) -> None:
+        seconds = self._seconds_since_step(metric, now)
+        if self._step is not None and seconds is not None and metric.step > self._step:
+            self._intervals.append(seconds)
+            self._step_seconds.append(seconds / (metric.step - self._step))
+        self._step, self._step_at, self._elapsed = metric.step, now, metric.elapsed_s
         self._active.discard("stalled")
+
+    def _seconds_since_step(self, metric: Metric, now: float) -> float | None:
+        """Seconds since the last log step; by the trainer's own clock where many were read at once."""
+        if self._step_at is None:
+            return None
+        seconds = max(0.0, now - self._step_at)
+        if (
+            metric.elapsed_s is not None
+            and self._elapsed is not None
+            and metric.elapsed_s - self._elapsed > 2 * seconds
+        ):
+            return metric.elapsed_s - self._elapsed
+        return seconds
 
     def _loss_is_no_number(self, metric: Metric) -> Alarm | None:
         values = [value for value in (metric.loss, metric.eval_loss) if value is not None]
@@ -187,9 +197,7 @@ class Alarms:
         return self._switch(
             "loss_rising",
             now > lowest * _RISE and now > lowest + 0.1,
-            _("The loss rises: about {now} now, {lowest} before.").format(
-                now=f"{now:.3f}", lowest=f"{lowest:.3f}"
-            ),
+            _("The loss rises: about {now} now, {lowest} before.").format(now=f"{now:.3f}", lowest=f"{lowest:.3f}"),
             _("Lower learning_rate (by a factor of 3 to 10) or add warmup; resume from an earlier checkpoint."),
         )
 
@@ -229,10 +237,10 @@ class Alarms:
 
     def _rate(self, metric: Metric, now: float) -> float | None:
         """Steps per second since the last log step; evaluations in between are left out."""
-        if metric.loss is None or self._step is None or self._step_at is None or metric.step <= self._step:
+        seconds = self._seconds_since_step(metric, now)
+        if metric.loss is None or self._step is None or not seconds or metric.step <= self._step:
             return None
-        seconds = now - self._step_at
-        return (metric.step - self._step) / seconds if seconds > 0 else None
+        return (metric.step - self._step) / seconds
 
     def _stands_still(self, now: float, gpu_utilisation: float | None) -> Alarm | None:
         """No new log step for one usual interval and ten usual steps. Without a GPU's figure it takes much longer."""

@@ -181,3 +181,11 @@ def test_after_a_resume_everything_is_usual_again() -> None:
     assert ids(watch.observe(Metric(100, loss=1.5), now + 400)) == []
     assert watch.active == frozenset()
     assert ids(watch.tick(now + 5000, 0.0)) == []
+
+
+def test_a_log_that_is_read_at_once_keeps_its_times() -> None:
+    watch = Alarms()
+    for number in range(1, 30):
+        assert ids(watch.observe(Metric(number, loss=1.0, elapsed_s=number * 60.0), 5000.0)) == []
+    assert ids(watch.tick(5000 + 500, 0.0)) == []
+    assert ids(watch.tick(5000 + 700, 0.0)) == ["stalled"]
