@@ -53,6 +53,10 @@ def draw_chart(curves: Curves, width: int, height: int, signs: Signs) -> Text:
     """
     if not finite(curves.train.points) and not finite(curves.evaluation.points):
         return Text(_("There is no loss yet: the first one comes after the first logging step."))
+    try:
+        import plotext  # noqa: F401
+    except (ImportError, OSError) as error:
+        return Text(_("The chart cannot be drawn: plotext does not load ({reason}).").format(reason=error))
     with_rate = height >= _TALL_ENOUGH and bool(finite(curves.rate.points))
     below = _RATE_ROWS if with_rate else 0
     end = max(step for curve in (curves.train, curves.evaluation) for step, _value in curve.points or ((1.0, 0.0),))
