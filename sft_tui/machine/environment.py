@@ -135,8 +135,12 @@ def installed_packages(python: str) -> dict[str, str]:
 
 def _site_packages(python: str) -> list[str]:
     if Path(python) == Path(sys.executable):
-        return [p for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
-    prefix = Path(python).parent.parent
+        return [p for p in sys.path if Path(p).is_dir()]
+    more = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    return more + _site_packages_of_prefix(Path(python).parent.parent)
+
+
+def _site_packages_of_prefix(prefix: Path) -> list[str]:
     folders = sorted(prefix.glob("lib/python3.*/site-packages")) + sorted(prefix.glob("lib64/python3.*/site-packages"))
     config = prefix / "pyvenv.cfg"
     if not config.is_file():
