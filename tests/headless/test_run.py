@@ -379,3 +379,31 @@ def test_a_failed_run_is_mended_by_a_changed_option(tmp_path: Path) -> None:
     mended = project.sft("resume", "apples", *words)
     assert mended.code == 0, mended.err
     assert project.state()["stages"]["convert"]["attempt"] == 1
+
+
+def test_a_project_that_cannot_be_written(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    (project.path / "file").write_text("")
+    project.answer(run={"dir": "/proc/sft-tui"}, data={"source": str(project.path / "rows.csv")})
+    refused = project.run()
+    assert refused.code == 3, refused.err
+    assert "/proc/sft-tui" in refused.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this container may not mount")
+    try:
+        project = make_project(tmp_path)
+        (disk / "filler").write_bytes(b"x" * 8192)
+        project.answer(run={"dir": str(disk)}, data={"source": str(project.path / "rows.csv")})
+        refused = project.run()
+        assert refused.code == 3, refused.err
+        assert "space" in refused.err.lower()
+        assert _files(disk) <= {"filler"}
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
