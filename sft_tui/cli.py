@@ -67,7 +67,13 @@ def _command(name: str, words: list[str]) -> int:
         add = "add_run_argument"
     parser = argparse.ArgumentParser(prog=f"sft-tui {name}", description=_(text), allow_abbrev=False)
     getattr(module, add)(parser)
-    code = getattr(module, run)(parser.parse_args(words))
+    args = parser.parse_args(words)
+    if name == "attach" and not args.plain and not args.json and sys.stdin.isatty() and sys.stderr.isatty():
+        layout, _state = module.find_run(Path(args.dir), args.run)
+        from sft_tui.tui import run_tui
+
+        return run_tui(None, attach=layout.name, project=layout.project)
+    code = getattr(module, run)(args)
     assert isinstance(code, int)
     return code
 
