@@ -1,4 +1,4 @@
-"""The help for a field: our own text where there is one, LLaMA-Factory's for its other options."""
+"""The help for a field: of options what `factory.explain` knows, of everything else our own text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from sft_tui.i18n import _
 from sft_tui.tui.help_texts import TEXTS
-from sft_tui.tui.values import show_typed
 
 if TYPE_CHECKING:
-    from sft_tui.factory.options import Factory, Option
+    from sft_tui.factory.options import Factory
 
 
 ALIASES = {"gpu": "hardware.gpus", "model": "model.path", "data": "data.source"}
@@ -28,44 +27,34 @@ class HelpText:
 def help_for(topic: str, factory: Factory | None) -> HelpText:
     """The help for `topic`: a dotted path of the answers, or a screen's name."""
     topic = ALIASES.get(topic, topic)
+    if topic.startswith("train."):
+        return _of_option(topic.removeprefix("train."), factory)
     title, text = TEXTS.get(topic, ("", ""))
-    paragraphs = [_(text)] if text else []
-    name = topic.removeprefix("train.") if topic.startswith("train.") else ""
-    option = factory.options.get(name) if factory is not None and name else None
-    if option is not None:
-        paragraphs += _of_option(option, bool(text))
-    elif topic.partition(".")[0] in ("data", "model", "export", "run", "hardware", "on_failure", "preset"):
+    paragraphs = [_(text)] if text else [_("There is no help for this field.")]
+    if topic.partition(".")[0] in ("data", "model", "export", "run", "hardware", "on_failure", "preset"):
         paragraphs.append(_("In the answers file: {key}").format(key=topic.replace(".several", "")))
-    if not paragraphs:
-        paragraphs = [_("There is no help for this field.")]
-    return HelpText(_(title) if title else name or topic, tuple(paragraphs))
+    return HelpText(_(title) if title else topic, tuple(paragraphs))
 
 
-def _of_option(option: Option, known: bool) -> list[str]:
-    lines = []
-    if option.choices:
-        lines.append(_("One of: {choices}.").format(choices=", ".join(show_typed(c) or "null" for c in option.choices)))
-    else:
-        lines.append(_("Type: {type}.").format(type=" | ".join(option.types)))
-        bounds = _range(option)
-        if bounds:
-            lines.append(bounds)
-    default = show_typed(option.default) or _("none")
-    lines.append(_("LLaMA-Factory's default: {value}.").format(value=default))
-    paragraphs = [" ".join(lines)]
-    words = option.help.strip()
-    if words:
-        head = _("LLaMA-Factory says:") if known else _("LLaMA-Factory says (in English):")
-        paragraphs.append(f"{head} {words}")
-    paragraphs.append(_("In the answers file: {key}").format(key=f"train.{option.name}"))
-    return paragraphs
+def _of_option(name: str, factory: Factory | None) -> HelpText:
+    from sft_tui.factory.explain import explain, label_of
+    from sft_tui.factory.options import snapshot
+    from sft_tui.i18n import current_language
 
-
-def _range(option: Option) -> str:
-    low, high = option.minimum, option.maximum
-    if low is not None and high is not None:
-        return _("From {low:g} to {high:g}.").format(low=low, high=high)
-    if low is not None:
-        text = _("More than {low:g}.") if option.above_minimum else _("At least {low:g}.")
-        return text.format(low=low)
-    return _("At most {high:g}.").format(high=high) if high is not None else ""
+    factory = factory or snapshot()
+    if name not in factory.options:
+        text = _("LLaMA-Factory {version} has no option `{name}`.").format(version=factory.version, name=name)
+        return HelpText(name, (text,))
+    found = explain(name, factory, current_language())
+    values = {
+        "advice": found.advice,
+        "quality": found.quality,
+        "memory": found.memory,
+        "time": found.time,
+        "choices": ", ".join(found.choices),
+        "range": found.range,
+        "default": found.default,
+    }
+    lines = [found.what, *(f"{label_of(field)}: {value}" for field, value in values.items() if value)]
+    lines.append(_("In the answers file: {key}").format(key=f"train.{name}"))
+    return HelpText(f"{found.title} ({name})" if found.own else name, tuple(lines))
