@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sft_tui.factory.failures import specials
 from sft_tui.factory.failures.catalogue import Entry, FixTemplate, Signature, entries
@@ -22,10 +22,11 @@ MAX_SHOWN_LINE = 500
 _ROOT_BONUS = 0.03
 _BARE_PENALTY = 0.15
 _EMBEDDED_PENALTY = 0.2
+_FOLLOWED_PENALTY = 0.1
 _DIGITS = re.compile(r"\d+")
 _MAX_FAILURES = 1000
 _PLACE = re.compile(r"\{([a-z_]+)\}")
-_RESTART = re.compile(r"Process rank: 0\b|Initializing \d+ distributed tasks at:")
+_RESTART = re.compile(r"Process rank: 0\b.*distributed training: False|Initializing \d* ?distributed tasks at:")
 _TRAINING_BAR = re.compile(r"(?:^|[\r\n])(?:\[rank\d+\]:)?\s*\d+%\|[^|\r\n]{0,400}\|\s*(\d+)/\d+ \[\d")
 _TRAIN_END = re.compile(r"\*{5} (?:train|predict) metrics \*{5}")
 
@@ -49,18 +50,20 @@ class Log:
         ends = [failure.chain[-1].number for failure in failures if not failure.is_wrapper]
         restarts = (line.number for line in lines if _marks(line, "istributed tasks at", _RESTART))
         process = (line.number for line in lines if _marks(line, "Process rank: 0", _RESTART))
-        later = [number for number in (*restarts, *process) if ends and number > min(ends)]
-        return cls(lines, failures, finished, max(later, default=0), _steps_done(text, lines))
+        restarted = max((n for n in (*restarts, *process) if ends and n > min(ends)), default=0)
+        return cls(lines, failures, finished, restarted, _steps_done(text, lines, restarted))
 
     def is_over(self, number: int) -> bool:
         """Whether what line `number` says was overcome: the training finished, or was started again, after it."""
         return number < self.finished_at or number < self.restarted_at
 
 
-def _steps_done(text: str, lines: list[Line]) -> int:
-    """The highest step on a progress bar of the training; 2 where metrics were printed without a bar."""
+def _steps_done(text: str, lines: list[Line], since: int) -> int:
+    """The highest step on a bar of the training from line `since`; 2 where metrics were printed without a bar."""
+    if since:
+        text = "\n".join(text.split("\n")[since - 1 :])
     steps = max((int(bar[1]) for bar in _TRAINING_BAR.finditer(text)), default=0)
-    if steps < 2 and any(line.text.startswith("{'loss':") for line in lines):
+    if steps < 2 and any(line.number >= since and line.text.startswith("{'loss':") for line in lines):
         return 2
     return steps
 
@@ -122,7 +125,8 @@ def last_exception(text: str) -> str | None:
 
 
 def _candidates(log: Log, facts: Facts) -> Iterator[_Candidate]:
-    failures = _distinct([failure for failure in log.failures if not log.is_over(failure.chain[-1].number)])
+    failures = [failure for failure in log.failures if not log.is_over(failure.chain[-1].number)]
+    weighed = list(_distinct(failures[-_MAX_FAILURES:]))
     plain = _plain_lines(log)
     haystack = "\n".join(line.text for line in plain)
     starts: list[int] = []
@@ -135,7 +139,7 @@ def _candidates(log: Log, facts: Facts) -> Iterator[_Candidate]:
             if not _fits(signature, log, facts):
                 continue
             if signature.exception is not None:
-                yield from _in_exceptions(entry, signature, failures)
+                yield from _in_exceptions(entry, signature, weighed)
             elif signature.line is not None:
                 yield from _in_lines(entry, signature, log, _lines_with(signature.line, haystack, starts, plain))
             elif signature.signal is not None:
@@ -147,16 +151,20 @@ def _candidates(log: Log, facts: Facts) -> Iterator[_Candidate]:
                     yield _Candidate(entry, signature.confidence, found.number, found.text)
 
 
-def _distinct(failures: list[Failure]) -> list[Failure]:
-    """The last failures, of those that say the same on many ranks (but for numbers) the first."""
-    seen: set[tuple[str, ...]] = set()
-    kept: list[Failure] = []
-    for failure in failures[-_MAX_FAILURES:]:
+def _distinct(failures: list[Failure]) -> Iterator[tuple[Failure, float]]:
+    """Of failures that say the same on many ranks (but for numbers) the first, each with what it loses of confidence.
+
+    It loses some where another one followed on its stream: Python went on after the earlier one.
+    """
+    first: dict[tuple[str, ...], Failure] = {}
+    last_of_stream: dict[str, tuple[str, ...]] = {}
+    for failure in failures:
         key = tuple(_DIGITS.sub("0", raised.text[:200]) for raised in failure.chain)
-        if key not in seen:
-            seen.add(key)
-            kept.append(failure)
-    return kept
+        first.setdefault(key, failure)
+        if not failure.is_wrapper:
+            last_of_stream[failure.stream] = key
+    for key, failure in first.items():
+        yield failure, 0.0 if key in last_of_stream.values() else _FOLLOWED_PENALTY
 
 
 def _fits(signature: Signature, log: Log, facts: Facts) -> bool:
@@ -197,9 +205,9 @@ def _in_lines(entry: Entry, signature: Signature, log: Log, lines: Iterable[Line
         yield _Candidate(entry, signature.confidence, line.number, line.text, line.number, groups)
 
 
-def _in_exceptions(entry: Entry, signature: Signature, failures: list[Failure]) -> Iterator[_Candidate]:
+def _in_exceptions(entry: Entry, signature: Signature, failures: list[tuple[Failure, float]]) -> Iterator[_Candidate]:
     assert signature.exception is not None
-    for failure in failures:
+    for failure, penalty in failures:
         for depth, raised in enumerate(failure.chain):
             match = signature.exception.match(raised.text)
             if match is None and "\n" in raised.message:
@@ -207,10 +215,10 @@ def _in_exceptions(entry: Entry, signature: Signature, failures: list[Failure]) 
             if match is None:
                 continue
             confidence = _weigh(signature, raised, depth)
-            if confidence is not None and failure.embedded:
-                confidence -= _EMBEDDED_PENALTY
-            if confidence is not None:
-                yield _Candidate(entry, confidence, raised.number, raised.first_line, id(failure), _groups(match))
+            if confidence is None:
+                continue
+            confidence -= penalty + (_EMBEDDED_PENALTY if failure.embedded else 0.0)
+            yield _Candidate(entry, confidence, raised.number, raised.first_line, id(failure), _groups(match))
 
 
 def _weigh(signature: Signature, raised: Raised, depth: int) -> float | None:
@@ -255,12 +263,12 @@ def _diagnosis(item: _Candidate) -> Diagnosis:
         line=item.line.strip()[:MAX_SHOWN_LINE],
         fixes=tuple(step for fix in entry.fixes for step in _steps(fix, groups, chinese)),
         source=entry.source,
-        confidence=min(1.0, item.confidence),
+        confidence=max(0.05, min(1.0, item.confidence)),
     )
 
 
 def _steps(fix: FixTemplate, groups: dict[str, str], chinese: bool) -> Iterator[FixStep]:
-    kind: FixKind = fix.kind  # type: ignore[assignment]
+    kind = cast(FixKind, fix.kind)
     words = re.findall(r"'(?:--)?([^']+)'", groups.get("keys", "")) or [groups.get("keys", "")]
     for word in words if fix.key == "{keys}" else [""]:
         filled = {**groups, "keys": word} if word else groups

@@ -132,3 +132,36 @@ def test_an_unknown_failure_is_no_guess_but_its_exception_is_told() -> None:
     assert last_exception(text) == "zlib.error: incorrect header check"
     assert last_exception(with_torchrun(text)) == "zlib.error: incorrect header check"
     assert last_exception("all is well") is None
+
+
+HANDLED = (
+    "Traceback (most recent call last):\n"
+    '  File "hub.py", line 1, in get\n    request()\n'
+    "OSError: We couldn't connect to 'https://huggingface.co' to load this file\n"
+    "[WARNING|hub.py:3] 2025-01-01 00:00:00,000 >> going on from the cache\n"
+)
+
+
+def test_the_last_of_two_tracebacks_comes_first() -> None:
+    text = next(path for path in FAILED if path.name.startswith("packing-length")).read_text(encoding="utf-8")
+    before, mark, after = text.partition("[INFO|trainer.py")
+    assert diagnose_text(before + HANDLED + mark + after)[0].id == "packing-length"
+    assert [diagnosis.id for diagnosis in diagnose_text(HANDLED)] == ["hub-unreachable"]
+
+
+def test_a_rank_that_fails_before_rank_0_has_begun_counts() -> None:
+    failed = 'Traceback (most recent call last):\n  File "a"\n    f()\nValueError: Template x does not exist.\n'
+    text = (
+        "[INFO|cli.py:1] >> Initializing 2 distributed tasks at: 127.0.0.1:29500\n"
+        + with_ranks(failed)
+        + "\n[INFO|2025-01-01 00:00:00] llamafactory.hparams.parser:1 >> Process rank: 0, world size: 2, device: cuda:0"
+        ", distributed training: True, compute dtype: torch.bfloat16\n"
+    )
+    assert [diagnosis.id for diagnosis in diagnose_text(text)] == ["template-unknown"]
+
+
+def test_steps_of_an_earlier_attempt_are_not_those_of_the_last() -> None:
+    later = next(path for path in FAILED if path.name.startswith("gpu-oom-later.single"))
+    first = next(path for path in FAILED if path.name.startswith("gpu-oom.single"))
+    found = diagnose_text(later.read_text(encoding="utf-8") + first.read_text(encoding="utf-8"))
+    assert [diagnosis.id for diagnosis in found] == ["gpu-oom"]
