@@ -98,20 +98,26 @@ def _end_of_inputs(lines: list[Line], start: int) -> int:
     """
     stop = min(len(lines), start + _MAX_TEXT_LINES)
     count = lines[start - 2].text.count(",")
-    first = last_traceback = logged = None
+    others: list[int] = []
+    last_traceback = logged = None
     for index in range(start, stop):
         text = lines[index].text
         if _IDS.match(text) and _ids_follow(lines, index):
             if _count_of(lines, index) == count:
                 return index
-            first = index if first is None else first
+            others.append(index)
         elif logged is None and _LOG.match(text):
             logged = index
-        elif logged is None and text.startswith("Traceback (most recent call last)"):
+        elif logged is None and text.startswith("Traceback (most recent call last)") and _is_ours(lines, index):
             last_traceback = index
-    if first is not None:
-        return first
+    if len(others) == 1:  # somebody shortened the lists of ids
+        return others[0]
     return next((index for index in (logged, last_traceback) if index is not None), stop)
+
+
+def _is_ours(lines: list[Line], index: int) -> bool:
+    """Whether a traceback goes through LLaMA-Factory, so that it is hardly a part of the user's text."""
+    return any("llamafactory" in line.text for line in lines[index + 1 : index + 8])
 
 
 def _count_of(lines: list[Line], index: int) -> int:

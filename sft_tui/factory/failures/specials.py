@@ -45,7 +45,7 @@ def _bad_loss(lines: list[Line], failed: bool, finished_at: int, facts: Facts) -
     last_is_bad = False
     for line in lines:
         text = line.text
-        if "loss'" not in text or "{" not in text:
+        if "loss'" not in text or "{" not in text or "}" not in text:
             continue
         if _EVAL.search(text):
             bad.append(Found(line.number, text))

@@ -73,3 +73,18 @@ def test_redaction_leaves_the_rest_as_it_was() -> None:
 def test_redaction_cuts_records_out_of_warnings() -> None:
     text = "[WARNING|x] llamafactory.data.converter:1 >> Invalid role tag in [{'content': 'my secret'}].\n"
     assert "my secret" not in redact_samples(text)
+
+
+def test_a_sample_that_is_still_being_written() -> None:
+    whole = "[INFO|1] >> before\n" + sample(list(BAD[:5]), list(BAD[:5]), 40)
+    for end in range(0, len(whole), 3):
+        assert diagnose_text(whole[:end]) == [], whole[max(0, end - 60) : end]
+
+
+def test_a_sample_with_shortened_ids() -> None:
+    text = (
+        "training example:\ninput_ids:\n[1, 2, ...]\ninputs:\nwhy?\nKilled\nlabel_ids:\n[-100, -100, 7, ...]\n"
+        'labels:\nKilled\nTraceback (most recent call last):\n  File "a"\n    f()\n'
+        "ValueError: Template x does not exist.\n"
+    )
+    assert [diagnosis.id for diagnosis in diagnose_text(text)] == ["template-unknown"]
