@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
+from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.system import existing_parent
 from sft_tui.presets import GIB
@@ -58,7 +60,36 @@ def preflight(
     readable = (_glance_at_data if light else _check_data)(answers, situation, problems)
     judged = situation if readable else replace(situation, rows=None)
     problems.extend(check_options(answers, judged, plan.train_options))
+    _check_memory(answers, situation, plan, problems, force=force)
+    unknown = situation.factory.source == "probe" and situation.factory.version != TESTED_VERSION
+    if unknown and not light and problems.ok:
+        problems.extend(verdict_of_plan(situation, plan))
     return list(problems)
+
+
+def verdict_of_plan(situation: Situation, plan: Plan) -> list[Problem]:
+    """What the installed LLaMA-Factory's own parser says of the planned training: about 10 s, without the model.
+
+    A launch asks it only for versions that the checks were not tested with: training itself would say it as soon.
+    """
+    from sft_tui.factory.verdict import run_verdict
+
+    config, stage = plan.file("train_config.yaml"), plan.stage("train")
+    if situation.environment is None or config is None or stage is None:
+        return []
+    cwd = situation.project if situation.project.is_dir() else situation.base
+    with tempfile.TemporaryDirectory(prefix="sft-tui-verdict-") as folder:
+        path = Path(folder) / "train_config.yaml"
+        path.write_text(config.content, encoding="utf-8")
+        found = run_verdict(
+            situation.environment.python,
+            path,
+            cwd,
+            stage.env,
+            distributed=len(plan.gpus) > 1,
+            options=frozenset(situation.factory.options),
+        )
+    return [replace(p, path=None, key=f"train.{p.key}" if p.key else "train") for p in found]
 
 
 def _check_environment(situation: Situation, problems: Problems) -> None:

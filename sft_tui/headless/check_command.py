@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `check`."""
     parser.add_argument("file", metavar="ANSWERS|YAML", help=_("an answers file, or a train or merge config"))
     parser.add_argument("--fix", action="store_true", help=_("write the fixes that are a single change, and show them"))
+    parser.add_argument(
+        "--verdict", action="store_true", help=_("also ask the installed LLaMA-Factory's own parser (10 s, no model)")
+    )
     parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
 
 
@@ -37,7 +40,33 @@ def run(args: argparse.Namespace) -> int:
 
             write_atomically(path, after)
             problems = check_file(path)
+    if args.verdict and all(p.severity is not Severity.ERROR for p in problems):
+        problems += ask_factory(path)
     return report(problems, as_json=args.json)
+
+
+def ask_factory(path: Path) -> list[Problem]:
+    """What the installed LLaMA-Factory's parser says of the file at `path`. Raises `Refusal` where there is none."""
+    from sft_tui.preflight import verdict_of_plan
+    from sft_tui.situation import gather
+
+    if is_answers(read_document(path)):
+        from sft_tui.answers import read_answers
+        from sft_tui.plan import make_plan
+
+        answers = read_answers(path).require()
+        situation = gather(answers, path, light=True)
+        return verdict_of_plan(situation, make_plan(answers, situation))
+    from sft_tui.factory.check import is_merge_config
+    from sft_tui.factory.verdict import run_verdict
+    from sft_tui.machine.environment import find_environment
+    from sft_tui.problems import refuse
+
+    environment = find_environment().environment
+    if environment is None:
+        raise refuse("no_environment", _("LLaMA-Factory was not found."), exit_code=ExitCode.PREFLIGHT)
+    mode = "merge" if is_merge_config(read_document(path).data) else "train"
+    return run_verdict(environment.python, path, Path.cwd(), mode=mode)
 
 
 def report(problems: list[Problem], *, as_json: bool) -> int:
