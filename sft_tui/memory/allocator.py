@@ -18,7 +18,9 @@ _SMALL_SEGMENT = 2 * MIB
 _MEDIUM_LIMIT = 10 * MIB
 _MEDIUM_SEGMENT = 20 * MIB
 _LARGE_ROUND = 2 * MIB
-_ADDRESS_STEP = 1 << 50
+_SEGMENT_STEP = 1 << 44
+_KEY = 1 << 64
+"""A free block's place in its pool is `size * _KEY + address`: ordered by size, then by address."""
 
 
 class Block:
@@ -46,9 +48,9 @@ class Allocator:
         self.allocated = 0
         self.peak_allocated = 0
         self.reserved = 0
-        self._next_address = _ADDRESS_STEP
-        self._small: list[tuple[int, int]] = []
-        self._large: list[tuple[int, int]] = []
+        self._next_address = _SEGMENT_STEP
+        self._small: list[int] = []
+        self._large: list[int] = []
         self._blocks: dict[int, Block] = {}
 
     def allocate(self, size: int) -> Block:
@@ -56,44 +58,58 @@ class Allocator:
         size = (size + 511) & ~511 if size > 0 else 512
         small = size <= SMALL_LIMIT
         pool = self._small if small else self._large
-        place = bisect_left(pool, (size, 0))
+        place = bisect_left(pool, size * _KEY)
         if place < len(pool):
-            block = self._blocks.pop(pool.pop(place)[1])
+            block = self._blocks.pop(pool.pop(place))
             block.free = False
         else:
             block = self._new_segment(size, small)
         rest = block.size - size
         if (rest >= 512) if small else (rest > SMALL_LIMIT):
-            tail = Block(block.address + size, rest, block, block.next)
-            if block.next is not None:
-                block.next.previous = tail
+            after = block.next
+            tail = Block(block.address + size, rest, block, after)
+            if after is not None:
+                after.previous = tail
             block.next = tail
             block.size = size
-            self._keep(tail, pool)
+            tail.free = True
+            key = rest * _KEY + tail.address
+            self._blocks[key] = tail
+            insort(pool, key)
         self.allocated += block.size
         if self.allocated > self.peak_allocated:
             self.peak_allocated = self.allocated
         return block
 
     def release(self, block: Block) -> None:
-        """Give `block` back to the cache."""
+        """Give `block` back to the cache, joined with its free neighbours."""
         self.allocated -= block.size
-        pool = self._small if self._in_small(block) else self._large
+        pool = self._small if block.address & 1 else self._large
         before, after = block.previous, block.next
         if before is not None and before.free:
-            self._drop(before, pool)
-            block.address, block.size, block.previous = before.address, before.size + block.size, before.previous
+            self._take(before, pool)
+            block.address, block.previous = before.address, before.previous
+            block.size += before.size
             if before.previous is not None:
                 before.previous.next = block
         if after is not None and after.free:
-            self._drop(after, pool)
+            self._take(after, pool)
             block.size += after.size
             block.next = after.next
             if after.next is not None:
                 after.next.previous = block
-        self._keep(block, pool)
+        block.free = True
+        key = block.size * _KEY + block.address
+        self._blocks[key] = block
+        insort(pool, key)
+
+    def _take(self, block: Block, pool: list[int]) -> None:
+        key = block.size * _KEY + block.address
+        del self._blocks[key]
+        del pool[bisect_left(pool, key)]
 
     def _new_segment(self, size: int, small: bool) -> Block:
+        """A segment of the driver's. Those of small blocks start at odd addresses, which tells the pools apart."""
         if small:
             taken = _SMALL_SEGMENT
         elif size < _MEDIUM_LIMIT:
@@ -101,19 +117,5 @@ class Allocator:
         else:
             taken = -(-size // _LARGE_ROUND) * _LARGE_ROUND
         self.reserved += taken
-        self._next_address += _ADDRESS_STEP
+        self._next_address += _SEGMENT_STEP
         return Block(self._next_address | small, taken, None, None)
-
-    @staticmethod
-    def _in_small(block: Block) -> bool:
-        """Segments of the small pool start at odd addresses, an invention of ours; blocks are multiples of 512."""
-        return bool(block.address & 1)
-
-    def _keep(self, block: Block, pool: list[tuple[int, int]]) -> None:
-        block.free = True
-        self._blocks[block.address] = block
-        insort(pool, (block.size, block.address))
-
-    def _drop(self, block: Block, pool: list[tuple[int, int]]) -> None:
-        del self._blocks[block.address]
-        del pool[bisect_left(pool, (block.size, block.address))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -88,7 +88,7 @@ def estimate(
     setup = read_setup(options, shape, longest=longest)
     sharding = read_sharding(options, gpus)
     optimizer = read_optimizer(options)
-    accumulation = min(2, number(options, "gradient_accumulation_steps", 1))
+    accumulation = min(2, number(options, "gradient_accumulation_steps", 1)) if setup.method != "lora" else 1
     evaluation = read_evaluation(options, setup)
     if sharding.stage:
         setup, optimizer = sharded_setup(setup), Optimizer("none")
@@ -108,8 +108,25 @@ def estimate(
     )
 
 
-@lru_cache(maxsize=512)
 def _simulate(
+    shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int, evaluation: Setup | None
+) -> Outcome:
+    """The run's outcome. A larger adapter never needs less: where the simulation says so, because larger matrices happen
+    to lie better in the allocator's segments, the smaller adapter's figure is taken.
+    """
+    outcome = _run(shape, setup, optimizer, accumulation, evaluation)
+    for rank in _RANKS if setup.method == "lora" else ():
+        if setup.rank <= 2 * rank < 2 * setup.rank:
+            smaller = _run(shape, replace(setup, rank=rank), optimizer, accumulation, evaluation)
+            outcome = replace(outcome, reserved=max(outcome.reserved, smaller.reserved))
+    return outcome
+
+
+_RANKS = (8, 16, 24, 32, 48, 64, 96, 128, 192)
+
+
+@lru_cache(maxsize=512)
+def _run(
     shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int, evaluation: Setup | None
 ) -> Outcome:
     return Run(shape, setup, optimizer, accumulation, evaluation).simulate()

@@ -90,9 +90,11 @@ def _piece(
     result: Tensor | None,
     cached: list[int],
     setup: Setup,
+    logits: Tensor | None = None,
 ) -> Piece:
     sizes = {number: size for number, size in tape.events if size != FREED}
-    small = {number for number, size in sizes.items() if size <= SMALL_LIMIT}
+    passed_on = {out.number, 0 if result is None else result.number, 0 if logits is None else logits.number}
+    small = {number for number, size in sizes.items() if size <= SMALL_LIMIT} - passed_on
     live = peak = kept = 0
     for place, (number, size) in enumerate(tape.events):
         if number in small:
@@ -118,6 +120,7 @@ def _piece(
         entry_freed=x.number in freed,
         workspace=tape.workspace,
         varying=frozenset(tape.varying),
+        logits=0 if logits is None else logits.number,
         small_peak=peak,
         small_kept=kept,
         kept=_without_passing(large),
@@ -160,9 +163,7 @@ def record_head(shape: Architecture, setup: Setup, *, trained: bool, width: floa
     gradient = tape.external(1, 4)
     tape.workspace_bytes = CUBLAS_WORKSPACE
     result = tape.run_backward(loss, gradient, x) if needs_grad else None
-    piece = _piece(tape, cut, x, loss, gradient, result, cached, setup)
-    piece.logits = 0 if logits is None else logits.number
-    return piece
+    return _piece(tape, cut, x, loss, gradient, result, cached, setup, logits)
 
 
 def _capped(ops: Operations, logits: Tensor, shape: Architecture) -> Tensor:
