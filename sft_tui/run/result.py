@@ -66,6 +66,7 @@ def read_result(layout: RunLayout) -> RunResult:
     spec = _mapping(read_json(layout.run_dir / "verify_spec.json"))
     samples = tuple(_sample(row) for row in _rows(verification.get("samples")))
     environment = _mapping(plan.get("environment"))
+    cli = environment.get("cli")
     question = samples[0].prompt if samples else "Hello"
     return RunResult(
         snapshot=RunWatch(layout).poll(),
@@ -78,7 +79,7 @@ def read_result(layout: RunLayout) -> RunResult:
                 layout.name,
                 base=str(plan.get("model", "")),
                 template=str(plan.get("template", "default")),
-                cli=[str(word) for word in environment.get("cli") or ()],
+                cli=[str(word) for word in cli] if isinstance(cli, list) else [],
                 python=str(environment.get("python") or "python"),
                 question=question,
             )

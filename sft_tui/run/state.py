@@ -36,7 +36,7 @@ class ProcessRef:
         try:
             process = psutil.Process(self.pid)
             return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        except (psutil.Error, ValueError, OverflowError):
             return False
 
     @classmethod
@@ -113,7 +113,33 @@ def state_from_json(data: dict[str, Any]) -> RunState:
 def read_state(layout: RunLayout) -> RunState | None:
     """The state of a run as its file has it, or None where there is no readable one."""
     data = read_json(layout.state)
-    return state_from_json(data) if isinstance(data, dict) and "run" in data else None
+    if not isinstance(data, dict) or "run" not in data:
+        return None
+    try:
+        state = state_from_json(data)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None  # of a later version, or edited by hand
+    return state if _sound(state) else None
+
+
+def _sound(state: RunState) -> bool:
+    """Whether every field has a value that its readers can work with."""
+
+    def numbers(*values: Any) -> bool:
+        return all(value is None or isinstance(value, int | float) for value in values)
+
+    stages = state.stages.values()
+    return (
+        all(isinstance(text, str) for text in (state.run, state.model, state.dataset))
+        and all(text is None or isinstance(text, str) for text in (state.stage, state.message))
+        and None not in (state.created, state.updated)
+        and numbers(state.created, state.updated, state.finished, state.exit_code)
+        and all(numbers(s.started, s.finished, s.exit_code) and isinstance(s.attempt, int) for s in stages)
+        and isinstance(state.metrics, dict)
+        and all(isinstance(value, int | float) for value in state.metrics.values())
+        and isinstance(state.diagnoses, list)
+        and all(isinstance(diagnosis, dict) for diagnosis in state.diagnoses)
+    )
 
 
 def write_state(layout: RunLayout, state: RunState) -> None:

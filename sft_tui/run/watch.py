@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -147,8 +148,9 @@ class RunWatch:
         if not self._plan:
             plan = read_json(self.layout.plan)
             self._plan = plan if isinstance(plan, dict) else {}
-        for event in self._events.poll():
-            self._take(event)
+        with contextlib.suppress(OSError):  # unreadable events only cost the warnings
+            for event in self._events.poll():
+                self._take(event)
         while new := self._new_metrics():
             self._history.extend(new, self._now())
         return self._snapshot(state)
@@ -173,7 +175,8 @@ class RunWatch:
         from sft_tui.factory.commands import TRAINER_LOG
 
         output = self._option("output_dir")
-        folder = self.layout.project / output if isinstance(output, str) else self.layout.save_dir
+        usable = isinstance(output, str) and "\0" not in output
+        folder = self.layout.project / output if usable else self.layout.save_dir
         return folder / TRAINER_LOG
 
     def _option(self, key: str) -> Any:
@@ -196,7 +199,8 @@ class RunWatch:
         on_cpu = isinstance(gpus, list) and not gpus
         alive = status in (Status.RUNNING, Status.PENDING)
         report = self._gpus() if alive and not on_cpu else None
-        mine = tuple(g for g in report.gpus if not gpus or g.index in gpus) if report else ()
+        chosen = gpus if isinstance(gpus, list) else []
+        mine = tuple(g for g in report.gpus if not chosen or g.index in chosen) if report else ()
         return Snapshot(
             run=state.run,
             status=status,
@@ -223,7 +227,8 @@ class RunWatch:
         )
 
     def _stages(self, state: RunState, status: Status) -> list[StageView]:
-        planned = [str(s.get("name")) for s in self._plan.get("stages", ()) if isinstance(s, dict)]
+        listed = self._plan.get("stages")
+        planned = [str(s.get("name")) for s in listed if isinstance(s, dict)] if isinstance(listed, list) else []
         names = planned or list(state.stages) or list(STAGES)
         return [self._stage(name, state.stages.get(name) or StageState(), status) for name in names]
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import random
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
-from sft_tui.factory.trainer_log import Metric, parse_metric
+from sft_tui.factory.trainer_log import GradNorms, Metric, TrainerLog, parse_metric
 from sft_tui.run.alarms import ALARM_IDS, Alarm, Alarms
+from tests.fakes import make_fake_environment
 
 GIB = 1024**3
 
@@ -189,3 +195,67 @@ def test_a_log_that_is_read_at_once_keeps_its_times() -> None:
         assert ids(watch.observe(Metric(number, loss=1.0, elapsed_s=number * 60.0), 5000.0)) == []
     assert ids(watch.tick(5000 + 500, 0.0)) == []
     assert ids(watch.tick(5000 + 700, 0.0)) == ["stalled"]
+
+
+class Trainer:
+    """The fake LLaMA-Factory at work, watched as the supervisor does it."""
+
+    def __init__(self, directory: Path, scenario: str) -> None:
+        fake = make_fake_environment(directory / "env", "ok")
+        (directory / "data").mkdir()
+        config = directory / "train.yaml"
+        config.write_text("output_dir: saves\nlogging_steps: 1\nsave_steps: 1000\ndataset: x\n", encoding="utf-8")
+        self.log = directory / "train.log"
+        self.process = subprocess.Popen(
+            [str(fake.cli), "train", str(config)],
+            cwd=directory,
+            env={**os.environ, **fake.env, "FAKE_SCENARIO": scenario},
+            stdin=subprocess.DEVNULL,
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        self.watch = Alarms(stall_least_s=0.5)
+        self.metrics = TrainerLog(directory / "saves" / "trainer_log.jsonl")
+        self.norms = GradNorms(self.log)
+        self.seen: list[str] = []
+
+    def look(self, gpu: float | None = 95.0) -> None:
+        """One look of the supervisor."""
+        now = time.monotonic()
+        for metric in self.metrics.poll():
+            self.seen += ids(self.watch.observe(metric, now))
+        for norm in self.norms.poll():
+            self.seen += ids(self.watch.observe_grad_norm(norm))
+        self.seen += ids(self.watch.tick(now, gpu, 50 * GIB, 500 * GIB))
+
+    def follow(self, *, gpu: float | None = 95.0, until: str | None = None, seconds: float = 60.0) -> list[str]:
+        """Watch it to its end, or until the alarm `until`; the alarms in their order."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and until not in self.seen and time.monotonic() < deadline:
+            self.look(gpu)
+            time.sleep(0.02)
+        self.look(gpu)
+        self.process.kill()
+        self.process.wait()
+        return self.seen
+
+
+def scenario(**changes: object) -> str:
+    return json.dumps({"steps": 60, "step_s": 0.02, "check_data": False, **changes})
+
+
+def test_a_fake_trainer_that_is_well(tmp_path: Path) -> None:
+    assert Trainer(tmp_path, scenario()).follow() == []
+
+
+def test_a_fake_trainer_with_nan(tmp_path: Path) -> None:
+    assert Trainer(tmp_path, scenario(nan_from=20)).follow() == ["loss_nan"]
+
+
+def test_a_fake_trainer_whose_loss_rises(tmp_path: Path) -> None:
+    assert "loss_rising" in Trainer(tmp_path, scenario(loss=[1.0, 4.0])).follow()
+
+
+def test_a_fake_trainer_that_hangs(tmp_path: Path) -> None:
+    hang = scenario(fail={"at_step": 30, "hang": True})
+    assert Trainer(tmp_path, hang).follow(gpu=0.0, until="stalled") == ["stalled"]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sft_tui.machine.gpus import GpuReport
 from sft_tui.run.events import append_event, make_event
-from sft_tui.run.state import ProcessRef, Status, read_state, write_state
+from sft_tui.run.failure_report import failure_report
+from sft_tui.run.result import read_result
+from sft_tui.run.state import ProcessRef, RunState, StageState, Status, read_state, write_state
 from sft_tui.run.watch import RunWatch
+from sft_tui.tui.screens.runs import read_rows
 from tests.tui.run_screens.run_dirs import BEGAN, CARD, OOM, loss_at, make_run
 
 
@@ -130,6 +136,40 @@ def test_no_run_and_broken_files(tmp_path: Path) -> None:
     assert watch.poll().status is Status.RUNNING
     layout.state.write_text("{half", encoding="utf-8")
     assert watch.poll().status is Status.RUNNING, "the last good state stays"
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = [
+    *((key,) for key in RunState.__slots__),
+    ("stages", "train"),
+    *(("stages", "train", key) for key in StageState.__slots__),
+    ("supervisor", "pid"),
+    ("supervisor", "started"),
+]
+PLAN_PLACES = [("stages",), ("gpus",), ("train_options",), ("train_options", "output_dir"), ("environment",)]
+
+
+@given(st.sampled_from(PLACES), st.sampled_from(PLAN_PLACES), anything, anything)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_state_and_no_plan_is_too_odd_to_look_at(
+    tmp_path: Path, place: tuple[str, ...], plan_place: tuple[str, ...], value: Any, plan_value: Any
+) -> None:
+    layout = make_run(tmp_path, status=Status.FAILED, diagnoses=(OOM,))
+    for path, keys, odd in ((layout.state, place, value), (layout.plan, plan_place, plan_value)):
+        data = node = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys[:-1]:
+            node = node[key]
+        node[keys[-1]] = odd
+        path.write_text(json.dumps(data), encoding="utf-8")
+    snapshot = RunWatch(layout, read_gpus=lambda: GpuReport((CARD,))).poll()
+    assert snapshot.problem or snapshot.run
+    failure_report(layout, snapshot)
+    read_rows(tmp_path, BEGAN)
+    read_result(layout)
 
 
 def test_two_watches_do_not_disturb_each_other(tmp_path: Path) -> None:
