@@ -139,7 +139,7 @@ class WelcomeScreen(WizardScreen):
         items.append(Item("new", _("Start a new fine-tuning")))
         for layout in app.services.runs(app.project)[:1]:
             items.append(Item("run", _("Open the latest run: {run}").format(run=layout.name)))
-        items.append(Item("demo", _("Try the demo: a tiny model and 240 questions, on the CPU in about a minute")))
+        items.append(Item("demo", _("Try the demo: a tiny model and 320 questions, on the CPU in a few minutes")))
         return items
 
     def primary_label(self) -> str:
