@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from sft_tui.dataset.batch import Batch
 from sft_tui.dataset.conversations import TurnsMaker
@@ -25,14 +24,37 @@ CODES = {reason: code for code, reason in enumerate(REASONS, 1)}
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a batch became. `reasons` has a code a record (None: all kept); `hashes` one a line, if asked for."""
+    """What a batch became: `parts` are the lines, joined they end with a line end.
+
+    `reasons` has a code a record (None: all kept); `hashes` one a line, if asked for.
+    """
 
     height: int
     kept: int
-    lines: bytes
+    parts: tuple[bytes, ...]
     reasons: np.ndarray | None = None
     hashes: np.ndarray | None = None
     left_out: int = 0
+
+    @property
+    def lines(self) -> bytes:
+        """The lines as one."""
+        return b"".join(self.parts)
+
+
+class _Parts:
+    """A file that keeps what is written to it as it comes: nothing is copied again."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        """Keep `data`."""
+        self.parts.append(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
 
 class Cleaner(Protocol):
@@ -80,7 +102,7 @@ class RecordCleaner:
         if self.hashed:
             digests = b"".join(hashlib.blake2b(line, digest_size=8).digest() for line in lines)
             hashes = np.frombuffer(digests, np.uint64)
-        return Chunk(batch.height, len(lines), b"".join(lines), reasons if reasons.any() else None, hashes, left_out)
+        return Chunk(batch.height, len(lines), (b"".join(lines),), reasons if reasons.any() else None, hashes, left_out)
 
 
 class TextCleaner:
@@ -108,13 +130,13 @@ class TextCleaner:
         frame = frame.select(self._written())
         if reasons is not None:
             frame = frame.filter(pl.Series(reasons == 0))
-        buffer = io.BytesIO()
+        written = _Parts()
         if frame.height:
-            frame.write_ndjson(buffer)
+            frame.write_ndjson(cast(IO[bytes], written))
         hashes = frame.hash_rows(seed=0).to_numpy() if self.hashed else None
         if hashes is not None:
             hashes = np.ascontiguousarray(hashes, np.uint64)
-        return Chunk(batch.height, frame.height, buffer.getvalue(), reasons, hashes)
+        return Chunk(batch.height, frame.height, tuple(written.parts), reasons, hashes)
 
     def _reasons(self, frame: pl.DataFrame, bad: Sequence[int]) -> np.ndarray | None:
         """The code of each record, or None where all are kept."""

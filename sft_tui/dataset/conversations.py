@@ -23,6 +23,16 @@ from sft_tui.i18n import _
 
 USER, ASSISTANT, OBSERVATION, FUNCTION, SYSTEM = "human", "gpt", "observation", "function_call", "system"
 MESSAGES = "conversations"
+TAGS = {
+    "role_tag": "from",
+    "content_tag": "value",
+    "user_tag": USER,
+    "assistant_tag": ASSISTANT,
+    "observation_tag": OBSERVATION,
+    "function_tag": FUNCTION,
+    "system_tag": SYSTEM,
+}
+"""How LLaMA-Factory finds roles and texts in the written conversations."""
 ROLE_KEYS = ("role", "from", "speaker", "author")
 TEXT_KEYS = ("content", "value", "text", "message")
 _ROLES = {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sft_tui.dataset import split
 from sft_tui.dataset.checks import check_request
 from sft_tui.dataset.content_checks import Content, Finding
-from sft_tui.dataset.engine import Rows
+from sft_tui.dataset.reading import Reading
 from sft_tui.dataset.request import ConvertRequest, Progress
 from sft_tui.dataset.token_lengths import TokenCounter, TokenLengths, python_with_tokenizers
 from sft_tui.i18n import _
@@ -78,21 +80,27 @@ def statistics(
     by `request.train_python`; `frame` (the render script's answer) adds the fixed texts of the template. Raises
     `Refusal` where the source cannot be read.
     """
+    import numpy as np
+
     check_request(request)
     content = Content()
     python = python_with_tokenizers(model, request.train_python) if model is not None else None
     with ExitStack() as stack:
-        rows = stack.enter_context(Rows(replace(request, dedupe=True), progress))
+        folder = Path(tempfile.gettempdir())
+        reading = stack.enter_context(Reading(replace(request, dedupe=True), folder, progress))
+        reading.plan()
         counter: TokenCounter | None = None
         if python is not None and model is not None:
             counter = stack.enter_context(TokenCounter(python, model, cutoff_len, frame))
-        for lines, numbers in rows:
-            content.add(lines, numbers + 1)
+        for chunk, numbers in reading.blocks():
+            lines = chunk.lines
+            content.add(lines, reading.record_numbers(chunk, numbers, reading.tally.read - chunk.height) + 1)
             if counter is not None:
                 counter.feed(lines)
         tokens = counter.result() if counter is not None else None
-        duplicates = rows.duplicates()
-        dropped = dict(rows.tally.counts)
+        sides = np.zeros(reading.tally.kept, np.uint8)
+        duplicates = split.Chooser(reading.hashes, request.seed, folder).duplicates(sides)
+        dropped = dict(reading.tally.counts)
     total = max(content.rows, 1)
     scripts = {name: count / total for name, count in sorted(content.scripts.items(), key=lambda item: -item[1])}
     return Statistics(

@@ -8,9 +8,9 @@ from typing import Any
 from sft_tui.dataset.batch import SMALL_BLOCK_BYTES, Record, Wanted
 from sft_tui.dataset.checks import check_request
 from sft_tui.dataset.clean import written_columns
-from sft_tui.dataset.conversations import TurnsMaker
-from sft_tui.dataset.engine import HEAD_RECORDS, TAGS, plan_mapping
+from sft_tui.dataset.conversations import TAGS, TurnsMaker
 from sft_tui.dataset.mapping import Mapped, is_turns, map_columns
+from sft_tui.dataset.planning import HEAD_RECORDS, plan_mapping
 from sft_tui.dataset.request import (
     ColumnInfo,
     Columns,

@@ -56,7 +56,7 @@ class ParquetReader:
             yield from _empty_tasks(self.rows, columns, wanted)
             return
         with _reading(self.file):
-            for batch in self._parquet.iter_batches(batch_size=size, columns=present, use_threads=False):
+            for batch in self._parquet.iter_batches(batch_size=size, columns=present, use_threads=True):
                 self._taken += batch.num_rows
                 yield partial(_batch, batch, columns, wanted)
 

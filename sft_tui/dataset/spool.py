@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ _SUFFIX = ".sft-tui-tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _COPY_BYTES = 4 << 20
 _YOUNG_S = 60
+_MOST_PARTS = 500
 
 
 @contextmanager
@@ -87,6 +88,26 @@ class Spool:
             done = os.pwrite(self._fd, view, self.size)
             self.size += done
             view = view[done:]
+
+    def reserve(self, size: int) -> int:
+        """The place of the next `size` bytes, which `write_at` fills, perhaps later."""
+        offset = self.size
+        self.size += size
+        return offset
+
+    def write_at(self, offset: int, parts: Sequence[bytes]) -> None:
+        """Fill a reserved place with `parts`, with few calls."""
+        for start in range(0, len(parts), _MOST_PARTS):
+            some = parts[start : start + _MOST_PARTS]
+            view = memoryview(b"")
+            done = os.pwritev(self._fd, some, offset)
+            offset += done
+            if done < sum(map(len, some)):
+                view = memoryview(b"".join(some))[done:]
+            while view:
+                done = os.pwrite(self._fd, view, offset)
+                offset += done
+                view = view[done:]
 
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset`."""

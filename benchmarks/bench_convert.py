@@ -1,0 +1,259 @@
+"""Conversion, preview and token counts side by side with what people use now: the guide's script and AutoTokenizer.
+
+Each program runs as a process of its own on the same rows; time and peak memory are the kernel's. Only ratios count:
+the machine may be busy. `python benchmarks/bench_convert.py [--rows N] [--full]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = ROOT / "data" / "demo" / "model"
+_ENGLISH = "the quick brown fox jumps over a lazy dog while seven wizards brew strong coffee and talk about it"
+_CHINESE = "小明有五个苹果吃了两个还剩几个请给出详细的解题步骤和最终答案谢谢你的帮助我们一起学习数学物理化学"
+_GUIDE = """
+import json, sys
+import pandas as pd
+source, target = sys.argv[1:3]
+df = pd.read_parquet(source) if source.endswith(".parquet") else pd.read_csv(source)
+samples = []
+for _, row in df.iterrows():
+    samples.append({
+        "instruction": "请根据问题给出准确的回答。",
+        "input": str(row["question"]).strip(),
+        "output": str(row["answer"]).strip(),
+        "system": "你是一个有用的AI助手。",
+    })
+with open(target, "w", encoding="utf-8") as f:
+    json.dump(samples, f, ensure_ascii=False, indent=2)
+"""
+_ROW_BY_ROW = """
+import json, sys
+from transformers import AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[2])
+lengths = []
+for line in open(sys.argv[1], encoding="utf-8"):
+    row = json.loads(line)
+    lengths.append(len(tokenizer(row["question"])["input_ids"]) + len(tokenizer(row["answer"])["input_ids"]))
+print(sum(lengths))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Seconds, seconds of processor time and peak memory of one process."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+def run(*words: str) -> Run:
+    """Run a program to its end."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    started = time.perf_counter()
+    pid = os.posix_spawn(words[0], words, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, quiet, 1)])
+    _pid, status, usage = os.wait4(pid, 0)
+    seconds = time.perf_counter() - started
+    os.close(quiet)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"failed: {' '.join(words[:6])}")
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def rows_of(count: int) -> Iterator[tuple[str, str]]:
+    """Questions and answers of about 300 characters together, half Chinese, half English, each different."""
+    draw = random.Random(1)
+    pool = [
+        " ".join(draw.choices(_ENGLISH.split(), k=28)) if number % 2 else "".join(draw.choices(_CHINESE, k=150))
+        for number in range(2000)
+    ]
+    for number in range(count):
+        yield f"{number} {draw.choice(pool)}", f"{draw.choice(pool)} {number}"
+
+
+def sources(folder: Path, count: int) -> dict[str, Path]:
+    """The same rows as parquet, CSV and JSON Lines, made by another process: a child's peak counts from ours on."""
+    run(sys.executable, str(Path(__file__)), "--make", str(count), "--dir", str(folder))
+    return paths_of(folder, count)
+
+
+def paths_of(folder: Path, count: int) -> dict[str, Path]:
+    """Where the rows lie."""
+    return {kind: folder / f"rows{count}.{kind}" for kind in ("parquet", "csv", "jsonl")}
+
+
+def write_sources(folder: Path, count: int) -> None:
+    """Write the rows as parquet, CSV and JSON Lines."""
+    import csv
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    paths = paths_of(folder, count)
+    schema = pa.schema([("question", pa.string()), ("answer", pa.string())])
+    with (
+        paths["csv"].open("w", encoding="utf-8", newline="") as table,
+        paths["jsonl"].open("w", encoding="utf-8") as lines,
+        parquet.ParquetWriter(paths["parquet"], schema) as writer,
+    ):
+        cells = csv.writer(table)
+        cells.writerow(["question", "answer"])
+        block: list[tuple[str, str]] = []
+        for question, answer in rows_of(count):
+            cells.writerow([question, answer])
+            lines.write(json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
+            block.append((question, answer))
+            if len(block) == 100_000:
+                writer.write_table(_table(block, schema))
+                block = []
+        if block:
+            writer.write_table(_table(block, schema))
+
+
+def _table(block: Sequence[tuple[str, str]], schema: object) -> object:
+    import pyarrow as pa
+
+    return pa.table({"question": [q for q, _a in block], "answer": [a for _q, a in block]}, schema=schema)
+
+
+def ours(source: Path, folder: Path, *more: str) -> Run:
+    """Our conversion with the guide's texts."""
+    texts = ["--instruction", "请根据问题给出准确的回答。", "--system", "你是一个有用的AI助手。"]
+    out = folder / "ours"
+    return run(
+        sys.executable, "-m", "sft_tui.cli", "convert", str(source), "--out", str(out), "--overwrite", "--json",
+        "--input-column", "question", "--output-column", "answer", *texts, *more,
+    )  # fmt: skip
+
+
+def told(run: Run) -> str:
+    """A run in words."""
+    return f"{run.seconds:.2f} s (cpu {run.cpu_seconds:.2f}) {run.peak_mb:.0f} MB"
+
+
+def show(name: str, ratio: float, wanted: float, detail: str, at_most: bool = False) -> None:
+    """One line of the result."""
+    good = ratio <= wanted if at_most else ratio >= wanted
+    verdict = "ok   " if good else "SHORT"
+    print(f"{name:<44} {ratio:6.2f}x  {verdict} (wanted {'<=' if at_most else '>='} {wanted:g}x)  {detail}", flush=True)
+
+
+def bench_conversion(folder: Path, count: int) -> None:
+    """The guide's script and ours on the same rows, and the memory for three times as many."""
+    found = sources(folder, count)
+    script = folder / "guide.py"
+    script.write_text(_GUIDE, "utf-8")
+    guide = {
+        kind: run(sys.executable, str(script), str(found[kind]), str(folder / "guide.json"))
+        for kind in ("parquet", "csv")
+    }
+    (folder / "guide.json").unlink()
+    for kind, against, wanted in (("parquet", "parquet", 20.0), ("csv", "csv", 20.0), ("jsonl", "csv", 15.0)):
+        mine = ours(found[kind], folder)
+        ratio = guide[against].seconds / mine.seconds
+        detail = f"guide {told(guide[against])}; ours {told(mine)}"
+        show(f"convert {kind}, {count:,} rows", ratio, wanted, detail)
+        split = ours(found[kind], folder, "--test-size", "0.1", "--dedupe")
+        print(f"{'  with a split and without duplicates':<44} {guide[against].seconds / split.seconds:6.2f}x         "
+              f"ours {told(split)}")  # fmt: skip
+    large = sources(folder, 3 * count)
+    for kind in ("parquet", "csv", "jsonl"):
+        one, three = ours(found[kind], folder), ours(large[kind], folder)
+        show(
+            f"memory for 3x the rows, {kind}",
+            three.peak_mb / one.peak_mb,
+            1.1,
+            f"{one.peak_mb:.0f} MB, {three.peak_mb:.0f} MB",
+            at_most=True,
+        )
+    for path in (*found.values(), *large.values()):
+        path.unlink()
+
+
+def bench_preview(folder: Path, large_mb: int) -> None:
+    """The first page of a large file against that of a 10 MB one."""
+    small, large = folder / "small.jsonl", folder / "large.jsonl"
+    text = "".join(
+        json.dumps({"question": q, "answer": a}, ensure_ascii=False) + "\n" for q, a in rows_of(20_000)
+    ).encode()
+    small.write_bytes(text[: text.rfind(b"\n", 0, 10_000_000) + 1])
+    with large.open("wb") as stream:
+        for _part in range(max(large_mb // 10, 1)):
+            stream.write(small.read_bytes())
+    times = {}
+    for path in (small, large):
+        words = (sys.executable, "-m", "sft_tui.cli", "preview", str(path), "--rows", "20", "--json")
+        times[path] = min(run(*words).seconds for _time in range(5))
+    size = large.stat().st_size / 1e6
+    show(f"first page of {size:,.0f} MB against 10 MB", times[large] / times[small], 1.5,
+         f"{times[small]:.2f} s, {times[large]:.2f} s", at_most=True)  # fmt: skip
+    large.unlink()
+
+
+def bench_lengths(folder: Path, count: int) -> None:
+    """Token counts of all rows against AutoTokenizer, row by row."""
+    source, script = folder / "rows.jsonl", folder / "row_by_row.py"
+    with source.open("w", encoding="utf-8") as lines:
+        for question, answer in rows_of(count):
+            lines.write(json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
+    script.write_text(_ROW_BY_ROW, "utf-8")
+    theirs = run(sys.executable, str(script), str(source), str(MODEL))
+    rows = folder / "written.jsonl"
+    with source.open(encoding="utf-8") as lines, rows.open("w", encoding="utf-8") as written:
+        for line in lines:
+            row = json.loads(line)
+            sample = {"instruction": "", "input": row["question"], "output": row["answer"]}
+            written.write(json.dumps(sample, ensure_ascii=False) + "\n")
+    request = folder / "lengths.json"
+    request.write_text(json.dumps({"model": str(MODEL), "cutoff_len": 2048, "frame": None}), "utf-8")
+    counting = ROOT / "sft_tui" / "dataset" / "remote" / "lengths.py"
+    command = f'"{sys.executable}" "{counting}" "{request}" < "{rows}"'
+    mine = run("/bin/sh", "-c", command)
+    ratio = theirs.seconds / mine.seconds
+    show(
+        f"token lengths of {count:,} rows", ratio, 5.0, f"row by row {theirs.seconds:.1f} s, ours {mine.seconds:.1f} s"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000, help="rows for conversion (default 200,000)")
+    parser.add_argument("--length-rows", type=int, default=20_000, help="rows for token lengths")
+    parser.add_argument("--preview-mb", type=int, default=1000, help="size of the large file of the preview")
+    parser.add_argument("--full", action="store_true", help="1,000,000 rows, a file of 10 GB")
+    parser.add_argument("--only", choices=("conversion", "preview", "lengths"), help="only one of the parts")
+    parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--dir", type=Path, help="where the files are made (default: a temporary directory)")
+    args = parser.parse_args(argv)
+    if args.make:
+        write_sources(args.dir, args.make)
+        return 0
+    count, length_rows, preview_mb = args.rows, args.length_rows, args.preview_mb
+    if args.full:
+        count, length_rows, preview_mb = 1_000_000, 1_000_000, 10_000
+    parts: dict[str, Callable[[Path], None]] = {
+        "conversion": lambda folder: bench_conversion(folder, count),
+        "preview": lambda folder: bench_preview(folder, preview_mb),
+        "lengths": lambda folder: bench_lengths(folder, length_rows),
+    }
+    with tempfile.TemporaryDirectory(prefix="sft-tui-bench-", dir=args.dir) as name:
+        for part, measure in parts.items():
+            if args.only in (None, part):
+                measure(Path(name))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

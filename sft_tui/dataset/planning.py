@@ -1,0 +1,40 @@
+"""How the records of a source become samples: from its head, what the user says, and known names."""
+
+from __future__ import annotations
+
+from sft_tui.dataset.mapping import Mapped, map_columns
+from sft_tui.dataset.request import Columns, ConvertRequest
+from sft_tui.dataset.samples import Texts
+from sft_tui.dataset.source import Source
+
+HEAD_RECORDS = 50
+_LONG_LOOK, _SHORT_LOOK = 100_000, 5_000
+
+
+def plan_mapping(source: Source, request: ConvertRequest) -> tuple[Mapped, Texts]:
+    """How the records of `source` become samples."""
+    columns = source.columns()
+    head = source.head(HEAD_RECORDS)
+    asked = request.columns
+    if any(column not in columns for column in asked.mapped().values()):
+        columns = _search_columns(source, columns, asked)
+    mapped = map_columns(columns, head, asked=asked, shape=request.format)
+    instruction = (request.instruction or "").strip() or None
+    system = (request.system or "").strip() or None
+    if mapped.columns.messages:
+        instruction = None
+    return mapped, Texts(mapped.columns, instruction, system)
+
+
+def _search_columns(source: Source, columns: list[str], asked: Columns) -> list[str]:
+    """The columns with those that turn up later than the head: a name is only refused after a longer look."""
+    names = dict.fromkeys(source.columns(most_files=None if source.whole else 20))
+    missing = set(asked.mapped().values()) - set(names)
+    if missing and any(file.kind == "json" for file in source.files):
+        for record in source.head(_LONG_LOOK if source.whole else _SHORT_LOOK):
+            if record is not None and not missing.isdisjoint(record):
+                names.update(dict.fromkeys(record))
+                missing -= set(record)
+                if not missing:
+                    break
+    return columns + [name for name in names if name not in columns]

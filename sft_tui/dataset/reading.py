@@ -1,0 +1,214 @@
+"""The records of a request, cleaned, a block at a time: parsed in workers, handed on in order.
+
+Nothing is kept for each row but what the split and the search for duplicates need, and that is kept on the disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_tui.dataset import split
+from sft_tui.dataset.batch import Batch, Task, Wanted
+from sft_tui.dataset.clean import Chunk, Cleaner, make_cleaner
+from sft_tui.dataset.planning import plan_mapping
+from sft_tui.dataset.request import FIRST_ROWS, ConvertRequest, Progress
+from sft_tui.dataset.sampling import draw_records
+from sft_tui.dataset.source import Source
+from sft_tui.dataset.spool import Numbers, Spool
+from sft_tui.dataset.tally import Tally
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_PROGRESS_S = 0.1
+_MOST_WORKERS = 4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_REUSED_BYTES = 32 << 20
+
+
+class Reading:
+    """One pass over what a request asks for. A context manager: its temporary files vanish at the end."""
+
+    def __init__(
+        self, request: ConvertRequest, directory: Path, progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        self.request = request
+        self.tally = Tally()
+        self._directory = directory
+        self._progress = progress
+        self._shown = 0.0
+        self._open: list[Numbers] = []
+        self._workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+        _reuse_memory()
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convert")
+        self.choosing = bool(request.test_size) or request.dedupe
+        self.source = Source(request.source, sheet=request.sheet, train_python=request.train_python)
+
+    def plan(self) -> None:
+        """Map the columns. Raises `Refusal` where they stay unclear."""
+        self.mapped, self.texts = plan_mapping(self.source, self.request)
+        if self.choosing:
+            self.hashes, self.lengths = self._numbers("u8"), self._numbers("u4")
+        if self.request.dedupe:
+            self._row_numbers = self._numbers("i8")
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the workers and let go of the temporary files."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for numbers in self._open:
+            numbers.close()
+        self._open.clear()
+
+    def _numbers(self, dtype: str) -> Numbers:
+        numbers = Numbers(self._directory, dtype)
+        self._open.append(numbers)
+        return numbers
+
+    def blocks(self) -> Iterator[tuple[Chunk, np.ndarray | None]]:
+        """The cleaned blocks, counted in `tally`, with the numbers of their records where some are passed over."""
+        cleaner, as_records = make_cleaner(self.mapped, self.texts, hashed=self.choosing)
+        wanted = Wanted(tuple(dict.fromkeys(self.mapped.columns.mapped().values())), as_records)
+        for chunk, numbers in self._chunks(wanted, cleaner):
+            self._remember(chunk, numbers)
+            self.tally.add(chunk, numbers)
+            yield chunk, numbers
+            self._show()
+        self._show(last=True)
+
+    def write_to(self, spool: Spool) -> None:
+        """Write the lines of all blocks to `spool`, several writes at a time."""
+        writes: deque[Future[None]] = deque()
+        for chunk, _numbers in self.blocks():
+            offset = spool.reserve(sum(map(len, chunk.parts)))
+            writes.append(self._pool.submit(spool.write_at, offset, chunk.parts))
+            if len(writes) > self._workers:
+                writes.popleft().result()
+        while writes:
+            writes.popleft().result()
+
+    def _show(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if self._progress is not None and (last or now - self._shown >= _PROGRESS_S):
+            self._shown = now
+            self._progress(Progress(self.tally.read, self.source.bytes_read, self.source.bytes_total))
+
+    def _remember(self, chunk: Chunk, numbers: np.ndarray | None) -> None:
+        """Keep what the choice among the rows needs."""
+        if not self.choosing or not chunk.kept:
+            return
+        import numpy as np
+
+        ends = _line_ends(chunk.parts)
+        assert chunk.hashes is not None and len(ends) == chunk.kept == len(chunk.hashes)
+        self.lengths.append(np.diff(ends, prepend=0))
+        self.hashes.append(chunk.hashes)
+        if self.request.dedupe:
+            records = self.record_numbers(chunk, numbers, self.tally.read)
+            self._row_numbers.append(records)
+
+    @staticmethod
+    def record_numbers(chunk: Chunk, numbers: np.ndarray | None, first: int) -> np.ndarray:
+        """The numbers (from 0) of the records that the lines of `chunk` come from; `first` is that of the block."""
+        import numpy as np
+
+        records = np.arange(first, first + chunk.height) if numbers is None else numbers
+        return records if chunk.reasons is None else records[chunk.reasons == 0]
+
+    def _chunks(self, wanted: Wanted, cleaner: Cleaner) -> Iterator[tuple[Chunk, np.ndarray | None]]:
+        request, source = self.request, self.source
+        if request.max_samples is None:
+            yield from ((chunk, None) for chunk in self._in_parallel(source.tasks(wanted), cleaner))
+        elif request.sample == "first":
+            left = request.max_samples
+            for task in source.tasks(wanted):
+                batch = task()
+                if batch.height > left:
+                    batch = batch.pick(range(left))
+                left -= batch.height
+                yield cleaner(batch), None
+                if not left:
+                    break
+        else:
+            total = sum(task().height for task in source.tasks(Wanted((), as_records=False)))
+            yield from _sampled(source.tasks(wanted), cleaner, draw_records(total, request.max_samples, request.seed))
+
+    def _in_parallel(self, tasks: Iterable[Task], cleaner: Cleaner) -> Iterator[Chunk]:
+        """The cleaned blocks in order, a few of them in work at a time."""
+
+        def work(task: Task) -> Chunk:
+            return cleaner(task())
+
+        waiting: deque[Future[Chunk]] = deque()
+        for task in tasks:
+            waiting.append(self._pool.submit(work, task))
+            if len(waiting) > self._workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def first_duplicates(self, sides: np.ndarray) -> list[int]:
+        """The numbers (from 1) of the first records that `sides` marks as duplicates."""
+        import numpy as np
+
+        found: list[int] = []
+        start = 0
+        for numbers in self._row_numbers.chunks():
+            places = np.flatnonzero(sides[start : start + len(numbers)] == split.DUPLICATE)
+            found += (numbers[places[: FIRST_ROWS - len(found)]] + 1).tolist()
+            start += len(numbers)
+            if len(found) >= FIRST_ROWS:
+                break
+        return found
+
+
+@lru_cache(maxsize=1)
+def _reuse_memory() -> None:
+    """Let glibc keep freed blocks of a few MB: giving each back to the kernel costs a page fault for every 4 KiB."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _REUSED_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, 4 * _REUSED_BYTES)
+
+
+def _line_ends(parts: Iterable[bytes]) -> np.ndarray:
+    """Where lines end in the joined `parts`."""
+    import numpy as np
+
+    found: list[np.ndarray] = []
+    before = 1
+    for part in parts:
+        found.append(np.flatnonzero(np.frombuffer(part, np.uint8) == 10) + before)
+        before += len(part)
+    return np.concatenate(found)
+
+
+def _sampled(tasks: Iterable[Task], cleaner: Cleaner, chosen: np.ndarray) -> Iterator[tuple[Chunk, np.ndarray | None]]:
+    """The blocks with only the `chosen` records (numbers from 0, rising)."""
+    import numpy as np
+
+    first = 0
+    for task in tasks:
+        batch: Batch = task()
+        bounds = np.searchsorted(chosen, [first, first + batch.height])
+        numbers = chosen[bounds[0] : bounds[1]]
+        if len(numbers):
+            yield cleaner(batch.pick((numbers - first).tolist())), numbers
+        first += batch.height
+        if bounds[1] == len(chosen):
+            break
