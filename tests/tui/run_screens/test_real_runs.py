@@ -52,6 +52,13 @@ async def test_stop_and_save_then_resume_to_the_result(tmp_path: Path, monkeypat
         await pilot.press("enter")
         await settle(pilot, lambda: shown(app, "apples: result", "has passed all checks"), 10)
         assert shown(app, "before: I do not know [/b]", "after: 红色。")
+        merged = project.path / "models" / "apples" / "model.safetensors"
+        before = merged.stat().st_mtime_ns
+        await pilot.press("x")
+        await settle(pilot, lambda: shown(app, "Merge the adapter into the model again?"))
+        await pilot.press("enter")
+        await settle(pilot, lambda: shown(app, "Everything is done"), 40)
+        assert merged.stat().st_mtime_ns > before
 
 
 async def test_out_of_memory_is_repaired_with_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
