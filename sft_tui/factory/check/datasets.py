@@ -178,14 +178,18 @@ def _check_entry(dataset: _Dataset) -> None:
         dataset.error("bad_formatting", text.format(name=name, value=formatting), hint)
     for section, known in (("columns", COLUMN_NAMES), ("tags", tuple(TAG_DEFAULTS))):
         value = entry.get(section)
-        if value is not None and not isinstance(value, dict):
-            text = _("`{section}` of `{name}` in dataset_info.json is no object.")
+        if section in entry and not _all_texts(value):
+            text = _("`{section}` of `{name}` in dataset_info.json is no object of texts.")
             dataset.error("bad_entry", text.format(section=section, name=name))
             entry.pop(section)
         elif section == "columns" and isinstance(value, dict):
             _column_names(dataset, value, known)
     _check_stage(dataset)
     _check_numbers(dataset)
+
+
+def _all_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(item is None or isinstance(item, str) for item in value.values())
 
 
 def _column_names(dataset: _Dataset, columns: dict[str, Any], known: tuple[str, ...]) -> None:
@@ -285,6 +289,11 @@ def _check_records(dataset: _Dataset, path: Path, kind: str, records: Records) -
     if not _check_declared(dataset, shape) or not _check_columns(dataset, path, shape, records):
         return
     mixed = mixed_types(records.rows)
+    large = _too_large(records.rows)
+    if large is not None:
+        text = _("Column `{column}` of {file} holds a number of more than 64 bits.")
+        dataset.error("too_large", text.format(column=large, file=path.name), _("Write it as a text."), path)
+        return
     if mixed is not None and kind == "json":
         column, number, before, there = mixed
         text = _("Column `{column}` of {file} is {before} at first and {there} in record {number}.")
@@ -301,6 +310,15 @@ def _check_records(dataset: _Dataset, path: Path, kind: str, records: Records) -
     _check_media(dataset, verdict.with_media)
     if records.whole:
         _check_blocks(dataset, path, shape, records.rows)
+
+
+def _too_large(rows: list[Any]) -> str | None:
+    """The first column with a whole number that no 64 bits hold."""
+    for row in rows:
+        for column, value in row.items():
+            if isinstance(value, int) and not -(2**63) <= value < 2**64:
+                return str(column)
+    return None
 
 
 def _check_kinds(dataset: _Dataset, path: Path, records: Records) -> None:
@@ -355,9 +373,8 @@ def _check_columns(dataset: _Dataset, path: Path, shape: Shape, records: Records
             dataset.error("missing_column", text, hint)
             return False
     if shape.formatting == "alpaca" and not shape.column("prompt") and not shape.column("query"):
-        text = _("`columns` of `{name}` declares no `prompt`.").format(name=dataset.name)
-        dataset.error("missing_column", text, _('Add "prompt": "..." to `columns`.'))
-        return False
+        text = _("`columns` of `{name}` declares no `prompt`, so every question is empty.").format(name=dataset.name)
+        dataset.warning("missing_column", text, _('Add "prompt": "..." to `columns`.'))
     return True
 
 

@@ -128,6 +128,12 @@ def check_template(findings: Findings, model: ModelDirectory | None) -> None:
         findings.error("conflict", "train_on_prompt", message, _("Delete the line."), fix=("unset",))
     if model is None or any(p.code in ("tokenizer_missing", "bad_tokenizer") for p in model.problems):
         return
+    if factory.templates[name].media and not _has_processor(model):
+        message = _("Template `{name}` is for images, video or sound, but the model has no processor for them.")
+        guess = template_for_model(str(model.path), model.config, factory).name
+        hint = _("For this model: `{name}`.").format(name=guess)
+        findings.error("template_media", "template", message.format(name=name), hint, fix=("set", guess))
+        return
     found = misfit(name, model.path, model.config, factory)
     added = [] if findings.on("resize_vocab") else tokens_beyond(factory.templates[name], model.path, model.config)
     if found is None and not added:
@@ -141,6 +147,11 @@ def check_template(findings: Findings, model: ModelDirectory | None) -> None:
         findings.error("template_tokens", "template", text, hint or _("Set `resize_vocab: true`."), fix=fix)
     elif found is not None:
         findings.warning(found.code, "template", found.message, hint, fix=fix)
+
+
+def _has_processor(model: ModelDirectory) -> bool:
+    names = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+    return any((model.path / name).is_file() for name in names)
 
 
 def _no_template(findings: Findings, model: ModelDirectory | None) -> None:
@@ -302,6 +313,8 @@ def check_other_paths(findings: Findings) -> None:
             continue
         for word in findings.words(key):
             path = findings.context.resolve(word)
+            if word.startswith(("http://", "https://")):
+                continue
             if (directory and is_local(word, findings) and not path.is_dir()) or (not directory and not path.is_file()):
                 message = _("{path}, which `{key}` names, does not exist.").format(path=word, key=key)
                 findings.error("file_not_found", key, message)
@@ -326,7 +339,7 @@ def _check_written_paths(findings: Findings) -> None:
     """Variables are not expanded by LLaMA-Factory: they become part of a directory's name."""
     for key in _PATHS:
         value = findings.get(key)
-        if isinstance(value, str) and re.search(r"\$\{?[A-Za-z_]", value):
+        if isinstance(value, str) and re.search(r"\$[A-Za-z_]", value):
             message = _("`{key}` contains {value}; variables are not replaced in a config.").format(
                 key=key, value=value
             )

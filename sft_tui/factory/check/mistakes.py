@@ -163,10 +163,12 @@ def _quantization(findings: Findings) -> None:
 
 
 def _packing(findings: Findings) -> None:
-    """FACTS: neat packing builds a mask of cutoff_len - 1 + 1 tokens, padded to a multiple of 8, which then differ."""
+    """Packed samples are `cutoff_len` long and then padded to a multiple of 8, except for their positions."""
     cutoff = findings.number("cutoff_len")
-    if findings.on("neat_packing") and cutoff % 8 and findings.get("flash_attn") not in ("fa2", "fa3"):
-        message = _("`neat_packing` without flash attention needs a `cutoff_len` that is a multiple of 8.")
+    packs = findings.on("packing") or findings.on("neat_packing")
+    flash = findings.get("flash_attn") in ("fa2", "fa3") and findings.context.factory.has("flash-attn") is not False
+    if packs and findings.get("stage") == "sft" and cutoff % 8 and not flash:
+        message = _("Packing without flash attention needs a `cutoff_len` that is a multiple of 8.")
         better = max(8, round(cutoff / 8) * 8)
         hint = _("Write `cutoff_len: {number}`.").format(number=better)
         findings.error("packing_length", "cutoff_len", message, hint, fix=("set", better))
@@ -242,8 +244,15 @@ def check_length(findings: Findings, model: ModelDirectory) -> None:
     findings.info("beyond_context", "cutoff_len", message.format(cutoff=int(cutoff), limit=limit), hint)
 
 
-# Options that make whole modules trainable beside the adapter.
-_WHOLE_MODULES = ("additional_target", "resize_vocab", "add_tokens", "add_special_tokens", "new_special_tokens_config")
+# Options that make whole modules trainable, or float32, beside the adapter.
+_WHOLE_MODULES = (
+    "additional_target",
+    "resize_vocab",
+    "add_tokens",
+    "add_special_tokens",
+    "new_special_tokens_config",
+    "upcast_layernorm",
+)
 
 
 def check_dtype(findings: Findings, model: ModelDirectory) -> None:

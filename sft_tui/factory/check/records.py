@@ -71,11 +71,13 @@ def _read_json(path: Path, size: int) -> Records:
     if head.startswith(b"version https://git-lfs"):
         text = _("{file} is a Git LFS pointer, not the data.").format(file=path.name)
         return Records(fault=("lfs_pointer", text, None))
-    if head.startswith(b"\xef\xbb\xbf"):
-        text = _("{file} begins with a byte order mark, which the dataset library refuses.").format(file=path.name)
-        return Records(fault=("bom", text, None))
+    marked = head.startswith(b"\xef\xbb\xbf")
     whole = size == len(head)
+    head = head.removeprefix(b"\xef\xbb\xbf")
     if head.lstrip().startswith(b"["):
+        if marked:
+            text = _("{file} begins with a byte order mark, which the dataset library refuses.").format(file=path.name)
+            return Records(fault=("bom", text, None))
         return _json_array(path, head, whole, size)
     return _json_lines(path, head, whole, size)
 
@@ -116,6 +118,7 @@ def _array_head(path: Path, text: str) -> Records:
 
 
 def _json_lines(path: Path, head: bytes, whole: bool, size: int) -> Records:
+    """One object a line; objects over several lines, one after the other, are read as well (as Arrow does)."""
     lines = head.splitlines()
     if not whole:
         lines = lines[:-1]
@@ -123,29 +126,40 @@ def _json_lines(path: Path, head: bytes, whole: bool, size: int) -> Records:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        if len(rows) >= MAX_RECORDS and not whole:
+            break
         try:
             row = _loads(line)
         except ValueError as error:
-            if whole and not rows and (document := _one_document(head)) is not None:
-                return document
+            stream = _json_stream(head.decode("utf-8", "strict" if whole else "ignore"), whole)
+            if stream is not None:
+                return stream
             text = _("Line {line} of {file} is not valid JSON: {reason}.")
             text = text.format(line=number, file=path.name, reason=_reason(error))
             return Records(fault=("bad_json", text, number))
         if len(rows) < MAX_RECORDS:
             rows.append(row)
-        elif not whole:
-            break
     total = sum(1 for line in lines if line.strip()) if whole else _count_lines(path, size)
     return Records(rows, whole and total == len(rows), total)
 
 
-def _one_document(head: bytes) -> Records | None:
-    """A file with one JSON object over several lines: one record, which is hardly what was meant."""
-    try:
-        value = _loads(head)
-    except ValueError:
-        return None
-    return Records([value], True, 1)
+def _json_stream(text: str, whole: bool) -> Records | None:
+    """Objects one after the other, wherever their lines end; None where that is not what `text` holds."""
+    decoder, at = json.JSONDecoder(), 0
+    rows: list[Any] = []
+    while True:
+        while at < len(text) and text[at] in " \t\r\n":
+            at += 1
+        if at >= len(text):
+            break
+        try:
+            row, at = decoder.raw_decode(text, at)
+        except ValueError:
+            if whole or not rows:
+                return None
+            break
+        rows.append(row)
+    return Records(rows[:MAX_RECORDS], whole and len(rows) <= MAX_RECORDS, len(rows) if whole else None)
 
 
 def _loads(raw: bytes) -> Any:
@@ -176,6 +190,8 @@ def _read_csv(path: Path, size: int) -> Records:
         raw = file.read(WHOLE_BYTES if size <= WHOLE_BYTES else HEAD_BYTES)
     whole = size == len(raw)
     text = raw.decode("utf-8-sig", "strict" if whole else "ignore")
+    if whole and (broken := _open_quote(path, text)) is not None:
+        return broken
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         rows = list(reader) if whole else [row for _i, row in zip(range(MAX_RECORDS), reader, strict=False)]
@@ -188,19 +204,43 @@ def _read_csv(path: Path, size: int) -> Records:
     if long is not None:
         message = _("Row {row} of {file} has more fields than the header.").format(row=long + 1, file=path.name)
         return Records(fault=("bad_csv", message, None))
-    plain = [{k: _csv_value(v, rows, k) for k, v in row.items()} for row in rows[:MAX_RECORDS]]
+    plain = [{k: _csv_value(v) for k, v in row.items()} for row in rows[:MAX_RECORDS]]
     return Records(list(plain), whole and len(rows) <= MAX_RECORDS, total, set(header))
 
 
-def _csv_value(value: str | None, rows: list[dict[str, Any]], column: str) -> Any:
-    """A cell as pandas reads it: null where empty; numbers are recognised by whole columns, see `numeric_columns`."""
-    return None if value is None or value == "" else value
+def _open_quote(path: Path, text: str) -> Records | None:
+    """A quote that is never closed swallows the rest of the file; pandas refuses it."""
+    try:
+        if list(csv.reader(io.StringIO(f"{text}\n{_END_MARK}", newline="")))[-1] == [_END_MARK]:
+            return None
+    except csv.Error:
+        return None  # reported by the reading proper
+    message = _("{file} has a quote that is never closed.").format(file=path.name)
+    return Records(fault=("bad_csv", message, None))
+
+
+# What pandas, which reads CSV for the dataset library, takes for "no value" and for truth values.
+_END_MARK = "\x01end of data\x01"
+_NO_VALUE = frozenset((
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+))  # fmt: skip
+_TRUTH = frozenset(("True", "TRUE", "true", "False", "FALSE", "false"))
+
+
+def _csv_value(value: str | None) -> str | None:
+    return None if value is None or value in _NO_VALUE else value
 
 
 def numeric_columns(rows: list[Any]) -> set[str]:
-    """The columns of CSV rows in which every filled cell is a number, which pandas makes a column of numbers."""
+    """The columns of CSV rows that pandas makes no text: every filled cell is a number, or every one a truth value."""
     columns = {key for row in rows for key in row}
-    return {c for c in columns if (cells := [row[c] for row in rows if row.get(c)]) and all(map(_is_number, cells))}
+    return {
+        c
+        for c in columns
+        if (cells := [row[c] for row in rows if row.get(c) is not None])
+        and (all(map(_is_number, cells)) or all(cell in _TRUTH for cell in cells))
+    }
 
 
 def _is_number(text: str) -> bool:

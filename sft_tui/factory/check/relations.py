@@ -475,6 +475,28 @@ RULES: tuple[Rule, ...] = (
         ("set", "eval_loss"),
     ),
     Rule(
+        "save_strategy",
+        lambda f: (
+            f.get("save_strategy") == "best"
+            and not f.given("metric_for_best_model")
+            and not f.on("load_best_model_at_end")
+        ),
+        N_("`save_strategy: best` needs to know by which metric: `metric_for_best_model` is missing."),
+        N_("Add `metric_for_best_model: eval_loss`."),
+        ("set", "eval_loss", "metric_for_best_model"),
+    ),
+    *(
+        Rule(
+            key,
+            lambda f, key=key: f.number(key) == 1,  # type: ignore[misc]
+            N_("`{key}` must be less than 1."),
+            N_("Delete the line for the default."),
+            ("unset",),
+            code="out_of_range",
+        )
+        for key in ("adam_beta1", "adam_beta2")
+    ),
+    Rule(
         "flash_attn",
         lambda f: f.get("flash_attn") == "fa3",
         N_("LLaMA-Factory uses FlashAttention-3 only for gpt-oss, where it sets it by itself."),
@@ -686,7 +708,35 @@ RULES: tuple[Rule, ...] = (
         N_("Delete `use_kt`, or set `finetuning_type: lora`."),
         ("unset",),
     ),
+    Rule(
+        "use_asft_loss",
+        lambda f: f.on("use_asft_loss") and _method(f) == "lora" and not f.given("ref_model"),
+        N_("`use_asft_loss` compares with a reference model, which LoRA does not keep."),
+        N_("Set `finetuning_type: full`, name a `ref_model`, or delete the line."),
+        ("unset",),
+    ),
+    Rule(
+        "oft_block_size",
+        lambda f: _method(f) == "oft" and not f.number("oft_rank") and f.options.get("oft_block_size") == 0,
+        N_("OFT needs either `oft_block_size` or `oft_rank`; both are 0."),
+        N_("Write `oft_block_size: 32`."),
+        ("set", 32),
+    ),
+    Rule(
+        "oft_rank",
+        lambda f: _method(f) == "oft" and f.number("oft_rank") > 0 and f.options.get("oft_block_size") != 0,
+        N_("OFT takes either `oft_rank` or `oft_block_size`, not both (the latter is 32 by default)."),
+        N_("Delete `oft_rank`, or write `oft_block_size: 0`."),
+        ("unset",),
+    ),
     # the data loader and the trainer
+    Rule(
+        "dataloader_persistent_workers",
+        lambda f: f.on("dataloader_persistent_workers") and f.number("dataloader_num_workers") == 0,
+        N_("`dataloader_persistent_workers` needs `dataloader_num_workers` of at least 1."),
+        N_("Delete the line, or set `dataloader_num_workers: 2`."),
+        ("unset",),
+    ),
     Rule(
         "tokenized_path",
         lambda f: f.on("streaming") and f.given("tokenized_path") and not _exists(f, "tokenized_path"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 from sft_tui.i18n import _
 
+_MAX_DEPTH = 4
 ALPACA_DEFAULTS = {"prompt": "instruction", "query": "input", "response": "output"}
 SHAREGPT_DEFAULTS = {"messages": "conversations"}
 COLUMN_NAMES = (
@@ -87,6 +89,7 @@ def needed_columns(shape: Shape) -> Iterator[tuple[str, str]]:
 def judge(shape: Shape, rows: list[Any], numeric: set[str], stage: str) -> Verdict:
     """Go through the records as LLaMA-Factory's converter would."""
     verdict = Verdict()
+    turn_keys = _turn_keys(shape, rows)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             text = _("Record {number} is no object with columns.").format(number=number)
@@ -96,7 +99,10 @@ def judge(shape: Shape, rows: list[Any], numeric: set[str], stage: str) -> Verdi
         if shape.formatting == "alpaca":
             _alpaca(shape, row, numeric, stage, number, verdict)
         else:
-            _conversation(shape, row, number, verdict)
+            _conversation(shape, row, number, verdict, turn_keys)
+        if not verdict.fatal:
+            _system_and_tools(shape, row, numeric, number, verdict)
+            _preference(shape, row, stage, verdict)
         verdict.with_media = verdict.with_media or any(
             row.get(column) for name in ("images", "videos", "audios") if (column := shape.column(name))
         )
@@ -142,7 +148,60 @@ def _history(shape: Shape, row: dict[str, Any], number: int, verdict: Verdict) -
             return
 
 
-def _conversation(shape: Shape, row: dict[str, Any], number: int, verdict: Verdict) -> None:
+def _turn_keys(shape: Shape, rows: list[Any]) -> set[str]:
+    """The keys of all turns: Arrow gives every turn all of them, with null where it has none of its own."""
+    column = shape.column("messages")
+    lists = (row.get(column) for row in rows if isinstance(row, dict)) if column else ()
+    return {
+        key for turns in lists if isinstance(turns, list) for turn in turns if isinstance(turn, dict) for key in turn
+    }
+
+
+def _system_and_tools(shape: Shape, row: dict[str, Any], numeric: set[str], number: int, verdict: Verdict) -> None:
+    column = shape.column("system")
+    value = row.get(column) if column else None
+    if value and (not isinstance(value, str) or column in numeric):
+        text = _("Column `{column}` of record {number} is {kind}, but a prompt must be text.")
+        verdict.fatal = ("prompt_not_text", text.format(column=column, number=number, kind=kind_of(value)))
+        return
+    column = shape.column("tools")
+    tools = row.get(column) if column else None
+    if not tools or (shape.formatting == "openai" and isinstance(tools, list | dict)):
+        return
+    if not isinstance(tools, str) or not _is_json(tools):
+        text = _("Column `{column}` of record {number} must hold the tools as a JSON text.")
+        verdict.fatal = ("bad_tools", text.format(column=column, number=number))
+
+
+def _preference(shape: Shape, row: dict[str, Any], stage: str, verdict: Verdict) -> None:
+    """Pairs need two answers of the declared form; a `kto_tag` must be true or false, and turns sft samples away."""
+    if sum(verdict.dropped.values()) >= verdict.examined:
+        return
+    if shape.ranking:
+        wanted = str if shape.formatting == "alpaca" else dict
+        for name in ("chosen", "rejected"):
+            value = row.get(str(shape.column(name)))
+            if not isinstance(value, wanted):
+                reason = _("column `{column}` is {kind}").format(column=shape.column(name), kind=kind_of(value))
+                verdict.dropped[reason] += 1
+                return
+    column = shape.column("kto_tag")
+    if column and stage == "kto" and not isinstance(row.get(column), bool):
+        kind = kind_of(row.get(column))
+        verdict.dropped[_("column `{column}` is {kind}, not true or false").format(column=column, kind=kind)] += 1
+    elif column and stage == "sft" and isinstance(row.get(column), bool):
+        verdict.dropped[_("`kto_tag` marks them for stage kto")] += 1
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _conversation(shape: Shape, row: dict[str, Any], number: int, verdict: Verdict, turn_keys: set[str]) -> None:
     column = shape.column("messages")
     turns = row.get(column) if column else None
     role_tag, content_tag = shape.tags["role_tag"], shape.tags["content_tag"]
@@ -157,12 +216,12 @@ def _conversation(shape: Shape, row: dict[str, Any], number: int, verdict: Verdi
             verdict.fatal = ("bad_messages", text.format(number=number, kind=kind_of(turn)))
             return
         for tag in (role_tag, content_tag):
-            if tag not in turn:
+            if tag not in turn_keys:
                 text = _("A turn of record {number} has no `{tag}`; it has {names}.")
                 names = ", ".join(f"`{name}`" for name in turn)
                 verdict.fatal = ("missing_tag", text.format(number=number, tag=tag, names=names))
                 return
-        roles.append(turn[str(role_tag)])
+        roles.append(turn.get(str(role_tag)))
     _order(shape, roles, turns, number, verdict)
 
 
@@ -197,6 +256,12 @@ def _order(shape: Shape, roles: list[str | None], turns: list[Any], number: int,
             text = _("A turn of record {number} has {kind} instead of text.")
             verdict.fatal = ("bad_content", text.format(number=number, kind=kind_of(turn.get(content))))
             return
+    called = [t for role, t in zip(roles, turns, strict=True) if role and role == tags["function_tag"]]
+    for turn in called:
+        if isinstance(turn.get(content), str) and not turn.get("tool_calls") and not _is_json(turn[content]):
+            text = _("A tool call of record {number} is no JSON.").format(number=number)
+            verdict.fatal = ("bad_tool_call", text)
+            return
 
 
 def _merged_tools(
@@ -214,21 +279,30 @@ def _merged_tools(
 
 
 def mixed_types(rows: list[Any]) -> tuple[str, int, str, str] | None:
-    """The first column that holds two kinds of values: `(column, record, kind before, kind there)`.
+    """The first column, or part of one, that holds two kinds of values: `(column, record, kind before, kind there)`.
 
-    Arrow, on which the dataset library rests, gives a column one type and refuses the file otherwise.
+    Arrow, on which the dataset library rests, gives a column and each part of it one type and refuses anything else.
     """
     kinds: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            continue
-        for column, value in row.items():
-            if value is None:
-                continue
-            kind = kind_of(value)
-            if kinds.setdefault(column, kind) != kind:
-                return column, number, kinds[column], kind
+        if isinstance(row, dict):
+            for column, kind in _kinds(row, ""):
+                if kinds.setdefault(column, kind) != kind:
+                    return column, number, kinds[column], kind
     return None
+
+
+def _kinds(row: dict[str, Any], prefix: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """`(name, kind)` of each value in a record, with those inside objects and lists."""
+    for key, value in row.items():
+        name = f"{prefix}{key}"
+        for item in [value, *(value if isinstance(value, list) else ())]:
+            inside = f"{name}[]" if item is not value else name
+            if item is None or (isinstance(item, float) and item != item):
+                continue
+            yield inside, kind_of(item)
+            if isinstance(item, dict) and depth < _MAX_DEPTH:
+                yield from _kinds(item, f"{inside}.", depth + 1)
 
 
 def kind_of(value: Any) -> str:
@@ -237,6 +311,8 @@ def kind_of(value: Any) -> str:
         return _("empty")
     if isinstance(value, bool):
         return _("true or false")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return _("a number of more than 64 bits")
     if isinstance(value, int | float):
         return _("a number")
     if isinstance(value, str):

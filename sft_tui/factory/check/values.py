@@ -35,10 +35,13 @@ _TYPE_NAMES = {
 
 def check_values(findings: Findings) -> None:
     """Report unknown keys, wrong types, values outside the closed set and outside the range; remember the bad ones."""
-    for name, value in findings.options.items():
+    for key, value in findings.options.items():
+        name = str(key)
         option = findings.context.factory.options.get(name)
+        if isinstance(value, str) and "${" in value:
+            _interpolation(findings, name, value)
         if option is None:
-            _unknown(findings, name, value)
+            _unknown(findings, name)
         elif findings.merge and not option.in_merge:
             _not_in_merge(findings, name)
         elif value is None:
@@ -49,7 +52,19 @@ def check_values(findings: Findings) -> None:
             _range(findings, option, value)
 
 
-def _unknown(findings: Findings, name: str, value: Any) -> None:
+def _interpolation(findings: Findings, name: str, value: str) -> None:
+    """LLaMA-Factory's OmegaConf reads `${...}` as an interpolation, but never puts anything in its place."""
+    if value.count("${") > value.count("}"):
+        message = _("`{name}` is {value}: a `${{` without its `}}` is refused.").format(name=name, value=shown(value))
+        findings.error("bad_interpolation", name, message)
+        findings.bad.add(name)
+    else:
+        message = _("`{name}` is {value}; variables are not replaced in a config.")
+        text = message.format(name=name, value=shown(value))
+        findings.warning("variable_in_value", name, text, _("Write the value out."))
+
+
+def _unknown(findings: Findings, name: str) -> None:
     """An unknown key: what replaced it, or the nearest known one."""
     message = _("LLaMA-Factory {version} has no option `{name}`.")
     message = message.format(version=findings.context.factory.version, name=name)
@@ -81,6 +96,10 @@ def _not_in_merge(findings: Findings, name: str) -> None:
 
 def _null(findings: Findings, option: Option) -> None:
     """A key without a value: fine for options that may be null; a switch counts as off; the rest fails later."""
+    if option.name == "report_to":
+        message = _("`report_to` without a value is refused.")
+        findings.error("no_value", "report_to", message, _("Write `report_to: none`."), fix=("set", "none"))
+        return
     if option.optional or "bool" in option.types:
         return
     findings.bad.add(option.name)
@@ -155,7 +174,7 @@ def fits_type(option: Option, value: Any) -> bool:
         return "str" in types
     if isinstance(value, list):
         return "list" in types or name in COMMA_LISTS
-    return isinstance(value, dict) and ("dict" in types or name == "dataset_dir")
+    return isinstance(value, dict) and "dict" in types
 
 
 def converted(option: Option, value: Any) -> Any:
