@@ -55,5 +55,5 @@ def change_text(fix: FixStep) -> str:
         return f"unset {fix.key}" if fix.value is None else f"export {fix.key}={fix.value}"
     if fix.kind == "install":
         quoted = " ".join(f"'{word}'" if set(word) & set("<>[]") else word for word in str(fix.value).split())
-        return f"pip install {quoted}"
+        return f"pip install --upgrade {quoted}"
     return ""
