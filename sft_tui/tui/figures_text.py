@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from sft_tui.i18n import _
+
 UNKNOWN = "-"
 
 
@@ -29,7 +31,7 @@ def rate(value: float | None) -> str:
         return UNKNOWN
     if value == 0:
         return "0"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 
@@ -47,7 +49,9 @@ def pace(value: float | None) -> str:
     """Seconds a step, or steps a second where there are several: `1.9 s/step`, `12.5 steps/s`."""
     if value is None or value <= 0:
         return UNKNOWN
-    return f"{value:.1f} s/step" if value >= 1 else f"{1 / value:.1f} steps/s"
+    if value >= 1:
+        return _("{value} s/step").format(value=f"{value:.1f}")
+    return _("{value} steps/s").format(value=f"{1 / value:.1f}")
 
 
 def whole(value: float | None) -> str:
