@@ -177,7 +177,7 @@ class _Reader:
             value = self._config.get(name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0 or value < 0:
                 message = _("{key} in config.json is {value}, not a positive whole number.").format(
                     key=name, value=value
                 )

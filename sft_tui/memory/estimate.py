@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -111,18 +111,30 @@ def estimate(
 def _simulate(
     shape: Architecture, setup: Setup, optimizer: Optimizer, accumulation: int, evaluation: Setup | None
 ) -> Outcome:
-    """The run's outcome. A larger adapter never needs less: where the simulation says so, because larger matrices happen
-    to lie better in the allocator's segments, the smaller adapter's figure is taken.
+    """The run's outcome, such that a larger adapter never needs less.
+
+    Larger matrices happen to lie better in the allocator's segments at times; then the smaller adapter's figure is
+    taken. Ranks that are no power of two lie between their neighbours.
     """
-    outcome = _run(shape, setup, optimizer, accumulation, evaluation)
-    for rank in _RANKS if setup.method == "lora" else ():
-        if setup.rank <= 2 * rank < 2 * setup.rank:
-            smaller = _run(shape, replace(setup, rank=rank), optimizer, accumulation, evaluation)
-            outcome = replace(outcome, reserved=max(outcome.reserved, smaller.reserved))
-    return outcome
+
+    def at(rank: int) -> Outcome:
+        outcome = _run(shape, replace(setup, rank=rank), optimizer, accumulation, evaluation)
+        if rank <= _SMALL_RANK:
+            return outcome
+        return replace(outcome, reserved=max(outcome.reserved, at(rank // 2).reserved))
+
+    power = 1 << (setup.rank - 1).bit_length()
+    if setup.method != "lora" or setup.rank <= _SMALL_RANK:
+        return _run(shape, setup, optimizer, accumulation, evaluation)
+    upper = at(power)
+    if power == setup.rank:
+        return upper
+    lower, share = at(power // 2), 2 * setup.rank / power - 1
+    return Outcome(*(int(low + (high - low) * share) for low, high in zip(astuple(lower), astuple(upper), strict=True)))
 
 
-_RANKS = (8, 16, 24, 32, 48, 64, 96, 128, 192)
+_SMALL_RANK = 8
+"""Up to this rank an adapter's matrices are too small to matter to the large segments."""
 
 
 @lru_cache(maxsize=512)

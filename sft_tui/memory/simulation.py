@@ -22,9 +22,9 @@ class Piece:
 
     `kept` and `kept_backward` are the events without short-lived tensors. `cached` are the copies of weights that
     autocast holds to the end of the forward pass, `leaf_gradients` the gradients of trained weights, `leaves` the
-    sizes of these weights. `workspace` is the number of cuBLAS' workspace, which only the first backward pass takes, `varying`
-    are the tensors whose size is another in each layer. `small_kept` is what it leaves in small tensors after the
-    forward pass, `small_peak` the most that it needs.
+    sizes of these weights. `workspace` is the number of cuBLAS' workspace, which only the first backward pass takes,
+    `varying` are the tensors whose size is another in each layer. `small_kept` is what it leaves in small tensors
+    after the forward pass, `small_peak` the most that it needs.
     """
 
     forward: list[Event]
