@@ -125,7 +125,8 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> b
     """Convert the first rows, which shows what is wrong with columns, format and file; whether there is data."""
     from sft_tui.dataset import preview
 
-    request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset)
+    python = situation.environment.python if situation.environment else None
+    request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset, python)
     try:
         page = preview(request, 1, 20)
     except Refusal as refusal:

@@ -81,7 +81,8 @@ def gather(
     base = answers_path.expanduser().resolve().parent
     project = (base / Path(answers.run.dir).expanduser()).resolve()
     search = find_environment()
-    factory = load_factory(search.environment.python if search.environment else None)
+    python = search.environment.python if search.environment else None
+    factory = load_factory(python)
     model = look_at_model(answers, base, project, factory)
     source = resolve_source(answers.data.source, base, project)
     run = choose_run_name(answers, project, model.path, source, fresh=fresh)
@@ -89,7 +90,7 @@ def gather(
         base=base,
         project=project,
         run=run,
-        dataset=_choose_dataset_name(answers, project, source, light=light),
+        dataset=_choose_dataset_name(answers, project, source, light=light, train_python=python),
         source=source,
         system=read_system(project),
         gpus=read_gpus(),
@@ -197,7 +198,7 @@ def _same_run(answers: Answers, project: Path, source: str, model: str) -> str |
     return None
 
 
-def _choose_dataset_name(answers: Answers, project: Path, source: str, *, light: bool) -> str:
+def _choose_dataset_name(answers: Answers, project: Path, source: str, *, light: bool, train_python: str | None) -> str:
     if answers.data.name:
         return answers.data.name
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source_stem(source)).strip("-_") or "dataset"
@@ -205,12 +206,14 @@ def _choose_dataset_name(answers: Answers, project: Path, source: str, *, light:
         return stem
     from sft_tui.run.conversion import fingerprint, free_name
 
-    request = conversion_request(answers, source, project / "data", stem)
+    request = conversion_request(answers, source, project / "data", stem, train_python)
     return free_name(project / "data", stem, fingerprint(request))
 
 
-def conversion_request(answers: Answers, source: str, out_dir: Path, name: str) -> ConvertRequest:
-    """The conversion that the answers ask for."""
+def conversion_request(
+    answers: Answers, source: str, out_dir: Path, name: str, train_python: str | None = None
+) -> ConvertRequest:
+    """The conversion that the answers ask for; `train_python` is only needed for a source on a hub."""
     data = answers.data
     return ConvertRequest(
         source=source,
@@ -227,6 +230,7 @@ def conversion_request(answers: Answers, source: str, out_dir: Path, name: str) 
         dedupe=data.dedupe,
         strict=data.strict,
         sheet=data.sheet,
+        train_python=train_python if source.startswith("hub:") else None,
     )
 
 

@@ -32,6 +32,8 @@ OWNED = {
     "resume_from_checkpoint": "run.name",
 }
 """Options that the run sets by itself, and the key of the answers that decides them."""
+SECRETS = frozenset({"hf_hub_token", "ms_hub_token", "om_hub_token", "hub_token", "push_to_hub_token"})
+"""Options that no file may hold."""
 _MODULES_DIR = Path(__file__).parent.parent
 _NOWHERE = Environment("python", ("llamafactory-cli",), "")
 
@@ -113,6 +115,7 @@ def check_answers(answers: Answers, situation: Situation) -> Problems:
             hint = _("Remove it and set `{owner}`.").format(owner=owner)
             fix = Fix("unset", f"train.{key}")
             problems.error("owned_key", message, key=f"train.{key}", hint=hint, fix=fix)
+    _check_trust(answers, problems)
     _check_template(answers, situation, problems)
     _check_gpus(answers, situation, problems)
     if answers.hardware.launcher in ("deepspeed", "ray", "slurm"):
@@ -121,6 +124,18 @@ def check_answers(answers: Answers, situation: Situation) -> Problems:
         hint = _("Use `auto`, `single` or `torchrun`.")
         problems.error("unsupported_launcher", message, key="hardware.launcher", hint=hint)
     return problems
+
+
+def _check_trust(answers: Answers, problems: Problems) -> None:
+    for key in SECRETS & set(answers.train):
+        message = _("`{key}` is a secret: it would stand in files that others can read.").format(key=key)
+        hint = _("Remove it and set the environment variable instead: export HF_TOKEN=...")
+        fix = Fix("unset", f"train.{key}")
+        problems.error("secret_in_file", message, key=f"train.{key}", hint=hint, fix=fix)
+    if answers.train.get("trust_remote_code") is True:
+        message = _("`trust_remote_code` runs Python code that comes with the model, with your rights.")
+        hint = _("Keep it only if you trust who made the model.")
+        problems.warning("remote_code", message, key="train.trust_remote_code", hint=hint)
 
 
 def _check_template(answers: Answers, situation: Situation, problems: Problems) -> None:
@@ -184,7 +199,8 @@ def _files(
 def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
     from dataclasses import asdict
 
-    request = conversion_request(answers, situation.source, Path("data"), situation.dataset)
+    python = situation.environment.python if situation.environment else None
+    request = conversion_request(answers, situation.source, Path("data"), situation.dataset, python)
     return asdict(request) | {"out_dir": "data"}
 
 

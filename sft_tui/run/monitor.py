@@ -10,7 +10,7 @@ from sft_tui.factory.trainer_log import GradNorms, Metric, TrainerLog
 from sft_tui.run.alarms import Alarm, Alarms
 from sft_tui.run.events import append_event, make_event
 from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import RunState
+from sft_tui.run.state import RunState, StageState
 
 _FIGURES = {
     "step": "step",
@@ -32,9 +32,11 @@ _TICK_S = 10.0
 class Monitor:
     """Turns new lines of trainer_log.jsonl into events and the state's figures, and raises alarms."""
 
-    def __init__(self, layout: RunLayout, state: RunState, gpus: tuple[int, ...]) -> None:
+    def __init__(self, layout: RunLayout, state: RunState, stage: StageState, gpus: tuple[int, ...]) -> None:
         self._layout = layout
         self._state = state
+        self._stage = stage
+        self._skip = stage.lines_read
         self._gpus = gpus
         self._log = TrainerLog(layout.save_dir / TRAINER_LOG)
         self._norms = GradNorms(layout.stage_log("train"))
@@ -43,16 +45,22 @@ class Monitor:
 
     def look(self) -> bool:
         """Read what is new; whether there was anything."""
+        resets = self._log.resets
         new = self._log.poll()
-        for metric in new:
+        if self._log.resets != resets:  # the trainer began a new file: nothing of it is known
+            self._skip = self._stage.lines_read = 0
+        known = min(self._skip, len(new))
+        self._skip -= known
+        for metric in new[known:]:
             self._record(metric)
+        self._stage.lines_read += len(new) - known
         for norm in self._norms.poll():
             self._raise(self._alarms.observe_grad_norm(norm))
         now = time.time()
         if now - self._last_tick >= _TICK_S:
             self._last_tick = now
             self._raise(self._alarms.tick(now, *self._machine()))
-        return bool(new)
+        return len(new) > known
 
     def _record(self, metric: Metric) -> None:
         figures = {

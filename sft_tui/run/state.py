@@ -52,7 +52,10 @@ class ProcessRef:
 
 @dataclass(slots=True)
 class StageState:
-    """How one stage stands. Times are epoch seconds; `attempt` counts from 1 once it was started."""
+    """How one stage stands. Times are epoch seconds; `attempt` counts from 1 once it was started.
+
+    `lines_read` counts the lines of the trainer's log that are in the events already.
+    """
 
     status: Status = Status.PENDING
     attempt: int = 0
@@ -60,6 +63,7 @@ class StageState:
     started: float | None = None
     finished: float | None = None
     exit_code: int | None = None
+    lines_read: int = 0
 
 
 @dataclass(slots=True)

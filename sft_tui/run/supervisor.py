@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from sft_tui.factory import commands
@@ -19,8 +20,9 @@ from sft_tui.i18n import _
 from sft_tui.machine.environment import installed_packages
 from sft_tui.plan.model import Plan, PlannedStage, plan_from_json
 from sft_tui.problems import ExitCode
+from sft_tui.run.attempt import prepare_attempt
 from sft_tui.run.events import append_event, make_event
-from sft_tui.run.files import read_json, set_aside
+from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.monitor import Monitor
 from sft_tui.run.oom import GPU_OOM, MOST_RETRIES, shrink
@@ -29,7 +31,6 @@ from sft_tui.run.processes import StageProcess
 from sft_tui.run.requests import RequestKind, take_requests
 from sft_tui.run.start import write_plan
 from sft_tui.run.state import ProcessRef, RunState, StageState, Status, read_state, write_state
-from sft_tui.run.verification import write_verify_spec
 
 _POLL_S = 0.5
 _FAILED_STAGE_EXIT = {
@@ -111,47 +112,32 @@ class Supervisor:
             text = _("{program} cannot be started: {reason}")
             outcome = Outcome(Status.FAILED, text.format(program=planned.argv[0], reason=error.strerror or error))
             return self._finish(planned, stage, outcome)
-        self._attend(planned, process)
+        self._attend(planned, stage, process)
         stage.exit_code = process.exit_code
         return self._finish(planned, stage, judge_stage(self._layout, planned, stage, stopped=self._stop is not None))
 
     def _start(self, planned: PlannedStage, stage: StageState) -> StageProcess:
-        argv = self._prepare(planned)
-        self._layout.log_dir.mkdir(parents=True, exist_ok=True)
+        attempt = prepare_attempt(self._layout, self._plan, planned, self._state, stage)
+        if attempt.kept is not None:
+            name = attempt.kept.relative_to(self._layout.project).as_posix()
+            message = _("The adapter of the stopped training is kept in {path}.").format(path=name)
+            self._event("warning", id="adapter_kept", message=message, hint=None)
         log = self._layout.project / planned.log
-        with log.open("ab") as stream:
-            stream.write(f"$ {planned.shown or ' '.join(argv)}\n".encode())
+        log.write_text(f"$ {planned.shown or ' '.join(attempt.argv)}\n", encoding="utf-8")
         stage.attempt += 1
         stage.started, stage.finished, stage.exit_code = time.time(), None, None
-        process = StageProcess.start(argv, self._layout.project, planned.env, log)
+        process = StageProcess.start(attempt.argv, self._layout.project, planned.env, log)
         stage.status, stage.process = Status.RUNNING, process.reference
         self._save()
-        self._event("stage_started", stage=planned.name, attempt=stage.attempt, argv=list(argv), log=planned.log)
+        argv = list(attempt.argv)
+        self._event("stage_started", stage=planned.name, attempt=stage.attempt, argv=argv, log=planned.log)
         return process
 
-    def _prepare(self, planned: PlannedStage) -> tuple[str, ...]:
-        """What has to be there before a stage starts; the stage's command with what only now is known."""
-        if planned.name == "verify":
-            self._layout.verify_result.unlink(missing_ok=True)
-            write_verify_spec(self._layout, self._plan)
-        if planned.name != "train":
-            return planned.argv
-        overrides = commands.resume_overrides(self._layout.save_dir, self._layout.project)
-        if not overrides and commands.has_weights(self._layout.save_dir):
-            self._set_aside(self._layout.save_dir)
-        return (*planned.argv, *(f"{key}={value}" for key, value in overrides.items()))
-
-    def _set_aside(self, directory: Path) -> None:
-        """An adapter that no checkpoint belongs to would be deleted by a new training: keep it under another name."""
-        name = set_aside(directory).relative_to(self._layout.project).as_posix()
-        message = _("The adapter of the stopped training is kept in {path}.").format(path=name)
-        self._event("warning", id="adapter_kept", message=message, hint=None)
-
-    def _attend(self, planned: PlannedStage, process: StageProcess) -> None:
+    def _attend(self, planned: PlannedStage, stage: StageState, process: StageProcess) -> None:
         """Watch a stage until it has ended."""
         monitor: Monitor | None = None
         if planned.name == "train":
-            monitor = Monitor(self._layout, self._state, self._plan.gpus)
+            monitor = Monitor(self._layout, self._state, stage, self._plan.gpus)
         while not process.poll():
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():
@@ -215,7 +201,24 @@ def main(run_dir: str) -> int:
             return int(ExitCode.DONE)
         plan = plan_from_json(read_json(layout.plan))
         state = read_state(layout) or RunState(plan.run, created=time.time())
-        return int(Supervisor(layout, plan, state).run())
+        try:
+            return int(Supervisor(layout, plan, state).run())
+        except Exception as error:  # noqa: BLE001 - the last line of defence: a run must never end without a word
+            return _give_up(layout, error)
+
+
+def _give_up(layout: RunLayout, error: Exception) -> int:
+    """An error that nobody expected: its traceback into the supervisor's log, the rest into state and events."""
+    traceback.print_exception(error)
+    code = ExitCode.TRAIN
+    text = _("sft-tui itself failed ({kind}: {error}); see {path}. Go on with: sft-tui resume {run}")
+    message = text.format(kind=type(error).__name__, error=error, path=layout.supervisor_log, run=layout.name)
+    state = read_state(layout)
+    if state is not None:
+        state.status, state.message, state.exit_code, state.finished = Status.FAILED, message, int(code), time.time()
+        write_state(layout, state)
+    append_event(layout.events, make_event("run_finished", status="failed", exit_code=int(code), message=message))
+    return int(code)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,18 @@ def test_events_tell_the_whole_story(tmp_path: Path) -> None:
     assert events[-1]["exit_code"] == 0
 
 
+def test_spaces_and_chinese_in_paths(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    moved = tmp_path / "我的 项目 1"
+    project.path.rename(moved)
+    (moved / "rows.csv").rename(moved / "问答 数据.csv")
+    project.path = moved
+    project.answer(data={"source": "问答 数据.csv"})
+    result = project.run()
+    assert result.code == 0, result.err
+    assert (moved / "models/apples/config.json").exists()
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     before = _files(project.path)
@@ -280,6 +292,8 @@ def test_killing_the_supervisor_keeps_the_trainer_and_resume_adopts_it(tmp_path:
     assert resumed.code == 0, resumed.err
     assert project.state()["stages"]["train"]["attempt"] == 1
     assert project.state()["status"] == "finished"
+    steps = [e["step"] for e in _events(project) if e["type"] == "metric" and "loss" in e]
+    assert steps == sorted(set(steps))
 
 
 def test_stop_saves_and_resume_goes_on_from_the_checkpoint(tmp_path: Path) -> None:

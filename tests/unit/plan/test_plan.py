@@ -135,6 +135,7 @@ def test_short_trainings_report_often() -> None:
     [
         ({"preset": "25gb"}, "preset", "unknown_preset"),
         ({"train": {"output_dir": "x"}}, "train.output_dir", "owned_key"),
+        ({"train": {"hf_hub_token": "hf_x"}}, "train.hf_hub_token", "secret_in_file"),
         ({"train": {"template": "qwne"}}, "train.template", "unknown_template"),
         ({"hardware": {"gpus": [7]}}, "hardware.gpus", "no_such_gpu"),
         ({"hardware": {"launcher": "ray"}}, "hardware.launcher", "unsupported_launcher"),
