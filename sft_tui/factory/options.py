@@ -184,7 +184,7 @@ _RANGES: dict[str, tuple[float | None, float | None, bool]] = {
     "export_size": (0, None, True),
     "top_p": (0, 1, True),
     "top_k": (0, None, False),
-    "temperature": (0, None, True),
+    "temperature": (0, None, False),
     "num_beams": (1, None, False),
     "eval_num_beams": (1, None, False),
     "max_new_tokens": (1, None, False),

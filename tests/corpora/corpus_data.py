@@ -84,6 +84,11 @@ def _good_alpaca(to: Datasets) -> None:
     text = [{"text": "Once upon a time there was a small model. " * 8}] * 60
     to.add("good_text", text, {"columns": {"prompt": "text"}}, "good_text.jsonl")
     lines = "".join(f'"Where, {i}?",,Here {i}.\n' for i in range(30))
+    stream = "\n".join(json.dumps(row, ensure_ascii=False, indent=1) for row in rows)
+    to.add("good_stream", stream.encode())
+    to.add(
+        "good_lines_bom", b"\xef\xbb\xbf" + "".join(json.dumps(row) + "\n" for row in rows).encode(), file="bom.jsonl"
+    )
     to.add("good_csv", f"instruction,input,output\n{lines}".encode(), file="good.csv")
 
 
@@ -154,6 +159,10 @@ def _bad_columns(to: Datasets) -> None:
     three = [{**row, "history": [["Hi", "Hello", "Bye"]]} for row in rows]
     to.add("bad_history", three, {"columns": {**_ALPACA, "history": "history"}})
     to.add("bad_csv_header", b"question,answer\n" + b"Where?,Here.\n" * 20, file="header.csv")
+    to.add("bad_csv_quote", b"instruction,input,output\n" + b'"Where?,,Here.\n' * 5, file="quote.csv")
+    to.add("bad_csv_na", b"instruction,input,output\n" + b"Where?,,NA\n" * 20, file="na.csv")
+    nested = [*({**row, "meta": {"id": 1}} for row in rows), {**rows[0], "meta": {"id": "one"}}]
+    to.add("bad_nested", nested)
     photos = [{**row, "images": ["photo.jpg"]} for row in rows]
     to.add("bad_images", photos, {"columns": {**_ALPACA, "images": "images"}})
 
@@ -170,4 +179,15 @@ def _bad_conversations(to: Datasets) -> None:
     empty = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": None}]
     to.add("bad_null_content", [{"conversations": empty}] * 20, sharegpt)
     turned = [{"from": "gpt", "value": "Hi"}, {"from": "human", "value": "Hi"}]
+    entry = {"formatting": "sharegpt", "columns": {"messages": "conversations", "tools": "tools"}}
+    to.add("bad_tools", [{**row, "tools": "weather(city)"} for row in conversations()], entry)
+    call = [{"from": "human", "value": "Weather?"}, {"from": "function_call", "value": "weather(city)"}]
+    to.add("bad_call", [{"conversations": call}] * 20, sharegpt)
+    columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected"}
+    pairs = [{"conversations": [{"from": "human", "value": "Hi"}], "chosen": "Hello", "rejected": "No"}] * 20
+    to.add("bad_pairs", pairs, {"formatting": "sharegpt", "ranking": True, "columns": columns})
+    labelled = [{**row, "label": "good"} for row in conversations()]
+    to.add(
+        "bad_label", labelled, {"formatting": "sharegpt", "columns": {"messages": "conversations", "kto_tag": "label"}}
+    )
     to.add("bad_start", [{"conversations": turned}] * 20, sharegpt)

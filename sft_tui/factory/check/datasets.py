@@ -289,11 +289,6 @@ def _check_records(dataset: _Dataset, path: Path, kind: str, records: Records) -
     if not _check_declared(dataset, shape) or not _check_columns(dataset, path, shape, records):
         return
     mixed = mixed_types(records.rows)
-    large = _too_large(records.rows)
-    if large is not None:
-        text = _("Column `{column}` of {file} holds a number of more than 64 bits.")
-        dataset.error("too_large", text.format(column=large, file=path.name), _("Write it as a text."), path)
-        return
     if mixed is not None and kind == "json":
         column, number, before, there = mixed
         text = _("Column `{column}` of {file} is {before} at first and {there} in record {number}.")
@@ -310,15 +305,6 @@ def _check_records(dataset: _Dataset, path: Path, kind: str, records: Records) -
     _check_media(dataset, verdict.with_media)
     if records.whole:
         _check_blocks(dataset, path, shape, records.rows)
-
-
-def _too_large(rows: list[Any]) -> str | None:
-    """The first column with a whole number that no 64 bits hold."""
-    for row in rows:
-        for column, value in row.items():
-            if isinstance(value, int) and not -(2**63) <= value < 2**64:
-                return str(column)
-    return None
 
 
 def _check_kinds(dataset: _Dataset, path: Path, records: Records) -> None:

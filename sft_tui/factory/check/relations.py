@@ -488,8 +488,8 @@ RULES: tuple[Rule, ...] = (
     *(
         Rule(
             key,
-            lambda f, key=key: f.number(key) == 1,  # type: ignore[misc]
-            N_("`{key}` must be less than 1."),
+            lambda f, key=key: isinstance(f.get(key), int) or f.number(key) == 1,  # type: ignore[misc]
+            N_("`{key}` must be a decimal number below 1."),
             N_("Delete the line for the default."),
             ("unset",),
             code="out_of_range",

@@ -311,8 +311,6 @@ def kind_of(value: Any) -> str:
         return _("empty")
     if isinstance(value, bool):
         return _("true or false")
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return _("a number of more than 64 bits")
     if isinstance(value, int | float):
         return _("a number")
     if isinstance(value, str):
