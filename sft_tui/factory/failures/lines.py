@@ -17,6 +17,9 @@ _RANKS_IN_LINE = re.compile(r"(?=\[rank\d+\]: )")
 _RAY = re.compile(r"\(([\w.]+(?:\([\w ]*\))? (?:pid|ip)=[^)\n]{1,60})\)\s?")
 _SRUN = re.compile(r"\s{0,4}(\d{1,4}): (?=\S|\s)")
 _COMPOSE = re.compile(r"([a-z][\w.-]*[-_]\d+)\s+\|\s?")
+_HOST = re.compile(
+    r"(\d{1,3}(?:\.\d{1,3}){3}|(?:node|worker|gpu|host|slave|master|compute|ip)[-_]?[\w-]{0,40}\d): (?=\S|\s)"
+)
 _STAMP = re.compile(
     r"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?(?::(?= ))? ?"
     r"(?:\w+ \|\| |\|\| ?|\| ?|- )?(?:[\w.]+ - )?(?:(?:ERROR|WARNING|CRITICAL|INFO) +- )?"
@@ -104,9 +107,9 @@ def _strip_one(text: str) -> tuple[str, str]:
     elif first in "[12" and (stamp := _STAMP.match(text)):
         return "", text[stamp.end() :]
     elif first.isdigit() or first == " ":
-        found = _SRUN.match(text)
+        found = _SRUN.match(text) or _HOST.match(text)
     else:
-        found = _COMPOSE.match(text)
+        found = _COMPOSE.match(text) or _HOST.match(text)
     return (found[1], text[found.end() :]) if found else ("", text)
 
 

@@ -13,7 +13,8 @@ from sft_tui.factory.failures.records import Facts
 _STALL_S = 1800.0
 _STALL_FACTOR = 10.0
 _LITTLE_DISK_BYTES = 64 * 1024 * 1024
-_METRIC = re.compile(r"\{.*?'loss': *'?(?P<loss>[-\w.+]+)'?")
+_LONG_WITHOUT_NORM = 3
+_METRIC = re.compile(r"(?:\{.*?|^)'loss': *'?(?P<loss>[-\w.+]+)'?")
 _GRAD = re.compile(r"'grad_norm': *'?(?P<grad>[-\w.+]+)'?")
 _EVAL = re.compile(r"'eval_loss': *'?(?:nan|inf|-inf)'?")
 _BAD = re.compile(r"(?:nan|[-+]?inf(?:inity)?)$", re.IGNORECASE)
@@ -40,21 +41,28 @@ def check(name: str, lines: list[Line], failed: bool, finished_at: int, facts: F
 
 
 def _bad_loss(lines: list[Line], failed: bool, finished_at: int, facts: Facts) -> Found | None:
-    """The last loss that was logged is NaN, or zero with a gradient norm that is no number; or twice zero."""
+    """The last loss that was logged is NaN, or zero with a gradient norm that is no number; or several were.
+
+    A gradient norm that is no number is usual at the first steps in fp16, but not for long.
+    """
     bad: list[Found] = []
     last_is_bad = False
+    without_norm = 0
     for line in lines:
         text = line.text
-        if "loss'" not in text or "{" not in text or "}" not in text:
+        if "loss'" not in text or ("}" not in text and not text.startswith("'loss'")):
             continue
         if _EVAL.search(text):
             bad.append(Found(line.number, text))
             last_is_bad = True
         elif (match := _METRIC.search(text)) is not None and "'train_loss'" not in text:
             grad = _GRAD.search(text)
-            lost = _BAD.match(match["loss"]) is not None
-            no_grad = grad is not None and (_BAD.match(grad["grad"]) or _ZERO.match(grad["grad"])) is not None
-            last_is_bad = lost or (_ZERO.match(match["loss"]) is not None and (no_grad or grad is None))
+            no_number = grad is not None and _BAD.match(grad["grad"]) is not None
+            without_norm = without_norm + 1 if no_number else 0
+            no_grad = grad is None or no_number or _ZERO.match(grad["grad"]) is not None
+            last_is_bad = _BAD.match(match["loss"]) is not None or (
+                no_grad and (_ZERO.match(match["loss"]) is not None or without_norm > _LONG_WITHOUT_NORM)
+            )
             if last_is_bad:
                 bad.append(Found(line.number, text))
     return bad[0] if bad and (last_is_bad or len(bad) > 2) else None

@@ -76,6 +76,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "indented": lambda text: "".join(f"    {line}\n" for line in text.split("\n")),
     "time stamps": lambda text: "".join(f"[2024-08-10 20:23:00] {line}\n" for line in text.split("\n")),
     "ray": lambda text: "".join(f"(RayTrainWorker pid=12, ip=10.0.0.3) {line}\n" for line in text.split("\n")),
+    "pdsh": lambda text: "".join(f"worker-1: {line}\n" for line in text.split("\n")),
     "srun": lambda text: "".join(f"0: {line}\n" for line in text.split("\n")),
 }
 

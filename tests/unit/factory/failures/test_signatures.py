@@ -7,6 +7,9 @@ import pytest
 from sft_tui.factory.failures import diagnose_text
 
 POSTED: list[tuple[str, str]] = [
+    ("loss-nan", "'loss': 0.0, 'grad_norm': nan"),
+    ("loss-nan", "{'loss': 4.6758, 'grad_norm': nan, 'learning_rate': 0.0001, 'epoch': 0.05}\n" * 4),
+    ("template-unknown", "28.48.119.83: ValueError: Template x does not exist."),
     ("cli-not-found", "/bin/bash: line 1: llamafactory-cli: command not found"),
     ("cli-not-found", "-bash: llamafactory-cli: command not found"),
     ("cli-not-found", "nohup: failed to run command 'llamafactory-cli': No such file or directory"),
