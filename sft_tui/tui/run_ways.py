@@ -9,9 +9,13 @@ from sft_tui.run.failure_report import FailureReport
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.state import Status
 from sft_tui.run.watch import Snapshot
+from sft_tui.tui.signs import Signs
+from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.stage_bar import stage_name
 
 AFTER_TRAINING = ("export", "verify")
+PATIENCE_S = 30.0
+"""How long a run may wait for its supervisor before that is worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +63,15 @@ def stop_question(stage: str | None) -> list[str]:
         ]
     text = _("The stage {stage} is ended now. You can start it again later with r (Resume).")
     return [text.format(stage=stage_name(stage or ""))]
+
+
+def remarks(snapshot: Snapshot, signs: Signs, now: float, asked: str | None) -> list[str]:
+    """The latest warning, what is odd about the run's processes, and what was asked for and is not done yet."""
+    said = [
+        f"{clean(remark.message, ' ')} {clean(remark.hint or '', ' ')}".rstrip() for remark in snapshot.warnings[-1:]
+    ]
+    if snapshot.status is Status.RUNNING and not snapshot.supervised:
+        said.append(_("The supervisor is gone, the training goes on; r takes it over again."))
+    if snapshot.status is Status.PENDING and not snapshot.supervised and now - snapshot.created > PATIENCE_S:
+        said.append(_("Nothing has started this run; r starts it."))
+    return [f"{signs.warning} {text}" for text in said] + ([f"{signs.here} {asked}"] if asked else [])

@@ -23,9 +23,8 @@ from sft_tui.run.layout import RunLayout
 from sft_tui.run.requests import Request, RequestKind, leave_request
 from sft_tui.run.state import Status
 from sft_tui.run.watch import RunWatch, Snapshot
-from sft_tui.tui.run_ways import Way, stop_question, way_on
+from sft_tui.tui.run_ways import Way, remarks, stop_question, way_on
 from sft_tui.tui.screen import BaseScreen
-from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar
 from sft_tui.tui.widgets.big_chart import BigChart, Curves
 from sft_tui.tui.widgets.failure_panel import FailurePanel
@@ -39,7 +38,6 @@ from sft_tui.tui.widgets.run_header import RunHeader
 from sft_tui.tui.widgets.stage_bar import StageBar
 
 ALIVE_POLL_S, ENDED_POLL_S = 1.0, 3.0
-_PATIENCE_S = 30.0
 _ENDED_BADLY = (Status.FAILED, Status.STOPPED, Status.LOST)
 
 
@@ -81,6 +79,7 @@ class RunScreen(BaseScreen):
         self.report: FailureReport | None = None
         self._wake = threading.Event()
         self._asked: str | None = None
+        self._resuming = False
 
     # -- the frame --------------------------------------------------------------------------------------------------
 
@@ -163,28 +162,11 @@ class RunScreen(BaseScreen):
         self.query_one(KeyFigures).show(snapshot)
         self.query_one(LossSpark).show(snapshot.train_loss, snapshot.eval_loss)
         self.query_one(GpuLine).update_from(snapshot)
-        self.query_one("#run-remarks", Lines).show(self._remarks(snapshot))
+        said = remarks(snapshot, self.sft.signs, self.sft.services.now(), self._asked)
+        self.query_one("#run-remarks", Lines).show([Content(text) for text in said])
         chart = self.query_one("#run-chart", BigChart)
         if chart.display:
             chart.show(Curves(snapshot.train_loss, snapshot.eval_loss, snapshot.learning_rate))
-
-    def _remarks(self, snapshot: Snapshot) -> list[Content]:
-        """The latest warning, and what was asked for and is not done yet."""
-        sign = self.sft.signs.warning
-        remarks = [
-            f"{sign} {clean(r.message, ' ')}" + (f" {clean(r.hint, ' ')}" if r.hint else "")
-            for r in snapshot.warnings[-1:]
-        ]
-        if snapshot.alive and not snapshot.supervised and snapshot.status is Status.RUNNING:
-            remarks.append(f"{sign} " + _("The supervisor is gone, the training goes on; r takes it over again."))
-        if snapshot.status is Status.PENDING and not snapshot.supervised and self._waits_long(snapshot):
-            remarks.append(f"{sign} " + _("Nothing has started this run; r starts it."))
-        if self._asked:
-            remarks.append(f"{self.sft.signs.here} {self._asked}")
-        return [Content(text) for text in remarks]
-
-    def _waits_long(self, snapshot: Snapshot) -> bool:
-        return self.sft.services.now() - snapshot.created > _PATIENCE_S
 
     def _open_log(self, snapshot: Snapshot) -> None:
         """The log of the stage that is at work, or was last."""
@@ -326,6 +308,9 @@ class RunScreen(BaseScreen):
         self._resume(None)
 
     def _resume(self, changes: Mapping[str, Any] | None) -> None:
+        if self._resuming:
+            return
+        self._resuming = True
         self.say(_("Starting again"))
         self._do_resume(dict(changes) if changes else None)
 
@@ -343,6 +328,7 @@ class RunScreen(BaseScreen):
 
     @on(Resumed)
     def _resumed(self, event: RunScreen.Resumed) -> None:
+        self._resuming = False
         if event.problem is not None:
             self.say(event.problem, "error")
         else:
