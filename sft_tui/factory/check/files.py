@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ from sft_tui.problems import Problem, Severity, nearest
 
 _HUB_ID = re.compile(r"^[\w.-]{1,96}/[\w.-]{1,96}$")
 _LEGACY_IDS = frozenset(("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2", "openai-gpt"))
+# First parts of a path that are directories of a project and no owners on a hub.
+_LOCAL_WORDS = frozenset((
+    "adapter", "adapters", "base_model", "base_models", "checkpoint", "checkpoints", "ckpt", "ckpts", "data", "exp",
+    "experiments", "llm", "llms", "local", "lora", "merged", "model", "models", "output", "outputs", "path",
+    "pretrained", "pretrained_models", "results", "runs", "save", "saves", "tmp", "trained", "weights", "workspace",
+))  # fmt: skip
 # Names that guides and other tools use.
 _TEMPLATE_NAMES = {
     "llama": "llama3",
@@ -45,7 +52,8 @@ def is_local(path: str, findings: Findings) -> bool:
         return True
     if findings.context.resolve(path).exists():
         return True
-    return "/" in path and (findings.context.base_dir / path.split("/")[0]).is_dir()
+    first = path.split("/")[0]
+    return "/" in path and (first.lower() in _LOCAL_WORDS or (findings.context.base_dir / first).is_dir())
 
 
 def check_model(findings: Findings) -> ModelDirectory | None:
@@ -95,6 +103,9 @@ def _check_hub_id(findings: Findings, value: str) -> None:
         findings.error("missing_key", "model_name_or_path", _("`model_name_or_path` is empty."))
         return
     if _HUB_ID.match(value) or value in _LEGACY_IDS:
+        if os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "yes", "ON", "on") and not _is_cached(value):
+            message = _("`{value}` is on no disk here, and HF_HUB_OFFLINE forbids to download it.").format(value=value)
+            findings.machine("model_offline", "model_name_or_path", message, _("Give the model's directory."))
         return
     known = factory.model_by_id(value)
     message = _("`{value}` is neither a directory here nor a hub id (owner/name).").format(value=value)
@@ -108,6 +119,13 @@ def _check_hub_id(findings: Findings, value: str) -> None:
         _("Did you mean `{name}`?").format(name=close[0]) if close else _("Give the model's directory or its hub id.")
     )
     findings.error("model_not_found", "model_name_or_path", message, hint)
+
+
+def _is_cached(hub_id: str) -> bool:
+    """Whether the hub's library has a model in its cache."""
+    home = os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")
+    hub = os.environ.get("HF_HUB_CACHE") or str(Path(home) / "hub")
+    return (Path(hub) / f"models--{hub_id.replace('/', '--')}" / "snapshots").is_dir()
 
 
 def check_template(findings: Findings, model: ModelDirectory | None) -> None:
