@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
-from sft_tui.run.events import Event, EventReader
+from sft_tui.run.events import Event
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.series import Curve, Series
 from sft_tui.run.state import RunState, StageState, Status, present_status, read_state
 
 if TYPE_CHECKING:
-    from sft_tui.factory.trainer_log import Metric, TrainerLog
+    from sft_tui.factory.trainer_log import Metric, Tail, TrainerLog
     from sft_tui.machine.gpus import Gpu, GpuReport
 
 STAGES = ("convert", "train", "export", "verify")
@@ -136,7 +136,7 @@ class RunWatch:
         self._plan: Mapping[str, Any] = {}
         self._history = History()
         self._trainer_log: TrainerLog | None = None
-        self._events = EventReader(layout.events)
+        self._events: Tail | None = None
         self._warnings: deque[Remark] = deque(maxlen=MAX_WARNINGS)
         self._state: RunState | None = None
 
@@ -148,12 +148,23 @@ class RunWatch:
         if not self._plan:
             plan = read_json(self.layout.plan)
             self._plan = plan if isinstance(plan, dict) else {}
-        with contextlib.suppress(OSError):  # unreadable events only cost the warnings
-            for event in self._events.poll():
-                self._take(event)
+        self._read_events()
         while new := self._new_metrics():
             self._history.extend(new, self._now())
         return self._snapshot(state)
+
+    def _read_events(self) -> None:
+        """What the events say beyond the state; most of them are figures, which the trainer log has as well."""
+        if self._events is None:
+            from sft_tui.factory.trainer_log import Tail
+
+            self._events = Tail(self.layout.events)
+        while lines := self._events.poll():
+            for line in lines:
+                if b'"warning"' in line or b'_started"' in line:
+                    event = _event(line)
+                    if event is not None:
+                        self._take(event)
 
     def _read_state(self) -> RunState | None:
         """The state; the last good one while the file is being replaced on a system where that shows."""
@@ -264,6 +275,14 @@ class RunWatch:
         if self._gpu_report is None or now - self._gpu_read_at >= GPU_EVERY_S:
             self._gpu_report, self._gpu_read_at = self._read_gpus(), now
         return self._gpu_report
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _whole(value: float | None) -> int | None:
