@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from babel.messages.catalog import Catalog, Message
+from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
@@ -54,11 +54,11 @@ def missing(catalog: Catalog) -> list[str]:
 
 def broken(catalog: Catalog) -> list[str]:
     """The texts whose translation has other fields (`{name}`) than the text itself."""
-    return [str(m.id) for m in catalog if m.id and m.string and _fields(m, m.id) != _fields(m, m.string)]
+    return [str(m.id) for m in catalog if m.id and m.string and _fields(m.id) != _fields(m.string)]
 
 
-def _fields(message: Message, text: object) -> set[str]:
-    return set(_FIELD.findall(str(text)))
+def _fields(text: object) -> set[str]:
+    return set(_FIELD.findall(str(text).replace("{{", "").replace("}}", "")))
 
 
 def as_po(catalog: Catalog) -> bytes:
