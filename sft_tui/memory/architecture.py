@@ -122,7 +122,9 @@ def _layout(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """How the layers of this kind differ from Llama's (transformers 5, `models/*/modeling_*.py`)."""
     bias = bool(config.get("attention_bias", config.get("add_qkv_bias", False)))
     gemma = kind.startswith("gemma")
-    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    window = config.get("sliding_window", 4096 if kind == "mistral" else None)
+    if not config.get("use_sliding_window", True) or isinstance(window, bool) or not isinstance(window, int):
+        window = None
     layout: dict[str, Any] = {
         "qkv_bias": (kind in ("qwen2", "qwen2_moe") and config.get("qkv_bias", True)) or bias,
         "output_bias": bias and kind in ("llama", "gemma", "gemma2", "gemma3_text", "mistral", "qwen3"),
@@ -136,7 +138,7 @@ def _layout(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
         "rotary_fraction": float(config.get("partial_rotary_factor") or (0.5 if kind in ("glm", "glm4") else 1.0)),
         "attention_softcap": kind == "gemma2",
         "logits_softcap": kind == "gemma2" and config.get("final_logit_softcapping", 30.0) is not None,
-        "sliding_window": int(window) if window else None,
+        "sliding_window": window or None,
     }
     return layout
 

@@ -22,9 +22,12 @@ def attention(layer: Layer, x: Tensor) -> Tensor:
         query, key, value = _split(layer, joint)
         tape.drop(joint)
     else:
-        query = _projected(layer, x, "q_proj", shape.query)
-        key = _projected(layer, x, "k_proj", shape.key)
+        late = shape.gemma_norms
+        query = _projected(layer, x, "q_proj", shape.query, normed=not late)
+        key = _projected(layer, x, "k_proj", shape.key, normed=not late)
         value = layer.linear(x, "v_proj", shape.hidden, shape.key, bias=bias)
+        if late:
+            query, key = _normed(layer, query), _normed(layer, key)
     turned_query, turned_key = _rotated(layer, query), _rotated(layer, key)
     tape.drop(query, key)
     kernel = _eager if layer.setup.eager else _scaled_dot_product
@@ -34,7 +37,7 @@ def attention(layer: Layer, x: Tensor) -> Tensor:
     return out
 
 
-def _projected(layer: Layer, x: Tensor, name: str, outputs: int) -> Tensor:
+def _projected(layer: Layer, x: Tensor, name: str, outputs: int, *, normed: bool) -> Tensor:
     """A query or key projection, with its norm where the architecture has one.
 
     Heads and positions are exchanged in the kernels' inputs, so the gradient is copied into the projection's order.
@@ -47,10 +50,15 @@ def _projected(layer: Layer, x: Tensor, name: str, outputs: int) -> Tensor:
     else:
         tape.node(turned, (), lambda gradient: [(out, gradient)])
     tape.drop(out)
+    return _normed(layer, turned) if normed else turned
+
+
+def _normed(layer: Layer, x: Tensor) -> Tensor:
+    """`x` through the norm of queries or keys, where there is one; lets go of `x`."""
     if not layer.shape.qk_norm:
-        return turned
-    normed = layer.norm(turned, layer.shape.head_dim)
-    tape.drop(turned)
+        return x
+    normed = layer.norm(x, layer.shape.head_dim)
+    layer.tape.drop(x)
     return normed
 
 
@@ -136,8 +144,11 @@ def _scaled_dot_product(layer: Layer, query: Tensor, key: Tensor, value: Tensor)
     tape, ops, shape = layer.tape, layer.ops, layer.shape
     tokens = layer.setup.tokens
     value_in, key_in, query_in = ops.autocast(value), ops.autocast(key), ops.autocast(query)
-    if layer.setup.masked and shape.kv_heads != shape.heads:
+    if (layer.setup.masked or layer.setup.windowed) and shape.kv_heads != shape.heads:
         key_in, value_in = _repeated(layer, key_in), _repeated(layer, value_in)
+    bias = []
+    if layer.setup.windowed:
+        bias.append(tape.new(layer.setup.batch * layer.setup.length**2, query_in.width))
     out = tape.new(tokens * shape.query, query_in.width, needs_grad=query_in.needs_grad)
     sums = tape.new(tokens * shape.heads, 4)
 
@@ -150,15 +161,16 @@ def _scaled_dot_product(layer: Layer, query: Tensor, key: Tensor, value: Tensor)
         tape.drop(gradient)
         yield from zip((query_in, key_in, value_in), shares, strict=True)
 
-    tape.node(out, (key_in, query_in, value_in, out, sums), backward)
-    tape.drop(query_in, key_in, value_in, sums)
+    tape.node(out, (key_in, query_in, value_in, *bias, out, sums), backward)
+    tape.drop(query_in, key_in, value_in, sums, *bias)
     return out
 
 
 def _repeated(layer: Layer, x: Tensor) -> Tensor:
-    """Keys or values for all heads (`repeat_kv`); lets go of `x`."""
+    """Keys or values for all heads (`repeat_kv`), a view where there is one head; lets go of `x`."""
     tape, shape = layer.tape, layer.shape
-    out = tape.new(layer.setup.tokens * shape.query, x.width, needs_grad=x.needs_grad)
+    count = layer.setup.tokens * shape.query
+    out = tape.view(x, count) if shape.kv_heads == 1 else tape.new(count, x.width, needs_grad=x.needs_grad)
 
     def backward(gradient: Tensor) -> Iterator[Pair]:
         share = tape.like(x)

@@ -23,9 +23,7 @@ def expected_error(shape: Architecture, setup: Setup, options: Mapping[str, Any]
     if shape.experts:
         margins.append(0.06)
     if setup.eager:
-        margins.append(
-            0.06 if setup.checkpointing else 0.17
-        )  # equal blocks are chosen by address
+        margins.append(0.06 if setup.checkpointing else 0.17)  # equal blocks are chosen by address
     if setup.quantization_bit == 8:
         margins.append(0.12)  # the columns with outliers depend on the weights
     if setup.quantization_bit not in (None, 4, 8):

@@ -22,9 +22,10 @@ def mixture(layer: Layer, x: Tensor) -> Tensor:
     out = _experts(layer, x, weights)
     tape.drop(weights)
     if shared is not None:
-        gated = ops.scaled(shared, keep=(shared,))
+        gate = layer.linear(x, "shared_expert_gate", shape.hidden, 1)
+        gated = ops.multiply(shared, gate)
         total = ops.add(out, gated)
-        tape.drop(out, gated, shared)
+        tape.drop(out, gated, shared, gate)
         out = total
     tape.drop(x)
     return out

@@ -67,7 +67,8 @@ def read_setup(options: Mapping[str, Any], shape: Architecture, *, longest: int 
         checkpointing=not flag(options, "disable_gradient_checkpointing"),
         liger=flag(options, "enable_liger_kernel"),
         eager=attention == "disabled" or (shape.attention_softcap and attention in ("auto", "disabled")),
-        masked=flag(options, "neat_packing"),
+        masked=flag(options, "neat_packing") and attention != "fa2",
+        windowed=shape.sliding_window is not None and length >= shape.sliding_window and attention in ("auto", "sdpa"),
         frozen_layers=0
         if method != "freeze"
         else max(0, shape.layers - abs(number(options, "freeze_trainable_layers", 2))),

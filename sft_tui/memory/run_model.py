@@ -214,6 +214,11 @@ class Run:
         allocator, shape, setup = self.allocator, self.shape, self.setup
         masks = 0 if not setup.eager else 2 if shape.sliding_window else 1
         kept = [allocator.allocate(pairs * 2) for _number in range(masks)]
+        if setup.windowed:
+            made = [allocator.allocate(pairs // setup.batch) for _number in range(2)]
+            kept.append(allocator.allocate(pairs))
+            for block in made:
+                allocator.release(block)
         rows = setup.length * (setup.batch if setup.masked else 1)
         table = int(rows * shape.head_dim * shape.rotary_fraction)
         if table * 4 > SMALL_LIMIT:
