@@ -196,15 +196,57 @@ def _texts(record: Cells, width: int) -> list[str] | None:
 
 def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequence[str]) -> Batch:
     """The fast reading of `block`, whose quotes are well placed; the exact one where it stumbles."""
+    present = [column for column in columns if column in names]
+    found = None
+    if present and 2 * len(present) >= len(names):
+        found = _with_polars(block, dialect, len(names))
+    if found is None and present and valid_utf8(block):
+        found = _with_arrow(block, dialect, len(names), [names.index(column) for column in present])
+    if found is None:
+        return _exact_batch(block, dialect, names, columns)
+    import polars as pl
+
+    height, cells = found
+    table = [
+        cells[names.index(column)].alias(column) if column in names else _nulls(column, height) for column in columns
+    ]
+    return Batch(height, pl.DataFrame(table), None)
+
+
+def _with_polars(block: bytes, dialect: Dialect, width: int) -> tuple[int, dict[int, pl.Series]] | None:
+    """All cells of a block without blank lines; None where it is anything but a table of texts.
+
+    All columns are read, because a line with too many cells goes unnoticed otherwise.
+    """
+    if width < 2 or b"\r" in block or b"\n\n" in block or block[:1] == b"\n":
+        return None
+    import polars as pl
+
+    names = [f"column_{place + 1}" for place in range(width)]
+    try:
+        frame = pl.read_csv(
+            block,
+            has_header=False,
+            schema=dict.fromkeys(names, pl.String),
+            separator=dialect.delimiter.decode(),
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    if frame.width != width or (_QUOTE not in block and frame.height != block.count(b"\n")):
+        return None
+    return frame.height, dict(enumerate(frame.get_columns()))
+
+
+def _with_arrow(
+    block: bytes, dialect: Dialect, width: int, places: Sequence[int]
+) -> tuple[int, dict[int, pl.Series]] | None:
+    """The cells at `places` of a block of valid UTF-8; None where a line has too many or too few cells."""
     import polars as pl
     import pyarrow as pa
     from pyarrow import csv
 
-    present = [column for column in columns if column in names]
-    if not valid_utf8(block) or not present:
-        return _exact_batch(block, dialect, names, columns)
-    keys = [str(place) for place in range(len(names))]
-    at = {column: keys[names.index(column)] for column in present}
+    keys = [str(place) for place in range(width)]
+    wanted = list(dict.fromkeys(keys[place] for place in places))
     try:
         table = csv.read_csv(
             pa.BufferReader(block),
@@ -214,20 +256,14 @@ def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequen
             ),
             convert_options=csv.ConvertOptions(
                 check_utf8=False,
-                column_types=dict.fromkeys(at.values(), pa.string()),
-                include_columns=list(dict.fromkeys(at.values())),
+                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=wanted,
                 strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid:
-        return _exact_batch(block, dialect, names, columns)
-    frame = pl.DataFrame(
-        [
-            pl.Series(column, table.column(at[column])) if column in at else _nulls(column, table.num_rows)
-            for column in columns
-        ]
-    )
-    return Batch(table.num_rows, frame, None)
+        return None
+    return table.num_rows, {int(key): pl.Series(key, table.column(key)) for key in wanted}
 
 
 def _nulls(name: str, height: int) -> pl.Series:

@@ -13,7 +13,7 @@ from sft_tui.dataset.clean import written_columns
 from sft_tui.dataset.conversations import TAGS
 from sft_tui.dataset.reading import Reading
 from sft_tui.dataset.request import DUPLICATE, REASONS, ConvertRequest, ConvertResult, Progress
-from sft_tui.dataset.spool import Spool, clean_stale, existing_parent, sync_directory, writing
+from sft_tui.dataset.spool import Spool, clean_stale, existing_parent, set_aside, sync_directory, writing
 from sft_tui.dataset.tally import Tally
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Refusal, refuse
@@ -31,7 +31,7 @@ class Conversion:
         self._progress = progress
         self._started = time.perf_counter()
         self._spools: list[Spool] = []
-        self._backups: list[tuple[Path, Spool | None]] = []
+        self._backups: list[tuple[Path, Path | None]] = []
         self._made: list[Path] = []
         self.outputs: dict[int, Spool] = {}
         self.result: ConvertResult
@@ -52,6 +52,11 @@ class Conversion:
         for spool in self._spools:
             spool.close()
         self._spools.clear()
+        for _path, backup in self._backups:
+            if backup is not None:
+                with contextlib.suppress(OSError):
+                    backup.unlink()
+        self._backups.clear()
 
     def _spool(self) -> Spool:
         spool = Spool(self._directory)
@@ -157,7 +162,7 @@ class Conversion:
                 for side, output in self.outputs.items():
                     path = self.target.paths[side]
                     if not output.same_as(path):
-                        self._backups.append((path, _copy(path) if path.exists() else None))
+                        self._backups.append((path, set_aside(path)))
                         output.publish(path)
                 sync_directory(directory)
         except BaseException:
@@ -175,27 +180,18 @@ class Conversion:
             self._made.append(directory)
 
     def rollback(self) -> None:
-        """Take back what `commit` did."""
+        """Take back what `commit` did. Possible until `close`."""
         for path, backup in reversed(self._backups):
             with contextlib.suppress(OSError):
                 if backup is None:
                     path.unlink(missing_ok=True)
                 else:
-                    backup.publish(path)
+                    backup.replace(path)
         for directory in reversed(self._made):
             with contextlib.suppress(OSError):
                 directory.rmdir()
         self._backups.clear()
         self._made.clear()
-
-
-def _copy(path: Path) -> Spool:
-    """A nameless copy of `path`, to be put back if something fails."""
-    copy = Spool(path.parent)
-    with path.open("rb") as stream:
-        while part := stream.read(1 << 22):
-            copy.write(part)
-    return copy
 
 
 def _nothing_to_train_on(wanted: int, rows: int) -> Refusal:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -165,6 +166,18 @@ class Spool:
                 self._path.unlink(missing_ok=True)
             os.close(self._fd)
             self._fd = -1
+
+
+def set_aside(path: Path) -> Path | None:
+    """A second name for what `path` has now, to put it back if something fails; None where there is nothing."""
+    if not path.exists():
+        return None
+    beside = path.parent / f".{secrets.token_hex(8)}{_SUFFIX}"
+    try:
+        beside.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copy2(path, beside)
+    return beside
 
 
 class Numbers:
