@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -18,6 +19,8 @@ from babel.messages.pofile import read_po, write_po
 PACKAGE = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "zh_CN" / "LC_MESSAGES"
 PO, MO = FOLDER / "sft_tui.po", FOLDER / "sft_tui.mo"
+_NO_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+"""The same text shall always give the same file."""
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -36,7 +39,9 @@ def translated() -> Catalog:
     if not PO.is_file():
         return Catalog(locale="zh_CN", domain="sft_tui", charset="utf-8")
     with PO.open("rb") as stream:
-        return read_po(stream, locale="zh_CN", domain="sft_tui")
+        catalog = read_po(stream, locale="zh_CN", domain="sft_tui")
+    catalog.creation_date = catalog.revision_date = _NO_DATE
+    return catalog
 
 
 def updated() -> Catalog:
