@@ -2,9 +2,9 @@
 
 An entry matches by one of its signatures:
 
-- `exception`: a regular expression for `Name: message` of an exception in a traceback, from its start; `frames`, where
-  given, must be found in the traceback's frames (a bare exception without frames matches at less confidence, with
-  `frames_only` not at all);
+- `exception`: a regular expression for `Name: message` of an exception in a traceback, from its start, where `<Error>`
+  stands for any name that ends in Error; `frames`, where given, must be found in the traceback's frames (a bare
+  exception without frames matches at less confidence, with `frames_only` not at all);
 - `line`: a plain text in a line outside tracebacks and printed samples; `regex`, where given, must be found in it;
 - `signal`: the process was ended by this signal (a fact, not a line);
 - `special`: a check that needs more than a line (`bad_loss`, `repeats`, `stall`, `short_disk`).
@@ -26,6 +26,7 @@ from typing import Any
 
 import yaml
 
+_ANY_ERROR = r"(?:\w+\.)*\w*Error"
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 
 
@@ -99,7 +100,7 @@ def _entry(item: dict[str, Any]) -> Entry:
 
 def _signature(raw: dict[str, Any], confidence: float) -> Signature:
     def pattern(key: str) -> re.Pattern[str] | None:
-        return re.compile(raw[key], re.DOTALL) if key in raw else None
+        return re.compile(raw[key].replace("<Error>", _ANY_ERROR), re.DOTALL) if key in raw else None
 
     return Signature(
         exception=pattern("exception"),

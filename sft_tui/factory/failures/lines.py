@@ -108,8 +108,10 @@ def _strip_one(text: str) -> tuple[str, str]:
         return "", text[stamp.end() :]
     elif first.isdigit() or first == " ":
         found = _SRUN.match(text) or _HOST.match(text)
-    else:
+    elif ": " in text[:64] or " |" in text[:64]:
         found = _COMPOSE.match(text) or _HOST.match(text)
+    else:
+        return "", text
     return (found[1], text[found.end() :]) if found else ("", text)
 
 

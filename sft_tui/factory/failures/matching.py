@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from sft_tui.factory.failures import specials
@@ -23,6 +23,7 @@ _ROOT_BONUS = 0.03
 _BARE_PENALTY = 0.15
 _EMBEDDED_PENALTY = 0.2
 _FOLLOWED_PENALTY = 0.1
+_SHORT_LINES = 60
 _DIGITS = re.compile(r"\d+")
 _MAX_FAILURES = 1000
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -89,7 +90,8 @@ def diagnose_text(text: str, facts: Facts | None = None) -> list[Diagnosis]:
     """
     facts = facts or Facts()
     log = Log.read(text)
-    found = _one_cause_each(sorted(_candidates(log, facts), key=lambda item: (-item.confidence, item.number)))
+    candidates = list(_candidates(log, facts)) or list(_in_bare_messages(log, facts))
+    found = _one_cause_each(sorted(candidates, key=lambda item: (-item.confidence, item.number)))
     if any(not item.entry.consequence for item in found):
         found = [item for item in found if not item.entry.consequence]
     return [_diagnosis(item) for item in found[:MAX_DIAGNOSES]]
@@ -219,6 +221,19 @@ def _in_exceptions(entry: Entry, signature: Signature, failures: list[tuple[Fail
                 continue
             confidence -= penalty + (_EMBEDDED_PENALTY if failure.embedded else 0.0)
             yield _Candidate(entry, confidence, raised.number, raised.first_line, id(failure), _groups(match))
+
+
+def _in_bare_messages(log: Log, facts: Facts) -> Iterator[_Candidate]:
+    """Where somebody posted only the message of an exception: lines of a short text as if they were one."""
+    if log.failures or len(log.lines) > _SHORT_LINES:
+        return
+    lines = [line for line in log.lines if line.text[:1].strip(" \t[{|│") and "arning" not in line.text]
+    posted = [(Failure("", [Raised("Error", line.text, "", line.number)]), _EMBEDDED_PENALTY) for line in lines]
+    for entry in entries():
+        for signature in entry.signatures:
+            if signature.exception is not None and _fits(signature, log, facts):
+                for item in _in_exceptions(entry, signature, posted):
+                    yield replace(item, line=item.line.removeprefix("Error: "))
 
 
 def _weigh(signature: Signature, raised: Raised, depth: int) -> float | None:

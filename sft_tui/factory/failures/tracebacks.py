@@ -176,7 +176,9 @@ def _embedded(text: str) -> str | None:
 
 def _is_exception(text: str) -> bool:
     head = text[:_MAX_HEAD_CHARS]
-    return bool(head) and head[0].isalpha() and not _WARNING.match(head) and _EXCEPTION.match(head) is not None
+    if not head or not head[0].isalpha() or " " in head.partition(":")[0]:
+        return False
+    return _WARNING.match(head) is None and _EXCEPTION.match(head) is not None
 
 
 def find_failures(lines: list[Line]) -> list[Failure]:
