@@ -122,7 +122,7 @@ def read_preset(path: Path) -> Preset:
 
 def choose_preset(memory_bytes: int | None) -> Preset:
     """The preset that `auto` starts from: the largest whose card is not larger than `memory_bytes`, the memory that is
-    free on the card (None: there is no GPU, or its memory is unknown). Cards hold up to 6 % less than they are sold as.
+    free on the card (None: there is no GPU, or its memory is unknown). Cards hold up to 8 % less than they are sold as.
     """
     presets = [preset for preset in load_presets().values() if not preset.guide]
     without = next(preset for preset in presets if preset.card_gib is None)
@@ -131,6 +131,45 @@ def choose_preset(memory_bytes: int | None) -> Preset:
     cards = [preset for preset in presets if preset.card_gib is not None]
     fitting = [preset for preset in cards if (preset.card_gib or 0) * 0.92 <= memory_bytes / GIB]
     return fitting[-1] if fitting else cards[0]
+
+
+@dataclass(frozen=True, slots=True)
+class AutoChoice:
+    """What `auto` chose: the preset, its options as they fit this model, and what was changed in them, in words.
+
+    `fits` is None where the model or the card is unknown.
+    """
+
+    preset: Preset
+    options: dict[str, Any]
+    changed: tuple[str, ...] = ()
+    fits: bool | None = None
+
+
+def choose_for_model(
+    memory_bytes: int | None,
+    config: Mapping[str, Any] | None,
+    common: Mapping[str, Any],
+    *,
+    packages: Collection[str] = (),
+    lengths: tuple[int, ...] | None = None,
+    gpus: int = 1,
+) -> AutoChoice:
+    """`auto` for one model: the preset of the card, changed where this model would not fit it.
+
+    `common` are the options that the preset's are laid over (they count for the memory), `lengths` the samples' lengths
+    in tokens where known, `packages` what the training environment has (names as imported).
+    """
+    preset = choose_preset(memory_bytes)
+    options = preset.options_with(packages)
+    if memory_bytes is None or config is None or preset.card_gib is None:
+        return AutoChoice(preset, options)
+    from sft_tui.memory import fit_options
+
+    fitted = fit_options(
+        config, {**common, **options}, memory_bytes, gpus=gpus, packages=tuple(packages), lengths=lengths
+    )
+    return AutoChoice(preset, options | fitted.changes, fitted.texts, fitted.fits)
 
 
 def _head_comment(path: Path) -> str:

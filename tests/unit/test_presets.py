@@ -10,7 +10,15 @@ import pytest
 from sft_tui.factory.options import snapshot
 from sft_tui.factory.train_config import guide_defaults
 from sft_tui.memory import Fit, estimate, judge, known_config
-from sft_tui.presets import Preset, choose_preset, find_preset, load_presets, presets_directory, read_preset
+from sft_tui.presets import (
+    Preset,
+    choose_for_model,
+    choose_preset,
+    find_preset,
+    load_presets,
+    presets_directory,
+    read_preset,
+)
 from sft_tui.problems import Refusal
 
 GIB = 2**30
@@ -82,3 +90,16 @@ def test_a_preset_of_ones_own_and_a_broken_one(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         find_preset("24g")
     assert "24gb" in (refused.value.problems[0].hint or "")
+
+
+def test_auto_adapts_the_preset_to_the_model() -> None:
+    both = ("liger_kernel", "bitsandbytes")
+    small = choose_for_model(24 * GIB, known_config("Qwen2.5-7B"), guide_defaults(), packages=both)
+    assert small.preset.name == "24gb" and small.fits and not small.changed
+    large = choose_for_model(24 * GIB, known_config("Qwen2.5-14B"), guide_defaults(), packages=both)
+    assert large.fits and large.changed and large.options["quantization_bit"] == 4
+    batch = large.options["per_device_train_batch_size"] * large.options["gradient_accumulation_steps"]
+    assert batch == 8
+    assert choose_for_model(24 * GIB, known_config("Llama-3.1-70B"), guide_defaults(), packages=both).fits is False
+    assert choose_for_model(None, known_config("Qwen2.5-7B"), guide_defaults()).preset.name == "cpu"
+    assert choose_for_model(24 * GIB, None, guide_defaults()).fits is None
