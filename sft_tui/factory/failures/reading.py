@@ -59,11 +59,14 @@ def read_log(path: Path) -> str:
 
 
 def read_stream(stream: BinaryIO, name: str) -> str:
-    """The text that comes from a pipe, read to its end within the same bounds as a file.
+    """The text that comes from a pipe (or a file as stdin), read to its end within the same bounds as a file.
 
     Raises:
         Refusal: it is empty or binary.
     """
+    descriptor = _regular(stream)
+    if descriptor is not None:
+        return _join(*_head_and_tail(descriptor, os.fstat(descriptor).st_size), name)
     head = bytearray()
     tail: deque[bytes] = deque()
     tail_bytes, cut = 0, False
@@ -80,6 +83,15 @@ def read_stream(stream: BinaryIO, name: str) -> str:
     if not cut:
         return decode_log(bytes(head) + joined, name)
     return _join(bytes(head[: head.rfind(b"\n")]), joined[joined.find(b"\n") + 1 :], name)
+
+
+def _regular(stream: BinaryIO) -> int | None:
+    """The descriptor of a stream that is a plain file (`< train.log`), which need not be read through."""
+    try:
+        descriptor = stream.fileno()
+        return descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    except OSError:
+        return None
 
 
 def decode_log(data: bytes, name: str) -> str:

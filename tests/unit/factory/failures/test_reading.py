@@ -82,7 +82,8 @@ def test_of_a_large_log_head_and_tail_are_read(tmp_path: Path) -> None:
     assert CUT in text
     assert len(text) <= HEAD_BYTES + TAIL_BYTES + len(CUT)
     with log.open("rb") as stream:
-        piped = read_stream(stream, "pipe")
+        assert read_stream(stream, "file") == text
+    piped = read_stream(io.BytesIO(log.read_bytes()), "pipe")
     assert piped.startswith("the beginning\n")
     assert piped.endswith(OOM)
     assert len(piped) <= HEAD_BYTES + TAIL_BYTES + len(CUT) + 1024 * 1024
