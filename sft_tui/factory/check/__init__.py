@@ -20,10 +20,17 @@ from sft_tui.factory.check.files import (
     check_tool_format,
 )
 from sft_tui.factory.check.machine import check_machine, check_packages, check_version
-from sft_tui.factory.check.mistakes import check_dtype, check_length, check_mistakes, check_purpose, check_workers
+from sft_tui.factory.check.mistakes import (
+    check_dtype,
+    check_length,
+    check_mistakes,
+    check_purpose,
+    check_workers,
+    tell_derived,
+)
 from sft_tui.factory.check.model_dir import check_model_dir
 from sft_tui.factory.check.modules import check_modules
-from sft_tui.factory.check.output import check_export_dir, check_output
+from sft_tui.factory.check.output import check_disk, check_export_dir, check_output
 from sft_tui.factory.check.relations import check_relations
 from sft_tui.factory.check.values import check_values
 from sft_tui.problems import Problem, Severity
@@ -82,7 +89,9 @@ def check_train_options(
     if model is not None:
         check_length(findings, model)
         check_dtype(findings, model)
+        check_disk(findings, model.weights.size_bytes)
     check_version(findings)
+    tell_derived(findings, rows)
     return _ordered(findings)
 
 
@@ -106,6 +115,7 @@ def check_merge_options(
     check_export_dir(findings)
     if model is not None:
         check_quantized_model(findings, model)
+        check_disk(findings, model.weights.size_bytes)
     check_packages(findings, model)
     if not findings.given("adapter_name_or_path") and not findings.given("export_quantization_bit"):
         _nothing_to_merge(findings)

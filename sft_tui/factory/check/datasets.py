@@ -303,6 +303,7 @@ def _check_records(dataset: _Dataset, path: Path, kind: str, records: Records) -
     elif verdict.dropped:
         _report_dropped(dataset, path, verdict.dropped.most_common(1)[0], verdict.examined, verdict.all_dropped)
     _check_media(dataset, verdict.with_media)
+    _check_cutoff(dataset, path, shape, records.rows)
     if records.whole:
         _check_blocks(dataset, path, shape, records.rows)
 
@@ -375,6 +376,39 @@ def _report_dropped(dataset: _Dataset, path: Path, worst: tuple[str, int], exami
         text = _("{count} of the first {examined} records of {file} will be skipped: {reason}.")
         text = text.format(count=count, examined=examined, file=path.name, reason=reason)
         dataset.warning("skipped_samples", text, hint, path)
+
+
+def _check_cutoff(dataset: _Dataset, path: Path, shape: Shape, rows: list[Any]) -> None:
+    """Warn where most samples are surely longer than `cutoff_len`, counting few tokens for much text."""
+    findings = dataset.findings
+    if findings.get("stage") == "pt" or "cutoff_len" in findings.bad:
+        return
+    names = [shape.column(name) for name in ("prompt", "query", "response", "system", "messages")]
+    lengths = [_few_tokens("".join(_texts(row.get(column)) for column in names if column)) for row in rows]
+    cutoff = int(findings.number("cutoff_len"))
+    long = sum(length > cutoff for length in lengths)
+    if long > len(lengths) / 2 and len(lengths) >= 5:
+        message = _(
+            "More than half of the samples in {file} are longer than `cutoff_len: {cutoff}` and will be cut off."
+        )
+        median = sorted(lengths)[len(lengths) // 2]
+        hint = _("Half of them have more than about {tokens} tokens.").format(tokens=median)
+        findings.warning("cuts_off", "cutoff_len", message.format(file=path.name, cutoff=cutoff), hint)
+
+
+def _few_tokens(text: str) -> int:
+    """Fewer tokens than any tokenizer for these languages makes: five ASCII characters or two others for each."""
+    others = (len(text.encode("utf-8", "replace")) - len(text)) // 2  # Chinese takes three bytes
+    return max(0, len(text) - others) // 5 + others // 2
+
+
+def _texts(value: Any) -> str:
+    """All texts in a value, one after the other."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "".join(_texts(item) for item in value.values())
+    return "".join(_texts(item) for item in value) if isinstance(value, list) else ""
 
 
 def _check_blocks(dataset: _Dataset, path: Path, shape: Shape, rows: list[Any]) -> None:

@@ -62,6 +62,19 @@ def optimizer_steps(findings: Findings, rows: int | None) -> int | None:
     return math.ceil(per_epoch * findings.number("num_train_epochs"))
 
 
+def tell_derived(findings: Findings, rows: int | None) -> None:
+    """Tell what follows from the options: effective batch, steps, warmup."""
+    steps = optimizer_steps(findings, rows)
+    if steps is None or not findings.on("do_train"):
+        return
+    batch = _batch_size(findings) * findings.number("gradient_accumulation_steps") * max(1, findings.context.processes)
+    warmup = findings.number("warmup_ratio") if findings.given("warmup_ratio") else findings.number("warmup_steps")
+    warmup_steps = math.ceil(warmup * steps) if warmup < 1 else int(warmup)
+    message = _("Effective batch {batch}, {steps} steps in all, {warmup} of them warmup.")
+    text = message.format(batch=int(batch), steps=steps, warmup=warmup_steps)
+    findings.info("derived", "num_train_epochs", text)
+
+
 def _batch_size(findings: Findings) -> float:
     return findings.number("per_device_train_batch_size")
 

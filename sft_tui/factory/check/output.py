@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,9 @@ def _check_checkpoint(findings: Findings, key: str, checkpoint: Path) -> None:
         hint = _("Set `overwrite_output_dir: true` or another `output_dir` to start anew.")
         findings.error("checkpoint_model_only", key, message, hint)
         return
+    if not names & {"optimizer.pt", "optimizer.bin"} and not sharded_by_deepspeed:
+        message = _("{path} holds no optimizer state; resuming goes on, but as if it had just started.")
+        findings.warning("no_optimizer", key, message.format(path=checkpoint.name))
     _check_rank(findings, key, checkpoint)
     _check_finished(findings, key, checkpoint)
 
@@ -149,6 +153,35 @@ def _check_state(findings: Findings, value: str, path: Path) -> None:
         message = _("{path} holds a finished training; LLaMA-Factory refuses to write there.").format(path=value)
         hint = _("Choose another `output_dir`, or set `overwrite_output_dir: true`.")
         findings.error("output_exists", "output_dir", message, hint)
+
+
+def check_disk(findings: Findings, weights_bytes: int) -> None:
+    """Whether what will be written fits on the disk: the merged model, or checkpoint and result of a full training.
+
+    `weights_bytes` is the size of the model's weight files. A checkpoint of a full training holds the weights and,
+    unless `save_only_model`, two float32 moments for each of them.
+    """
+    key = "export_dir" if findings.merge else "output_dir"
+    if not weights_bytes or not findings.given(key) or not findings.context.look_at_files:
+        return
+    if findings.merge:
+        needed = weights_bytes
+    elif findings.get("finetuning_type") == "full" and findings.on("do_train"):
+        checkpoint = weights_bytes if findings.on("save_only_model") else 5 * weights_bytes
+        needed = weights_bytes + (checkpoint if findings.get("save_strategy") != "no" else 0)
+    else:
+        return
+    path = findings.context.resolve(str(findings.get(key)))
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        message = _("`{key}` needs about {needed} GiB, but only {free} GiB are free there.")
+        text = message.format(key=key, needed=_gib(needed), free=_gib(free))
+        findings.machine("disk_space", key, text, _("Free some space, or choose another disk."))
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 30):.1f}"
 
 
 def check_export_dir(findings: Findings) -> None:

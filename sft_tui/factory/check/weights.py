@@ -29,6 +29,11 @@ class Weights:
         """The modules that own a tensor, by full name (`model.layers.0.self_attn.q_proj`)."""
         return {name.rpartition(".")[0] for name in self.tensors}
 
+    @property
+    def size_bytes(self) -> int:
+        """What the weight files take on the disk."""
+        return sum(path.stat().st_size for path in self.files)
+
     def fault(self, code: str, message: str, path: Path) -> None:
         """Note what is wrong with `path`."""
         self.faults.append((code, message, path))
