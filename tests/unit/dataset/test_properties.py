@@ -29,7 +29,7 @@ from sft_tui.problems import Refusal
 _TEXT = st.text(
     st.one_of(
         st.sampled_from("\"',;\t|\n\r\\ {}[]:\u3000\u2028\x00\x1f\x7f苹果é😀"),
-        st.characters(exclude_categories=("Cs",)),
+        st.characters(exclude_categories=["Cs"]),
     ),
     max_size=12,
 )
