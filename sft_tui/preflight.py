@@ -15,6 +15,7 @@ from sft_tui.machine.system import existing_parent
 from sft_tui.presets import GIB
 from sft_tui.problems import ExitCode, Fix, Problem, Problems, Refusal, Severity, nearest
 from sft_tui.situation import DATA_KINDS, chosen_gpus, conversion_request
+from sft_tui.yaml_writing import scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,8 @@ def preflight(
     judged = situation if readable else replace(situation, rows=None)
     problems.extend(check_options(answers, judged, plan.train_options))
     _check_memory(answers, situation, plan, problems, force=force)
+    if not light:
+        _check_disk(answers, situation, plan, problems)
     unknown = situation.factory.source == "probe" and situation.factory.version != TESTED_VERSION
     if unknown and not light and problems.ok:
         problems.extend(verdict_of_plan(situation, plan))
@@ -222,6 +225,34 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
     return found
 
 
+def _check_disk(answers: Answers, situation: Situation, plan: Plan, problems: Problems) -> None:
+    """Whether checkpoints, adapter and merged model have room in the project."""
+    from sft_tui.memory import disk_needs
+    from sft_tui.plan.estimate import model_config
+    from sft_tui.plan.options import total_steps, training_rows
+
+    config = model_config(situation)
+    if config is None or not problems.ok:
+        return
+    steps = total_steps(plan.train_options, training_rows(answers, situation.rows), len(plan.gpus))
+    try:
+        needs = disk_needs(config, plan.train_options, export=answers.export.enabled, steps=steps)
+    except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
+        return
+    free, total = situation.system.disk_free_bytes, sum(needs.values())
+    if total <= free:
+        return
+    parts = ", ".join(f"{name} {_size(size)}" for name, size in needs.items())
+    message = _("The run needs about {need} of disk ({parts}), {free} are free for {path}.")
+    text = message.format(need=_size(total), parts=parts, free=_size(free), path=situation.project)
+    hint = _("Free space, choose another `run.dir`, or lower `save_total_limit`.")
+    problems.error("disk_space", text, key="run.dir", hint=hint)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 2 else f"{size_bytes / 2**20:.0f} MiB"
+
+
 def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: Problems, *, force: bool) -> None:
     """Whether the chosen cards have the memory that the plan needs now, and who holds it where they have not."""
     need = plan.estimate
@@ -242,5 +273,8 @@ def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: 
     if holders:
         message += " " + _("Held by: {who}.").format(who=", ".join(holders[:6]))
     hint = _("`sft-tui estimate` suggests smaller settings; `--force` starts all the same.")
+    if need.changes:
+        changed = ", ".join(f"{key}: {scalar(value)}" for key, value in need.changes.items())
+        hint = _("It would fit with train: {{{changes}}}. `--force` starts all the same.").format(changes=changed)
     add = problems.warning if force else problems.error
     add("gpu_memory", message, key="hardware.gpus", hint=hint)

@@ -12,16 +12,39 @@ if TYPE_CHECKING:
     from sft_tui.situation import Situation
 
 
+def model_config(situation: Situation) -> dict[str, Any] | None:
+    """The config.json of the run's model: its own, or the known one of a hub id; None where it is not known."""
+    if situation.model.config is not None or situation.model.local:
+        return situation.model.config
+    from sft_tui.memory import known_config
+
+    return known_config(situation.model.path)
+
+
 def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]) -> PlannedEstimate | None:
     """The memory that each of `gpus` will need; None on the CPU, and where the model's architecture is not known."""
-    if situation.model.config is None or not gpus:
+    if not gpus:
         return None
-    from sft_tui.memory import Fit, estimate, judge
+    from sft_tui.memory import Fit, estimate, fit_options, judge
 
-    try:
-        need = estimate(situation.model.config, options, gpus=len(gpus))
-    except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
+    config = model_config(situation)
+    if config is None:
         return None
     limit = min(gpu.free_bytes for gpu in gpus)
-    fit = judge(need, limit) if limit else Fit.UNKNOWN
-    return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, limit)
+    try:
+        need = estimate(config, options, gpus=len(gpus))
+        fit = judge(need, limit)
+        fitted = (
+            fit_options(config, options, limit, gpus=len(gpus), packages=_packages(situation))
+            if fit is Fit.NO
+            else None
+        )
+    except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
+        return None
+    changes = fitted.changes if fitted is not None and fitted.fits else {}
+    return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, limit, changes=changes)
+
+
+def _packages(situation: Situation) -> tuple[str, ...]:
+    packages = situation.environment.packages if situation.environment else {}
+    return tuple(name.replace("-", "_") for name in packages)

@@ -40,7 +40,8 @@ class PlannedStage:
 class PlannedEstimate:
     """What the run will need: peak bytes on each card by part, and what that means for the chosen card.
 
-    `fit` is one of fits, tight, no, unknown; `limit_bytes` is what the card has for it, None for the CPU.
+    `fit` is one of fits, tight, no, unknown; `limit_bytes` is what the card has for it. `changes` are options that
+    would make it fit with the same effective batch size, empty where none do or none are needed.
     """
 
     peak_bytes: int
@@ -48,7 +49,7 @@ class PlannedEstimate:
     margin: float
     fit: str
     limit_bytes: int | None = None
-    seconds: tuple[float, float] | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

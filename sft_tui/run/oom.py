@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sft_tui.factory.commands import TRAIN_CONFIG
 from sft_tui.factory.train_config import render_train_config
 from sft_tui.i18n import _
+from sft_tui.memory import find_config, suggestions
 from sft_tui.plan.model import Plan
+from sft_tui.problems import Refusal
 
 GPU_OOM = frozenset({"gpu-oom", "gpu-oom-later"})
 """Ids of the diagnoses that mean it."""
@@ -17,9 +21,21 @@ MOST_RETRIES = 3
 _SHORTEST = 256
 
 
+def estimated_change(
+    config: Mapping[str, Any], options: Mapping[str, Any], packages: Mapping[str, str], gpus: int
+) -> dict[str, Any] | None:
+    """The estimator's first suggestion for the model of `config` that `packages` allow; None where it has none."""
+    try:
+        found = suggestions(config, options, gpus=max(gpus, 1))
+    except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
+        return None
+    fitting = (s for s in found if s.needs is None or s.needs.replace("_", "-") in packages)
+    return next((dict(suggestion.changes) for suggestion in fitting), None)
+
+
 def smaller_options(options: Mapping[str, Any], packages: Mapping[str, str]) -> dict[str, Any] | None:
-    """The change that costs the least quality of those still left, or None: fused kernels where `packages` has them,
-    half the micro-batch with twice the accumulation, gradient checkpointing, half the cutoff length.
+    """What to change where nothing can be estimated: fused kernels where `packages` has them, half the micro-batch
+    with twice the accumulation, gradient checkpointing, half the cutoff length. None where nothing is left.
     """
     if "liger-kernel" in packages and not options.get("enable_liger_kernel"):
         return {"enable_liger_kernel": True}
@@ -36,10 +52,16 @@ def smaller_options(options: Mapping[str, Any], packages: Mapping[str, str]) -> 
 
 def shrink(plan: Plan, packages: Mapping[str, str]) -> tuple[Plan, str] | None:
     """The plan with smaller settings and a sentence that says what changed; None where nothing is left to try."""
-    changes = smaller_options(plan.train_options, packages)
+    options = plan.train_options
+    changes = None
+    with contextlib.suppress(Refusal):
+        here = Path(plan.project) / plan.model
+        config = find_config(str(here) if here.is_dir() else plan.model)
+        changes = estimated_change(config, options, packages, len(plan.gpus))
+    changes = changes or smaller_options(options, packages)
     if changes is None:
         return None
-    options = {**plan.train_options, **changes}
+    options = {**options, **changes}
     files = tuple(
         replace(file, content=render_train_config(options, plan.run)) if file.path.endswith(TRAIN_CONFIG) else file
         for file in plan.files

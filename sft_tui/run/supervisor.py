@@ -25,7 +25,6 @@ from sft_tui.run.events import append_event, make_event
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.monitor import Monitor
-from sft_tui.run.oom import GPU_OOM, MOST_RETRIES, shrink
 from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
 from sft_tui.run.processes import StageProcess
 from sft_tui.run.requests import RequestKind, take_requests
@@ -81,6 +80,8 @@ class Supervisor:
 
     def _shrink(self, planned: PlannedStage) -> bool:
         """Make the settings smaller after a GPU ran out of memory, if that was allowed; whether to try again."""
+        from sft_tui.run.oom import GPU_OOM, MOST_RETRIES, shrink
+
         cause = self._state.diagnoses[0]["id"] if self._state.diagnoses else None
         allowed = planned.name == "train" and self._plan.on_failure.get("oom") == "retry"
         if not allowed or cause not in GPU_OOM or self._retries >= MOST_RETRIES:
