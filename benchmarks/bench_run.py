@@ -36,9 +36,7 @@ def main(argv: list[str]) -> bool:
             by_hand.append(_by_hand(project))
     ratio, more = min(ours) / min(by_hand), min(ours) - min(by_hand)
     fine = ratio <= 1.05 or more <= 3
-    say(
-        f"  {'ok  ' if fine else 'OVER'} {ratio:.3f}x, {more:+.1f} s (wanted <= 1.05x or <= 3 s more)"
-    )
+    say(f"  {'ok  ' if fine else 'OVER'} {ratio:.3f}x, {more:+.1f} s (wanted <= 1.05x or <= 3 s more)")
     return all(
         [
             fine,
