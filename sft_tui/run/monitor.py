@@ -26,7 +26,7 @@ _FIGURES = {
     "total_tokens": "total_tokens",
     "vram_reserved": "vram_reserved_gib",
 }
-_TICK_S = 10.0
+_TICK_S = 5.0
 
 
 class Monitor:
