@@ -5,8 +5,8 @@
 GRID is a list of objects: `model` (a name in `architectures.json`), optionally `layers` (cut to so many), `cap_gib`
 (the card made smaller), `trace` (record every allocation), and LLaMA-Factory's options. Each run is a forked child on a
 model with random weights, since their values do not change the memory. A row a run goes to OUT/NAME.jsonl: torch's
-peaks, the device's peak used memory as NVML saw it, seconds a step. Traces go to OUT/NAME.trace.jsonl.gz, one allocation
-or release a line with the first frames outside torch; the order of `operations.py` comes from them.
+peaks, the device's peak used memory as NVML saw it, seconds a step. Traces go to OUT/NAME.trace.jsonl.gz, one
+allocation or release a line with the first frames outside torch; the order of `operations.py` comes from them.
 """
 
 from __future__ import annotations
