@@ -478,7 +478,7 @@ POSTED: list[tuple[str, str]] = [
         "install -U bitsandbytes>=0.46.1`",
     ),
     ("package-missing", "ModuleNotFoundError: No module named 'deepspeed'"),
-    ("option-not-a-number", "TypeError: '<=' not supported between instances of 'float' and 'str'"),
+    ("learning-rate-text", "TypeError: '<=' not supported between instances of 'float' and 'str'"),
     ("rank-not-positive", "ValueError: `r` should be a positive integer value but the value passed is -1"),
     (
         "cutoff-zero",
