@@ -54,6 +54,6 @@ def change_text(fix: FixStep) -> str:
     if fix.kind == "env":
         return f"unset {fix.key}" if fix.value is None else f"export {fix.key}={fix.value}"
     if fix.kind == "install":
-        quoted = " ".join(f"'{word}'" if set(word) & set("<>[]") else word for word in str(fix.value).split())
+        quoted = " ".join(f"'{word}'" if set(word) & set("<>[],") else word for word in str(fix.value).split())
         return f"pip install --upgrade {quoted}"
     return ""
