@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
@@ -26,7 +27,8 @@ CODES = {reason: code for code, reason in enumerate(REASONS, 1)}
 class Chunk:
     """What a batch became: `parts` are the lines, joined they end with a line end.
 
-    `reasons` has a code a record (None: all kept); `hashes` one a line, if asked for.
+    `reasons` has a code a record (None: all kept); `hashes` one a line, if asked for; `left_out` counts the rows in
+    which a kind of text had no place.
     """
 
     height: int
@@ -34,7 +36,7 @@ class Chunk:
     parts: tuple[bytes, ...]
     reasons: np.ndarray | None = None
     hashes: np.ndarray | None = None
-    left_out: int = 0
+    left_out: Counter[str] | None = None
 
     @property
     def lines(self) -> bytes:
@@ -87,13 +89,13 @@ class RecordCleaner:
 
         reasons = np.zeros(batch.height, np.uint8)
         lines: list[bytes] = []
-        left_out = 0
+        left_out: Counter[str] = Counter()
         for place, record in enumerate(batch.as_records()):
             made = self.maker.make(record)
             if made.sample is not None:
                 try:
                     lines.append(dump(made.sample))
-                    left_out += made.left_out
+                    left_out.update(made.left_out)
                     continue
                 except UnicodeError:
                     pass

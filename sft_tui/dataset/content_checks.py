@@ -16,7 +16,7 @@ SHORT_CHARACTERS = 3
 """Answers with fewer characters are near-empty."""
 LONG_CHARACTERS = 200
 """Only answers this long can look cut off: short ones often have no full stop."""
-_LOOKED_AT = 300
+_LOOKED_AT = 100
 _SCRIPTS = {
     "han": r"\p{Han}",
     "latin": r"\p{Latin}",
@@ -35,6 +35,8 @@ PERSONAL = {
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}",
 }
 """Patterns (of Rust's regex library) for what is likely personal or secret."""
+_DIGITS = "[0-9]{6}|\\+[0-9]"
+_OF_DIGITS = ("phone", "id_number")
 _UNFINISHED = r"[\p{L}\p{N},，、;；:：\-—(（]$"
 
 
@@ -80,13 +82,19 @@ class Content:
                 & (answer.str.contains(_UNFINISHED) | (answer.str.count_matches("```", literal=True) % 2 == 1))
             ).alias("cut_off"),
         ]
-        columns += [pl.col("text").str.contains(pattern).alias(kind) for kind, pattern in PERSONAL.items()]
         found = frame.select(columns)
         self.near_empty.add(found["near_empty"].to_numpy(), numbers)
         self.cut_off.add(found["cut_off"].to_numpy(), numbers)
-        for kind, finding in self.personal.items():
-            finding.add(found[kind].to_numpy(), numbers)
+        self._look_for_personal(frame, numbers)
         self._count_scripts(frame)
+
+    def _look_for_personal(self, frame: pl.DataFrame, numbers: np.ndarray) -> None:
+        """The slow patterns are only tried on rows with the digits that they need."""
+        digits = frame["text"].str.contains(_DIGITS).to_numpy()
+        some, some_numbers = frame["text"].filter(digits), numbers[digits]
+        for kind, finding in self.personal.items():
+            texts, rows = (some, some_numbers) if kind in _OF_DIGITS else (frame["text"], numbers)
+            finding.add(texts.str.contains(PERSONAL[kind]).to_numpy(), rows)
 
     def _count_scripts(self, frame: pl.DataFrame) -> None:
         """Count each row for the script that most of its first letters have."""

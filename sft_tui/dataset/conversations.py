@@ -56,6 +56,8 @@ _ROLES = {
     SYSTEM: ("system", "developer", "系统"),
 }
 ROLES = {name: side for side, names in _ROLES.items() for name in names}
+BESIDE_CALL, REASONING = "text_beside_call", "reasoning_content"
+"""Texts that have no place in a written conversation."""
 _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 """What LLaMA-Factory puts between parallel results."""
 _THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
@@ -125,23 +127,23 @@ def check(turns: list[tuple[str, str]]) -> Made | None:
     return None
 
 
-def _turns(messages: list[Any]) -> tuple[list[tuple[str, str]], bool]:
-    """Side and text of each turn, parallel tool results as one, and whether text beside tool calls was left out."""
+def _turns(messages: list[Any]) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Side and text of each turn, parallel tool results as one, and which kinds of text were left out."""
     turns: list[tuple[str, str]] = []
-    left_out = False
+    left_out: dict[str, None] = {}
     for message in messages:
         if not isinstance(message, dict):
             raise Malformed(_("a turn is no object with a role and a text"))
         side, text, beside = _turn(message)
-        left_out = left_out or beside
+        left_out |= dict.fromkeys(beside)
         if side == OBSERVATION and turns and turns[-1][0] == OBSERVATION:
             turns[-1] = (OBSERVATION, _BETWEEN_RESULTS.join(part for part in (turns[-1][1], text) if part))
         else:
             turns.append((side, text))
-    return turns, left_out
+    return turns, tuple(left_out)
 
 
-def _turn(message: dict[str, Any]) -> tuple[str, str, bool]:
+def _turn(message: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     role_key = next((key for key in ROLE_KEYS if isinstance(message.get(key), str)), None)
     if role_key is None:
         raise Malformed(_("a turn has no role"))
@@ -150,17 +152,20 @@ def _turn(message: dict[str, Any]) -> tuple[str, str, bool]:
     raw = next((message[key] for key in TEXT_KEYS if message.get(key) is not None), None)
     calls = message.get("tool_calls") or message.get("function_call")
     if side == ASSISTANT and calls and not isinstance(calls, str | bool):
-        return FUNCTION, _openai_calls(calls), bool(_content(raw))
+        return FUNCTION, _openai_calls(calls), (BESIDE_CALL,) if _content(raw) else ()
     if side == FUNCTION:
-        return FUNCTION, read_calls(raw), False
+        return FUNCTION, read_calls(raw), ()
     if side in (USER, ASSISTANT, OBSERVATION, SYSTEM):
-        return side, _content(raw), False
-    return side or "?", "", False
+        thought = side == ASSISTANT and message.get("reasoning_content")
+        return side, _content(raw), (REASONING,) if thought else ()
+    return side or "?", "", ()
 
 
 def _content(raw: Any) -> str:
     """The text of a turn; a list of OpenAI text parts is joined."""
-    if isinstance(raw, list | tuple) and raw and all(isinstance(part, dict) and "type" in part for part in raw):
+    if isinstance(raw, list | tuple) and not raw:
+        return ""
+    if isinstance(raw, list | tuple) and all(isinstance(part, dict) and "type" in part for part in raw):
         if any(part["type"] not in ("text", "input_text", "output_text") for part in raw):
             raise Malformed(_("a turn holds something other than text"))
         return "\n".join(text for text in (clean_text(part.get("text")) for part in raw) if text)

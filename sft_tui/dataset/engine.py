@@ -136,6 +136,11 @@ class Conversion:
         tested = chooser.draw(sides, wanted, single=request.dedupe) if 0 < wanted < rows else wanted
         if tested >= rows:
             raise _nothing_to_train_on(tested, rows)
+        if wanted and not tested:
+            message = _("The {rows} rows are all the same: they cannot be divided into training and test rows.")
+            raise refuse(
+                "bad_test_size", message.format(rows=rows), key="data.test_size", hint=_("Leave --test-size away.")
+            )
         if not duplicates and not tested:
             self.outputs = {split.TRAIN: self._lines}
             return rows, 0

@@ -111,6 +111,8 @@ def records_of(value: Any) -> list[Any] | None:
     """The records in an object that is a wrapper or a dict of columns; None where it is a record itself."""
     if not isinstance(value, dict) or not value:
         return None
+    if {"columns", "data"} <= set(value) and all(isinstance(value[key], list) for key in ("columns", "data")):
+        return _of_rows(value["columns"], value["data"])
     lists = {key: item for key, item in value.items() if _is_record_list(key, item)}
     if len(lists) == 1:
         return list(next(iter(lists.values())))
@@ -122,6 +124,13 @@ def records_of(value: Any) -> list[Any] | None:
     if all(isinstance(item, dict) for item in items):
         return _of_dicts(value, items)
     return None
+
+
+def _of_rows(names: list[Any], rows: list[Any]) -> list[Any] | None:
+    """Rows as lists beside the names of their columns (pandas' `split`)."""
+    if not all(isinstance(row, list) and len(row) == len(names) for row in rows):
+        return None
+    return [dict(zip(map(str, names), row, strict=True)) for row in rows]
 
 
 def _is_record_list(key: str, item: Any) -> bool:

@@ -151,9 +151,11 @@ def _map_turns(
 ) -> Mapped:
     column = asked.messages
     if column is None:
-        known = [name for name in _found(columns, _MESSAGES) if name in turns] or list(turns)
-        if len(known) > 1 and any(_fold(name) in ("chosen", "rejected") for name in known):
+        if not asked.mapped() and any(
+            {_fold(a), _fold(b)} <= {_fold(name) for name in columns} for a, b in _PREFERENCE
+        ):
             raise _preference(columns)
+        known = [name for name in _found(columns, _MESSAGES) if name in turns] or list(turns)
         if len(known) > 1:
             raise _unclear("messages", known, columns)
         candidates = known or _found(columns, _MESSAGES)[:1]

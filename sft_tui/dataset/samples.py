@@ -13,12 +13,13 @@ from sft_tui.i18n import _
 
 
 class Made(NamedTuple):
-    """`sample` or, where it is None, the `reason` with `why` in words. `left_out`: text that has no place in it."""
+    """`sample` or, where it is None, the `reason` with `why` in words. `left_out` names texts that
+    have no place in it."""
 
     sample: dict[str, Any] | None
     reason: str | None = None
     why: str | None = None
-    left_out: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 class Maker(Protocol):

@@ -83,11 +83,15 @@ class Source:
 
     def head(self, count: int) -> list[Record | None]:
         """The first `count` records (None for one that cannot be read)."""
-        wanted = Wanted(None, as_records=True, block_bytes=SMALL_BLOCK_BYTES)
-        found = (record for task in self.tasks(wanted) for record in task().as_records())
-        records = list(islice(found, count))
+        records = list(islice(self.records(), count))
         self._done, self._reader = 0, None
         return records
+
+    def records(self) -> Iterator[Record | None]:
+        """The records from the first (None for one that cannot be read), with all their columns."""
+        wanted = Wanted(None, as_records=True, block_bytes=SMALL_BLOCK_BYTES)
+        for task in self.tasks(wanted):
+            yield from task().as_records()
 
     def tasks(self, wanted: Wanted) -> Iterator[Task]:
         """Every record, a block a task, in order."""

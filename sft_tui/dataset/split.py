@@ -36,11 +36,11 @@ def draw_keys(numbers: np.ndarray, seed: int) -> np.ndarray:
 
 
 def test_rows(test_size: int | float, rows: int) -> int:
-    """How many of `rows` rows are wanted for testing: a share for a float, at least one where two rows are left."""
+    """How many of `rows` rows are wanted for testing: a share for a float, which leaves both sides a row."""
     if isinstance(test_size, int):
         return test_size
     wanted = math.floor(test_size * rows + 0.5)
-    return max(wanted, 1) if rows > 1 else wanted
+    return min(max(wanted, 1), rows - 1) if rows > 1 else wanted
 
 
 class _Groups(NamedTuple):

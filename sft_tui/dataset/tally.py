@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sft_tui.dataset.clean import CODES, Chunk
+from sft_tui.dataset.conversations import BESIDE_CALL, REASONING
 from sft_tui.dataset.request import FIRST_ROWS, REASONS
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
@@ -20,7 +22,7 @@ class Tally:
 
     read: int = 0
     kept: int = 0
-    left_out: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     counts: dict[str, int] = field(default_factory=dict)
     rows: dict[str, list[int]] = field(default_factory=dict)
 
@@ -30,7 +32,8 @@ class Tally:
             self._count(chunk.reasons, numbers)
         self.read += chunk.height
         self.kept += chunk.kept
-        self.left_out += chunk.left_out
+        if chunk.left_out:
+            self.left_out.update(chunk.left_out)
 
     def _count(self, reasons: np.ndarray, numbers: np.ndarray | None) -> None:
         import numpy as np
@@ -57,7 +60,14 @@ class Tally:
 
     def notes(self) -> list[Problem]:
         """What else should be said about the rows."""
-        if not self.left_out:
-            return []
-        message = _("{count} conversations have text beside a tool call; LLaMA-Factory trains on the call alone.")
-        return [Problem("text_beside_call", message.format(count=self.left_out), Severity.WARNING)]
+        words = {
+            BESIDE_CALL: _(
+                "{count} conversations have text beside a tool call; LLaMA-Factory trains on the call alone."
+            ),
+            REASONING: _("{count} conversations have reasoning beside their answers; it is left out."),
+        }
+        hints = {REASONING: _("To train on it, put it into the answers between <think> and </think>.")}
+        return [
+            Problem(kind, words[kind].format(count=count), Severity.WARNING, hint=hints.get(kind))
+            for kind, count in sorted(self.left_out.items())
+        ]

@@ -190,7 +190,7 @@ def csv_cases() -> Iterator[Case]:
     )  # fmt: skip
     yield Case("csv only names", put("a.csv", "question,answer\n"), "a.csv", refused=(3, "empty_source"))
     yield Case("empty file", put("a.csv", b""), "a.csv", refused=(3, "empty_source"))
-    yield Case("blank file", put("a.csv", b"\n \n"), "a.csv", refused=(2, "unknown_columns"))
+    yield Case("blank file", put("a.csv", b"\n \n"), "a.csv", refused=(3, "empty_source"))
     yield Case("Chinese names", put("a.csv", "编号,问题,答案\n1,你好,世界\n"), "a.csv", qa(("你好", "世界")))
     yield Case(
         "csv conversation as JSON text",
@@ -278,7 +278,11 @@ def json_cases() -> Iterator[Case]:
     yield Case("json a key twice: the last holds", put("a.jsonl", twice), "a.jsonl", TWO_ROWS)
     deep = '{"question": "q1", "answer": "a1"}\n{"question": ' + "[" * 100000 + "}\n"
     yield Case("json nested without end", put("a.jsonl", deep), "a.jsonl", TWO_ROWS[:1], {"malformed": (2,)})
-    yield Case("json no records", put("a.json", "[]"), "a.json", refused=(2, "unknown_columns"))
+    yield Case("json no records", put("a.json", "[]"), "a.json", refused=(3, "empty_source"))
+    for name, text in (("text", '"abc"'), ("numbers", "1\n2\n"), ("Python", "{'question': 'q', 'answer': 'a'}\n")):
+        yield Case(f"json that holds {name}", put("a.json", text), "a.json", refused=(3, "no_rows"))
+    split = {"columns": ["question", "answer"], "index": [0, 1], "data": [["q1", "a1"], ["q2", "a2"]]}
+    yield Case("json rows beside names", put("a.json", json.dumps(split)), "a.json", TWO_ROWS)
     yield Case("json only blank", put("a.json", " \n"), "a.json", refused=(3, "empty_source"))
 
 
