@@ -41,7 +41,7 @@ def memory_line(found: Assessment, signs: Signs) -> str:
     """What the run needs on the card and whether that fits, as far as it is known."""
     estimate = found.plan.estimate if found.plan is not None else None
     if estimate is None:
-        return _("memory: not known for this model")
+        return _("memory: not known for this model") if found.gpus else _("memory: the computer's own, not estimated")
     need = estimate.peak_bytes / GIB
     if estimate.limit_bytes is None:
         return _("memory: about {need:.1f} GiB").format(need=need)

@@ -78,8 +78,10 @@ class Services:
         return look_at_model(text, base, project, machine.factory)
 
     def preset_fits(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> dict[str, str]:
-        """For each preset (and those only for which it can be said), in words, whether it fits the chosen cards."""
-        return {}
+        """For each preset, in words, whether it fits the chosen cards; without a card nothing is said."""
+        from sft_tui.tui.preset_fit import preset_fits
+
+        return preset_fits(data, answers_path, machine)
 
     def inspect_source(self, source: str, base: Path, project: Path, sheet: str | None = None) -> SourceInfo:
         """What the head of the source shows; raises `Refusal` where it cannot be read."""

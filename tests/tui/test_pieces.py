@@ -188,8 +188,7 @@ def test_amounts_are_counted_and_unknown_is_said(tmp_path: Path) -> None:
     found = Assessor().assess(draft.data, draft.answers_path, 30)
     assert found.rows == 27 and found.effective_batch == 16
     assert found.steps == 4
-    unknown = Assessor().assess({**draft.data, "model": {"path": "some/hub-model"}}, draft.answers_path, 30)
-    assert "not known" in amounts(unknown, UNICODE)[-1]
+    assert "not estimated" in amounts(found, UNICODE)[-1]
 
 
 def test_an_assessment_collects_mistakes_of_all_kinds(tmp_path: Path) -> None:

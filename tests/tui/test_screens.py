@@ -144,6 +144,18 @@ async def test_live_figures_do_not_move_the_choice(tmp_path: Path) -> None:
         assert screen.query_one("#gpu-mode", Choice).value == "gpu:1"
 
 
+async def test_each_preset_says_whether_it_fits_the_card(tmp_path: Path) -> None:
+    app = wizard(tmp_path, report=TWO_CARDS)
+    async with app.run_test(size=(140, 40)) as pilot:
+        app.draft.set("hardware.gpus", [1])
+        app.go("model")
+        await settle(pilot)
+        await pilot.press(*"Qwen/Qwen2.5-7B-Instruct", "tab")
+        await settle(pilot)
+        seen = text(app)
+        assert "fits" in seen and "of 79.5 GiB" in seen
+
+
 MODEL_MISTAKES = (
     ("", "No model is given"),
     ("nowhere/at/all", "nowhere/at/all does not exist"),

@@ -36,7 +36,7 @@ def test_the_compiled_catalogue_is_that_of_the_text() -> None:
 
 def test_translations_are_chinese_and_keep_commands_as_they_are() -> None:
     commands = "attach|resume|runs|doctor|stop|preview|explain|convert|report|estimate|COMMAND"
-    plain = re.compile(rf"`[^`{{}}\s]+`|sft-tui (?:--[a-z-]+|(?:{commands})\b)")
+    plain = re.compile(rf"`[a-z_.:][^`{{}}\s]*`|sft-tui (?:--[a-z-]+|(?:{commands})\b)")
     for message in translated():
         source, target = str(message.id), str(message.string)
         for word in plain.findall(source) if target else ():

@@ -1,0 +1,45 @@
+"""Whether each preset fits the chosen cards with the chosen model, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.i18n import _
+from sft_tui.problems import Refusal
+
+if TYPE_CHECKING:
+    from sft_tui.tui.services import Machine
+
+GIB = 2**30
+
+
+def preset_fits(data: dict[str, Any], answers_path: Path, machine: Machine) -> dict[str, str]:
+    """For each preset for which it can be said: what it needs, what the card has, and whether that fits.
+
+    The source of the examples is left out: memory does not depend on it.
+    """
+    from sft_tui.answers import validate
+    from sft_tui.plan.estimate import plan_estimate
+    from sft_tui.plan.options import train_options
+    from sft_tui.situation import chosen_gpus, gather
+
+    _problems, answers = validate({**data, "data": {"source": "-", "name": "any"}, "preset": "auto", "train": {}})
+    if answers is None:
+        return {}
+    try:
+        situation = replace(gather(answers, answers_path, rows=0), gpus=machine.gpus)
+    except Refusal:
+        return {}
+    gpus = chosen_gpus(answers, situation.gpus)
+    words = {"fits": _("fits"), "tight": _("tight"), "no": _("does not fit")}
+    fits = {}
+    for name in machine.presets:
+        options, _origins = train_options(answers.model_copy(update={"preset": name, "train": {}}), situation)
+        need = None if options.get("use_cpu") else plan_estimate(situation, options, gpus)
+        if need is not None and need.limit_bytes and need.fit in words:
+            text = _("{word}: about {need:.1f} of {have:.1f} GiB")
+            have = need.limit_bytes / GIB
+            fits[name] = text.format(word=words[need.fit], need=need.peak_bytes / GIB, have=have)
+    return fits
