@@ -85,41 +85,55 @@ class Chooser:
         total = np.cumsum(weights)
         whole = int(np.searchsorted(total, wanted, side="right"))
         taken = int(total[whole - 1]) if whole else 0
-        chosen, more = self._fill(whole, wanted - taken, single, bool(taken))
+        added, left_out = self._fill(whole, wanted - taken, single)
+        marked = 0
         for groups in self._all_groups():
-            picked = (_bin(groups.keys) < whole) | np.isin(groups.keys, chosen)
+            picked = ((_bin(groups.keys) < whole) & ~np.isin(groups.keys, left_out)) | np.isin(groups.keys, added)
             members = groups.rows[np.repeat(picked, groups.sizes)]
             if single:
                 members = members[sides[members] != DUPLICATE]
             sides[members] = TEST
-        return taken + more
+            marked += len(members)
+        return marked
 
-    def _fill(self, first_bin: int, room: int, single: bool, any_taken: bool) -> tuple[np.ndarray, int]:
-        """The keys of further groups, in the order of the draw, that fill `room` rows as far as groups allow."""
+    def _fill(self, first_bin: int, room: int, single: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The keys of further groups that fill `room` rows, in the order of the draw, and of groups to give back."""
         import numpy as np
 
-        chosen: list[int] = []
-        taken = 0
+        added: list[int] = []
         width = 1
         start = first_bin
-        smallest: tuple[int, int] | None = None
         while room > 0 and start < _BINS:
             stop = min(start + width, _BINS)
             keys, sizes = self._between(start, stop, single)
             for at in np.argsort(keys).tolist():
-                size = int(sizes[at])
-                if smallest is None or size < smallest[0]:
-                    smallest = (size, int(keys[at]))
-                if size <= room:
-                    chosen.append(int(keys[at]))
-                    room -= size
-                    taken += size
+                if sizes[at] <= room:
+                    added.append(int(keys[at]))
+                    room -= int(sizes[at])
                 if not room:
                     break
             start, width = stop, width * 16
-        if not taken and not any_taken and smallest is not None and smallest[0] < self.hashes.count:
-            chosen, taken = [smallest[1]], smallest[0]
-        return np.array(chosen, np.uint64), taken
+        left_out: list[int] = []
+        if room > 0:
+            added, left_out = self._exchange(first_bin, room, single, added)
+        return np.array(added, np.uint64), np.array(left_out, np.uint64)
+
+    def _exchange(self, first_bin: int, room: int, single: bool, added: list[int]) -> tuple[list[int], list[int]]:
+        """Where all that is left is too large for `room`: take the smallest of it and give single rows back for it."""
+        import numpy as np
+
+        keys, sizes = self._between(0, _BINS, single)
+        chosen = (_bin(keys) < first_bin) | np.isin(keys, np.array(added, np.uint64))
+        order = np.lexsort((keys, sizes))
+        rest = order[~chosen[order]]
+        singles = np.sort(keys[chosen & (sizes == 1)])[::-1]
+        for at in rest.tolist():
+            surplus = int(sizes[at]) - room
+            nothing_yet = not chosen.any() and int(sizes[at]) < self.hashes.count
+            if surplus <= len(singles) or nothing_yet:
+                back = set(singles[: max(surplus, 0)].tolist()) if not nothing_yet else set()
+                return [key for key in added if key not in back] + [int(keys[at])], sorted(back - set(added))
+        return added, []
 
     def _between(self, start: int, stop: int, single: bool) -> tuple[np.ndarray, np.ndarray]:
         import numpy as np
