@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.factory.check.context import Findings
-from sft_tui.factory.check.files import ADAPTER_WEIGHTS
 from sft_tui.factory.check.model_dir import read_json
+from sft_tui.factory.check.weights import ADAPTER_WEIGHTS
 from sft_tui.i18n import _
 
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")

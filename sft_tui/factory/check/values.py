@@ -20,7 +20,7 @@ COMMA_LISTS = frozenset((
 """Text options that LLaMA-Factory splits at commas and also takes as a YAML list."""
 _NUMBER_AS_TEXT = frozenset(["master_port", "run_name", "swanlab_run_name", "swanlab_project", "project"])
 _BOOL_AS_TEXT = frozenset(("resume_from_checkpoint",))
-_FLOAT_AS_INT = frozenset(("lora_alpha", "export_size", "ddp_timeout", "save_total_limit", "max_steps"))
+_FLOAT_AS_INT = frozenset(("lora_alpha", "export_size", "ddp_timeout", "save_total_limit"))
 _NUMBER = re.compile(r"^[-+]?(\d[\d_]*)?\.?\d*([eE][-+]?\d+)?$")
 _YES, _NO = frozenset(("true", "yes", "on", "1")), frozenset(("false", "no", "off", "0"))
 _TYPE_NAMES = {

@@ -13,6 +13,7 @@ _LFS = b"version https://git-lfs"
 _MAX_HEADER = 100 << 20
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 OTHER_FORMATS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index")
 
 
