@@ -68,9 +68,8 @@ def beside_vramcalc(rows: list[Row]) -> None:
     try:
         vramcalc = importlib.import_module("vramcalc")
     except ImportError:
-        say(
-            "  vramcalc is not installed here (pip install vramcalc==0.1.2); it answers 20 of the rows, mean 5.0 %, -24 to +11 %"
-        )
+        say("  vramcalc is not installed here (pip install vramcalc==0.1.2)")
+        say("  it answers 20 of the rows, mean 5.0 %, -24 to +11 %")
         return
     errors, ours = [], []
     for row in rows:

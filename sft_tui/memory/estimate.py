@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -16,6 +16,7 @@ from sft_tui.memory.optimizer import Optimizer, read_optimizer
 from sft_tui.memory.options import number, read_evaluation, read_setup
 from sft_tui.memory.run_model import Outcome, Run
 from sft_tui.memory.sharding import apply_sharding, read_sharding, sharded_setup
+from sft_tui.memory.varying import held_in_the_end
 
 GIB = 2**30
 CONTEXT_BYTES = 1247 * MIB
@@ -32,7 +33,8 @@ class Estimate:
     """The need of one card. `peak_bytes` is what NVML will show; `parts` add up to it.
 
     `margin` is the relative error to be expected. `known` says whether the architecture's layers are known here.
-    `notes` are sentences for the user about what is not known or surprising.
+    `notes` are sentences for the user about what is not known or surprising. `held_bytes`, where the samples' lengths
+    are known, is what NVML will show in the end: PyTorch keeps the blocks of shorter batches until memory runs short.
     """
 
     peak_bytes: int
@@ -42,6 +44,7 @@ class Estimate:
     architecture: Architecture
     allocated_bytes: int
     notes: tuple[str, ...] = field(default=())
+    held_bytes: int | None = None
 
     @property
     def upper_bytes(self) -> int:
@@ -77,15 +80,21 @@ def judge(estimate: Estimate | None, memory_bytes: int | None, *, free: bool = F
 
 
 def estimate(
-    config: Mapping[str, Any], options: Mapping[str, Any], *, gpus: int = 1, longest: int | None = None
+    config: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    gpus: int = 1,
+    longest: int | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> Estimate:
     """The need of each of `gpus` cards for a run of `options` on the model of `config`.
 
     `longest` is the longest sample in tokens, where it is known: shorter data needs less than `cutoff_len` allows.
+    `lengths` are those of all samples, or of enough of them; they give `held_bytes` too, and take longer to evaluate.
     Raises `Refusal` where `config` is not that of a decoder-only language model.
     """
     shape = read_architecture(config)
-    setup = read_setup(options, shape, longest=longest)
+    setup = read_setup(options, shape, longest=max(lengths) if lengths else longest)
     sharding = read_sharding(options, gpus)
     optimizer = read_optimizer(options)
     accumulation = min(2, number(options, "gradient_accumulation_steps", 1)) if setup.method != "lora" else 1
@@ -97,6 +106,10 @@ def estimate(
     parts = _parts(outcome, context)
     apply_sharding(parts, sharding, outcome)
     peak = sum(parts.values())
+    held = None
+    if lengths and not setup.masked and not setup.packed and len(set(lengths)) > 1:
+        grown = held_in_the_end(shape, setup, optimizer, lengths) + context
+        held = max(peak, grown) if not sharding.stage else None
     return Estimate(
         peak_bytes=peak,
         parts=parts,
@@ -105,6 +118,7 @@ def estimate(
         architecture=shape,
         allocated_bytes=peak - parts.get("allocator", 0),
         notes=remarks(shape, setup, options, gpus),
+        held_bytes=held,
     )
 
 

@@ -19,7 +19,7 @@ class Setup:
     `low` is the width of the autocast type (None: no autocast). `weight_width` is that of frozen weights,
     `trainable_width` that of adapters and trained weights. `masked`: an attention mask is passed (neat packing), so
     keys and values are repeated for all heads. `windowed`: one is made, because samples are longer than the window.
-    `frozen_layers` of the first layers are not trained (freeze).
+    `packed`: several samples lie in one row. `frozen_layers` of the first layers are not trained (freeze).
     """
 
     batch: int
@@ -39,6 +39,7 @@ class Setup:
     eager: bool = False
     masked: bool = False
     windowed: bool = False
+    packed: bool = False
     frozen_layers: int = 0
 
     @property

@@ -68,6 +68,7 @@ def read_setup(options: Mapping[str, Any], shape: Architecture, *, longest: int 
         liger=flag(options, "enable_liger_kernel"),
         eager=attention == "disabled" or (shape.attention_softcap and attention in ("auto", "disabled")),
         masked=flag(options, "neat_packing") and attention != "fa2",
+        packed=packing,
         windowed=shape.sliding_window is not None and length >= shape.sliding_window and attention in ("auto", "sdpa"),
         frozen_layers=0
         if method != "freeze"

@@ -13,6 +13,7 @@ from sft_tui.memory.allocator import MIB, SMALL_LIMIT, Allocator, Block
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.optimizer import Optimizer
+from sft_tui.memory.replaying import Live, evaluate, replay
 from sft_tui.memory.simulation import CUBLAS_WORKSPACE, Piece, record_head, record_layer
 from sft_tui.memory.tape import FREED, Event
 from sft_tui.memory.weights import embedding_weights, layer_weights, quantized_bytes
@@ -22,8 +23,6 @@ BACKWARD = (2, 4)
 """So many layers at the beginning and at the end are replayed tensor by tensor; of the others only what stays."""
 HEAD, EMBEDDINGS = -1, -2
 """Where a layer's number would be, of what is outside the layers."""
-
-Live = dict[int, Block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +83,11 @@ class Run:
             self.micro_batch()
         self.optimize()
         if self.evaluation is not None:
-            self.evaluate(self.evaluation)
+            evaluate(self.allocator, self.shape, self.evaluation)
         small = self._small_bytes()
         trained = self._trained_bytes()
         return Outcome(
-            reserved=self.allocator.reserved + -(-small // (2 * MIB)) * 2 * MIB,
+            reserved=self.reserved_bytes(),
             peak_allocated=self.allocator.peak_allocated + small,
             weights=self.weights,
             adapter=0 if self.trained else trained,
@@ -96,6 +95,15 @@ class Run:
             optimizer=self.state_bytes,
             loss=self._loss_bytes(),
         )
+
+    def become(self, other: Run) -> None:
+        """Go on with micro-batches of the shape of `other`'s."""
+        self.setup, self.layer, self.dense = other.setup, other.layer, other.dense
+        self.frozen, self.head = other.frozen, other.head
+
+    def reserved_bytes(self) -> int:
+        """What is reserved by now, the segments of small tensors included."""
+        return self.allocator.reserved + -(-self._small_bytes() // (2 * MIB)) * 2 * MIB
 
     def _loss_bytes(self) -> int:
         """Logits in 16 bits and their fp32 copies at the peak: three in training, two in an evaluation."""
@@ -229,29 +237,6 @@ class Run:
                 allocator.release(block)
         return kept
 
-    def evaluate(self, setup: Setup) -> None:
-        """One batch forwards without gradients. Liger makes whole logits then, as they might be asked for."""
-        allocator, shape = self.allocator, self.shape
-        width = float(setup.stream_width)
-        sparse = shape.experts > 0
-        layer = record_layer(shape, setup, trained=self.trained, needs_grad=False, width=width, sparse=sparse)
-        head = record_head(shape, setup, trained=False, width=width, needs_grad=False)
-        x = allocator.allocate(int(setup.tokens * shape.hidden * width))
-        cached: list[Block] = []
-        for _number in range(min(shape.layers, 2)):
-            live = {layer.entry: x}
-            replay(allocator, layer.forward, live)
-            x = live.pop(layer.exit)
-            cached += live.values()
-        live = {head.entry: x}
-        replay(allocator, head.forward, live)
-        for block in cached:
-            allocator.release(block)
-        logits = live.pop(head.logits)
-        if setup.low is not None:
-            allocator.release(allocator.allocate(setup.tokens * shape.vocab * 4))
-        allocator.release(logits)
-
     def _convert_logits(self, live: Live) -> None:
         """accelerate gives the outputs back in fp32 under mixed precision."""
         logits = live.pop(self.head.logits, None)
@@ -343,13 +328,3 @@ class Run:
         leaves = sum(self._small_leaves()) * layers * (1 if self.trained else 2)
         made = self.layer.small_peak + self.layer.small_kept * layers
         return int(self.small + leaves + self._small_leaf_states() + made)
-
-
-def replay(allocator: Allocator, events: list[Event], live: Live) -> None:
-    """Run `events`; `live` has the blocks by number, those that come in and those that stay."""
-    allocate, release = allocator.allocate, allocator.release
-    for number, size in events:
-        if size == FREED:
-            release(live.pop(number))
-        else:
-            live[number] = allocate(size)

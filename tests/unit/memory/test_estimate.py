@@ -160,3 +160,34 @@ def test_it_is_quick_enough_for_each_key_press() -> None:
             estimate(config(name), USUAL)
             best = min(best, time.process_time() - started)
         assert best < 2, "it got slow by an order of magnitude"
+
+
+def test_known_lengths_tell_what_is_needed_and_what_is_held() -> None:
+    lengths = [50 + 11 * number % 547 for number in range(400)]
+    found = estimate(config("Qwen2.5-7B"), {**USUAL, "per_device_train_batch_size": 4}, lengths=lengths)
+    longest = estimate(config("Qwen2.5-7B"), {**USUAL, "per_device_train_batch_size": 4}, longest=max(lengths))
+    assert found.peak_bytes == longest.peak_bytes
+    assert found.held_bytes is not None and found.held_bytes > found.peak_bytes
+    same = estimate(config("Qwen2.5-7B"), USUAL, lengths=[300] * 40)
+    packed = estimate(config("Qwen2.5-7B"), {**USUAL, "packing": True, "neat_packing": True}, lengths=lengths)
+    assert same.held_bytes is None and packed.held_bytes is None
+
+
+SPEED_ROWS: list[tuple[str, int, int, dict[str, Any], int]] = [
+    ("Qwen2.5-7B", 4096, 1, {}, 27381268480),
+    ("Qwen2.5-7B", 4096, 1, {"enable_liger_kernel": True}, 19932184576),
+    ("Qwen2.5-7B", 4096, 2, {"enable_liger_kernel": True}, 22276800512),
+    ("Qwen2.5-7B", 4096, 1, {"enable_liger_kernel": True, "disable_gradient_checkpointing": True}, 41673359360),
+    ("Qwen2.5-7B", 1504, 1, {"enable_liger_kernel": True}, 18225102848),
+    ("Qwen2.5-7B", 1504, 1, {"enable_liger_kernel": True, "disable_gradient_checkpointing": True}, 26383024128),
+    ("Llama-3.2-1B", 1504, 1, {"enable_liger_kernel": True, "disable_gradient_checkpointing": True}, 6634143744),
+]
+
+
+@pytest.mark.parametrize("row", SPEED_ROWS, ids=str)
+def test_packed_runs_on_real_text_are_met(row: tuple[str, int, int, dict[str, Any], int]) -> None:
+    """Measured with the demo data, which the calibration has not seen."""
+    name, cutoff, batch, more, measured = row
+    packed = {"packing": True, "neat_packing": True, "lora_rank": 16, "bf16": True, **more}
+    options = {"cutoff_len": cutoff, "per_device_train_batch_size": batch, **packed}
+    assert estimate(config(name), options).peak_bytes == pytest.approx(measured, rel=0.02)
