@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from sft_tui.problems import Problem, Refusal
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
+    from sft_tui.machine.gpus import GpuReport
     from sft_tui.plan import Plan
     from sft_tui.situation import Situation
 
@@ -44,7 +45,8 @@ class Assessment:
 class Assessor:
     """Assesses a draft again and again; what was looked up on the machine is kept while it stays valid."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_gpus: Callable[[], GpuReport] | None = None) -> None:
+        self._read_gpus = read_gpus
         self._key: tuple[Any, ...] = ()
         self._situation: Situation | None = None
 
@@ -84,7 +86,8 @@ class Assessor:
 
         key = (answers.run, answers.model, answers.data, answers.hardware, str(answers_path), rows)
         if self._situation is None or key != self._key:
-            self._situation = gather(answers, answers_path, fresh=True, rows=rows)
+            found = gather(answers, answers_path, fresh=True, rows=rows)
+            self._situation = replace(found, gpus=self._read_gpus()) if self._read_gpus is not None else found
             self._key = key
         return self._situation
 

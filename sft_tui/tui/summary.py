@@ -31,7 +31,7 @@ def plan_lines(found: Assessment, signs: Signs) -> list[tuple[str, str]]:
     method = str(plan.train_options.get("finetuning_type", "lora"))
     lines = [
         (_("Run"), f"{plan.run}  ({plan.project})"),
-        (_("Model"), f"{plan.model}, {_('template')} {plan.template}: {plan.reasons.get('template', '')}"),
+        (_("Model"), _model(plan)),
         (_("Hardware"), f"{_hardware(plan)}: {plan.reasons.get('gpus', '')}"),
         (_("Examples"), _examples(answers, found)),
         (_("Method"), _(METHODS[method]) if method in METHODS else method),
@@ -40,6 +40,11 @@ def plan_lines(found: Assessment, signs: Signs) -> list[tuple[str, str]]:
         (_("Then"), _after(answers)),
     ]
     return [(what, how.strip().rstrip(":")) for what, how in lines]
+
+
+def _model(plan: Plan) -> str:
+    text = _("{model}, template {template}: {why}")
+    return text.format(model=plan.model, template=plan.template, why=plan.reasons.get("template", ""))
 
 
 def _hardware(plan: Plan) -> str:

@@ -55,7 +55,7 @@ class ConfigScreen(WizardScreen):
     def __init__(self, field_key: str | None = None) -> None:
         super().__init__()
         self._wanted = field_key
-        self._assessor = Assessor()
+        self._assessor: Assessor | None = None
         self._number = 0
         self._timer: Timer | None = None
         self._built = False
@@ -183,6 +183,8 @@ class ConfigScreen(WizardScreen):
 
     @work(thread=True, group="assess")
     def _work_out(self, data: dict[str, Any], rows: int | None, number: int, then_go: bool) -> None:
+        if self._assessor is None:
+            self._assessor = Assessor(self.sft.services.gpus)
         found = self._assessor.assess(data, self.sft.draft.answers_path, rows)
         self.post_message(self.Assessed(found, number, then_go))
 
@@ -207,7 +209,11 @@ class ConfigScreen(WizardScreen):
         self.query_one("#amounts", Static).update(Content("\n".join(amounts(found, self.sft.signs))))
         by_key: dict[str, Problem] = {}
         for problem in found.problems:
-            if problem.key and (problem.key not in by_key or problem.severity is Severity.ERROR):
+            if (
+                problem.key
+                and problem.severity is not Severity.INFO
+                and (problem.key not in by_key or problem.severity is Severity.ERROR)
+            ):
                 by_key[problem.key] = problem
         for key, field in self._fields().items():
             name = key.removeprefix("train.")

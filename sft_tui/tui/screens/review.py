@@ -81,7 +81,7 @@ class ReviewScreen(WizardScreen):
 
     @work(thread=True, group="assess", exclusive=True)
     def _assess(self, data: dict[str, Any], rows: int | None) -> None:
-        found = Assessor().assess(data, self.sft.draft.answers_path, rows, deep=True)
+        found = Assessor(self.sft.services.gpus).assess(data, self.sft.draft.answers_path, rows, deep=True)
         info = ""
         try:
             info = self.sft.services.dataset_info(found)

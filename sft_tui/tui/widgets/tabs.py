@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import N_
 from sft_tui.tui.text import clean
-from sft_tui.tui.widgets.bars import signs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,26 @@ class TabBar(Widget, can_focus=True):
     ]
 
     def render(self) -> Content:
-        """`[1 Summary] 2 train_config.yaml ...`."""
-        tabs, blank = self._tabs, " " if signs_of(self).ascii else "\u00a0"
-        parts: list[Content] = []
-        for index, page in enumerate(tabs.pages):
-            title = f"{index + 1} {clean(page.title, ' ')}".replace(" ", blank)
-            here = index == tabs.shown
-            parts.append(Content.styled(f"[{title}]" if here else f"{blank}{title}{blank}", "bold" if here else ""))
-        return Content(" ").join(parts)
+        """`[1 Summary] 2 train_config.yaml ...`, on as many lines as are needed."""
+        return Content("\n").join([Content("").join(line) for line in self._lines(self.size.width)])
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as the titles need."""
+        return max(1, len(self._lines(width)))
+
+    def _lines(self, width: int) -> list[list[Content]]:
+        lines: list[list[Content]] = [[]]
+        used = 0
+        for index, page in enumerate(self._tabs.pages):
+            title = f"{index + 1} {clean(page.title, ' ')}"
+            here = index == self._tabs.shown
+            part = Content.styled(f"[{title}] " if here else f" {title}  ", "bold" if here else "")
+            if used + part.cell_length > width + 1 and lines[-1]:
+                lines.append([])
+                used = 0
+            lines[-1].append(part)
+            used += part.cell_length
+        return lines
 
     @property
     def _tabs(self) -> Tabs:
