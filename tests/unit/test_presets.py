@@ -9,7 +9,7 @@ import pytest
 
 from sft_tui.factory.options import snapshot
 from sft_tui.factory.train_config import guide_defaults
-from sft_tui.memory import Fit, estimate, judge, known_config
+from sft_tui.memory import Fit, choose_for_model, estimate, judge, known_config
 from sft_tui.presets import (
     Preset,
     choose_for_model,
