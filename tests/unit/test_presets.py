@@ -12,7 +12,6 @@ from sft_tui.factory.train_config import guide_defaults
 from sft_tui.memory import Fit, choose_for_model, estimate, judge, known_config
 from sft_tui.presets import (
     Preset,
-    choose_for_model,
     choose_preset,
     find_preset,
     load_presets,
