@@ -21,6 +21,16 @@ def model_config(situation: Situation) -> dict[str, Any] | None:
     return known_config(situation.model.path)
 
 
+def fits(options: dict[str, Any], config: dict[str, Any], free_bytes: int, gpus: int) -> bool:
+    """Whether a training with `options` fits in `free_bytes` with the estimate's margin; no where nobody can tell."""
+    from sft_tui.memory import Fit, estimate, judge
+
+    try:
+        return judge(estimate(config, options, gpus=gpus), free_bytes) is Fit.FITS
+    except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
+        return False
+
+
 def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]) -> PlannedEstimate | None:
     """The memory that each of `gpus` will need; None on the CPU, and where the model's architecture is not known."""
     if not gpus:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.factory.commands import tensorboard_dir
 from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
 from sft_tui.i18n import _
+from sft_tui.plan.estimate import fits, model_config
 from sft_tui.presets import GIB, Preset, choose_preset
 from sft_tui.situation import chosen_gpus
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
+    from sft_tui.machine.gpus import Gpu
     from sft_tui.situation import Situation
 
 OptionOrigins = dict[str, str]
@@ -56,9 +58,29 @@ def chosen_preset(answers: Answers, situation: Situation) -> tuple[Preset | None
     if not gpus:
         return choose_preset(None), _("no GPU is used")
     free = min(gpu.free_bytes for gpu in gpus)
-    preset = choose_preset(free)
-    why = _("the largest for {gib:.1f} GiB of free GPU memory")
-    return preset, why.format(gib=free / GIB)
+    preset = _largest_that_fits(answers, situation, gpus, free)
+    if preset is not None:
+        why = _("the most that the model is estimated to fit with in {gib:.1f} GiB of free GPU memory")
+        return preset, why.format(gib=free / GIB)
+    why = _("the one for {gib:.1f} GiB of free GPU memory")
+    return choose_preset(free), why.format(gib=free / GIB)
+
+
+def _largest_that_fits(answers: Answers, situation: Situation, gpus: tuple[Gpu, ...], free_bytes: int) -> Preset | None:
+    """The preset for the largest card that the model fits with; None where that cannot be estimated or none does."""
+    config = model_config(situation)
+    if config is None:
+        return None
+    card = min(gpu.total_bytes for gpu in gpus) / GIB
+    presets = [p for p in situation.presets.values() if p.card_gib is not None and not p.guide]
+    for preset in sorted(presets, key=lambda p: p.card_gib or 0, reverse=True):
+        options = preset.options_with(_importable(situation))
+        lacking = options.get("quantization_bit") and "bitsandbytes" not in _importable(situation)
+        if (preset.card_gib or 0) * 0.92 > card or lacking:
+            continue
+        if fits({**guide_defaults(), **options, **answers.train}, config, free_bytes, len(gpus)):
+            return preset
+    return None
 
 
 def _for_the_machine(answers: Answers, situation: Situation) -> dict[str, Any]:

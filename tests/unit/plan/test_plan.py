@@ -159,3 +159,16 @@ def test_a_plan_survives_its_file() -> None:
 def test_without_export_there_is_nothing_to_verify() -> None:
     plan = make_plan(make_answers(export={"enabled": False}), make_situation(make_gpu()))
     assert [stage.name for stage in plan.stages] == ["convert", "train"]
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "packages", "quantized"),
+    [(79.0, ("liger-kernel", "bitsandbytes"), False), (14.0, ("bitsandbytes",), True), (22.5, (), False)],
+)
+def test_auto_takes_the_most_that_fits(free_gib: float, packages: tuple[str, ...], quantized: bool) -> None:
+    gpu = make_gpu(total_gib=79.6, free_bytes=int(free_gib * 2**30))
+    situation = make_situation(gpu, packages=packages)
+    plan = make_plan(make_answers(), situation)
+    assert plan.estimate is not None
+    assert plan.estimate.fit == "fits"
+    assert ("quantization_bit" in plan.train_options) is quantized
