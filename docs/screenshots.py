@@ -35,6 +35,7 @@ async def picture_wizard(project: Path, language: str) -> None:
     draft.set("hardware.gpus", "auto")
     draft.set("train", None)
     draft.set("preset", None)
+    draft.set("run.name", "apples")
     app: WizardApp = wizard(project, report=TWO_CARDS, draft=draft, lang=language)
     async with app.run_test(size=SIZE) as pilot:
         for step in STEPS:
@@ -53,12 +54,15 @@ def save(app: WizardApp, name: str) -> None:
 
 def main() -> None:
     """All pictures in both languages."""
-    with tempfile.TemporaryDirectory() as scratch:
-        project = Path(scratch) / "apples"
+    scratch = Path(tempfile.gettempdir()) / "sft-tui-pictures"
+    project = scratch / "apples"
+    try:
         shutil.copytree(ROOT / "data" / "demo" / "model", project / "model")
         shutil.copy(ROOT / "data" / "demo" / "demo.parquet", project / "demo.parquet")
         for language in ("en", "zh_CN"):
             asyncio.run(picture_wizard(project, language))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":
