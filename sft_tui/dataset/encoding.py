@@ -22,7 +22,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_ESCAPED = re.compile("[\udc80-\udcff]")
+_SPOILT = "sft_tui.spoilt"
+_ESCAPED = re.compile("\udcff")
 _OTHER = re.compile("[^\x00-\x7f]")
 _CHINESE = re.compile("[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef\u2010-\u2027\u2460-\u24ff]")
 _LATIN_WORD = re.compile(rb"[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\xfd]*[A-Za-z][\xc0-\xd6\xd8-\xf6\xf8-\xfd]"
@@ -31,6 +32,15 @@ _CUT_UTF8 = re.compile(rb"[\xe0-\xef][\x80-\xbf](?![\x80-\xff])|[\xf0-\xf4][\x80
 _ASCII_BYTES = bytes(range(128))
 _LATIN_SIGNS = frozenset((*range(0xA0, 0xC0), 0x85, *range(0x91, 0x98), 0x99, 0xD7, 0xF7))
 _NOT_LATIN = frozenset((*range(0x80, 0xA0), 0xFE, 0xFF)) - _LATIN_SIGNS
+
+
+def _spoil(error: UnicodeError) -> tuple[str, int]:
+    """Stands for bytes that make no character: half of a surrogate pair, which becomes no valid UTF-8 either."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "\udcff" * (error.end - error.start), error.end
+
+
+codecs.register_error(_SPOILT, _spoil)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ def _utf16_without_mark(head: bytes) -> str | None:
 
 def _invalid_and_valid(data: bytes, codec: str) -> tuple[int, int, str]:
     """How many bytes above 127 make no character in `codec`, and how many characters above 127 there are."""
-    text = data.decode(codec, "surrogateescape")
+    text = data.decode(codec, _SPOILT)
     invalid = len(_ESCAPED.findall(text))
     return invalid, len(_OTHER.findall(text)) - invalid, text
 
@@ -167,13 +177,13 @@ def _is_clean(evidence: bytes) -> bool:
 def as_utf8(chunks: Iterator[bytes], encoding: Encoding, judge_rest: Callable[[int], Encoding]) -> Iterator[bytes]:
     """`chunks` without their mark, as UTF-8. `judge_rest(offset)` decides where an ASCII text stops being one."""
     offset = 0
-    decoder = None if encoding.name == "utf-8" else codecs.getincrementaldecoder(encoding.name)("surrogateescape")
+    decoder = None if encoding.name == "utf-8" else codecs.getincrementaldecoder(encoding.name)(_SPOILT)
     undecided = encoding is ASCII
     for chunk in chunks:
         if undecided and not chunk.isascii():
             undecided = False
             name = judge_rest(offset).name
-            decoder = None if name == "utf-8" else codecs.getincrementaldecoder(name)("surrogateescape")
+            decoder = None if name == "utf-8" else codecs.getincrementaldecoder(name)(_SPOILT)
         data = chunk[encoding.mark :] if offset == 0 else chunk
         offset += len(chunk)
         yield data if decoder is None else _encode(decoder.decode(data))

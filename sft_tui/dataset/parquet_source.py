@@ -58,7 +58,7 @@ class ParquetReader:
         with _reading(self.file):
             for batch in self._parquet.iter_batches(batch_size=size, columns=present, use_threads=True):
                 self._taken += batch.num_rows
-                yield partial(_batch, batch, columns, wanted)
+                yield partial(_batch, self.file, batch, columns, wanted)
 
 
 class ArrowReader:
@@ -92,7 +92,7 @@ class ArrowReader:
                 self._taken = at + 1
                 size = max(batch.num_rows * wanted.block_bytes // max(batch.nbytes, 1), _FEWEST_ROWS)
                 for start in range(0, batch.num_rows, size):
-                    yield partial(_batch, batch.slice(start, size), columns, wanted)
+                    yield partial(_batch, self.file, batch.slice(start, size), columns, wanted)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def _reading(file: SourceFile) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).split("\n", 1)[0][:200]
         raise unreadable(file.path, reason, _("The file is damaged or half downloaded: get it again.")) from None
 
@@ -122,9 +122,12 @@ def _hollow(height: int, columns: Sequence[str], wanted: Wanted) -> Batch:
     return Batch(height, pl.DataFrame(nulls), None)
 
 
-def _batch(batch: Any, columns: Sequence[str], wanted: Wanted) -> Batch:
-    if wanted.as_records or wanted.columns is None:
-        return _records(batch, columns)
+def _batch(file: SourceFile, batch: Any, columns: Sequence[str], wanted: Wanted) -> Batch:
+    with _reading(file):
+        return _records(batch, columns) if wanted.as_records or wanted.columns is None else _table(batch, columns)
+
+
+def _table(batch: Any, columns: Sequence[str]) -> Batch:
     import polars as pl
 
     height = batch.num_rows
@@ -160,6 +163,7 @@ def _text_column(array: Any) -> tuple[Any, list[int]]:
             array = array.cast(pa.string() if kind == pa.string_view() else kind).view(
                 pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()
             )
+            array.validate(full=True)
     return _slow_column(array)
 
 
@@ -225,6 +229,7 @@ def _records(batch: Any, columns: Sequence[str]) -> Batch:
             continue
         array = batch.column(batch.schema.names.index(name))
         if pa.types.is_nested(array.type) and not pa.types.is_dictionary(array.type):
+            array.validate()
             try:
                 values[name] = _values(array)
             except UnicodeDecodeError:

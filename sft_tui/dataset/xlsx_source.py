@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,11 @@ from sft_tui.i18n import _
 from sft_tui.problems import Problem, nearest, refuse
 
 _ROWS_A_TASK = 1000
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, SyntaxError,
+    ValueError, LookupError, TypeError, AttributeError,
+)  # fmt: skip
+"""What the libraries for zip, XML and workbooks raise on damaged files."""
 
 
 class XlsxReader:
@@ -88,7 +94,7 @@ class XlsxReader:
 def _reading(file: SourceFile) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+    except _BROKEN as error:
         hint = _("Open it and save it again as .xlsx or .csv.")
         raise unreadable(file.path, str(error).strip("'\"")[:200], hint) from None
 
