@@ -18,6 +18,11 @@ COMMA_LISTS = frozenset((
     "freeze_extra_modules", "galore_target", "apollo_target", "interleave_probs",
 ))  # fmt: skip
 """Text options that LLaMA-Factory splits at commas and also takes as a YAML list."""
+_NEVER_NULL = frozenset((
+    "cutoff_len", "dataset_dir", "export_device", "export_size", "finetuning_type", "flash_attn", "lora_dropout",
+    "lora_rank", "lora_target", "max_new_tokens", "stage", "val_size",
+))  # fmt: skip
+"""Options whose value every training or merge reads; a null of the others fails only where their method is used."""
 _NUMBER_AS_TEXT = frozenset(["master_port", "run_name", "swanlab_run_name", "swanlab_project", "project"])
 _BOOL_AS_TEXT = frozenset(("resume_from_checkpoint",))
 _FLOAT_AS_INT = frozenset(("lora_alpha", "export_size", "ddp_timeout", "save_total_limit"))
@@ -100,12 +105,16 @@ def _null(findings: Findings, option: Option) -> None:
         message = _("`report_to` without a value is refused.")
         findings.error("no_value", "report_to", message, _("Write `report_to: none`."), fix=("set", "none"))
         return
-    if option.optional or "bool" in option.types:
+    if option.name != "dataloader_drop_last" and (option.optional or "bool" in option.types):
         return
     findings.bad.add(option.name)
     message = _("`{name}` has no value, and it must have one.").format(name=option.name)
     hint = _("Delete the line for the default, {default}.").format(default=shown(option.default))
-    findings.error("no_value", option.name, message, hint, fix=("unset",))
+    used = option.name in _NEVER_NULL or (
+        option.group == "training" and option.name not in ("eval_delay", "ddp_timeout")
+    )
+    report = findings.error if used else findings.warning
+    report("no_value", option.name, message, hint, fix=("unset",))
 
 
 def _type_problem(findings: Findings, option: Option, value: Any) -> bool:
