@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
@@ -26,6 +27,8 @@ from sft_tui.tui.widgets.fold import Fold
 from sft_tui.tui.widgets.setting_field import SettingField
 
 PAUSE_S = 0.15
+LEFT = 3
+"""So many groups stand in the left column of a wide terminal."""
 ORIGINS = {
     "preset": N_("(preset)"),
     "machine": N_("(for this machine)"),
@@ -98,8 +101,9 @@ class ConfigScreen(WizardScreen):
     async def _build(self, found: Assessment) -> None:
         self._built = True
         folds = [self._fold(group, found) for group in GROUPS]
-        folds.append(Fold(_("More options"), *self._more(found), is_open=True, id="group-more"))
-        await self.query_one("#body").mount(*folds)
+        more = Fold(_("More options"), *self._more(found), is_open=True, id="group-more")
+        columns = Vertical(*folds[:LEFT], classes="half"), Vertical(*folds[LEFT:], more, classes="half")
+        await self.query_one("#body").mount(Container(*columns, id="groups"))
         self.query_one("#group-more").display = bool(self.query("#group-more SettingField"))
         if self._wanted is not None and self._wanted.startswith("train."):
             self.add_option(self._wanted.removeprefix("train."))

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 NONE = ""
 FORMATS: dict[str, str] = {
-    "columns": N_("columns: one with the question, one with the answer"),
+    "columns": N_("columns: question and answer"),
     "alpaca": N_("alpaca: instruction, input, output"),
-    "sharegpt": N_("sharegpt: conversations of from and value"),
-    "openai": N_("openai: messages of role and content"),
+    "sharegpt": N_("sharegpt: from and value"),
+    "openai": N_("openai: role and content"),
 }
 ROLES: tuple[tuple[str, str, bool], ...] = (
     ("input", N_("Input (question)"), True),

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from sft_tui.tui.app import SftApp
 
 
+LABEL_CELLS = 26
+"""Room that a field's label takes beside it."""
+
+
 class Chooser(Widget, can_focus=True):
     """A one-line list box. `value` is the id of the chosen item."""
 
@@ -80,7 +84,7 @@ class Chooser(Widget, can_focus=True):
     def get_content_width(self, container: Size, viewport: Size) -> int:
         """The widest label with its arrows, as far as there is room."""
         widest = max((cell_len(clean(item.label, " ")) for item in self.items), default=1)
-        return min(widest + 4, max(8, container.width))
+        return min(widest + 4, max(8, container.width - LABEL_CELLS))
 
     def render(self) -> Content:
         """The chosen label between arrows."""
