@@ -35,6 +35,7 @@ __all__ = [
     "SourceInfo",
     "convert",
     "count_rows",
+    "find_problem",
     "inspect_source",
     "preview",
     "statistics",
@@ -62,6 +63,13 @@ def preview(request: ConvertRequest, start: int, count: int) -> PreviewPage:
     from sft_tui.dataset.inspection import preview as run
 
     return run(request, start, count)
+
+
+def find_problem(request: ConvertRequest, after: int) -> PreviewRow | None:
+    """The next record after number `after` (0 for the first) that would be left out, or None."""
+    from sft_tui.dataset.inspection import find_problem as run
+
+    return run(request, after)
 
 
 def count_rows(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SNIFF_BYTES = 256 << 10
 _SNIFF_RECORDS = 100
 _QUOTE = 34
+_MARKS = (b",", b"\t", b";", b"|", b":", b"^", b"~")
 
 
 class CsvReader:
@@ -99,8 +100,8 @@ def _name(cell: bytes) -> str:
 
 def sniff(head: bytes, suffix: str, complete: bool) -> tuple[Dialect, int]:
     """The dialect that explains the first records best, and how many bytes to skip (a `sep=;` line of Excel)."""
-    line = head.split(b"\n", 1)[0].strip()
-    if line.lower().startswith(b"sep=") and len(line) == 5:
+    line = head.split(b"\n", 1)[0].strip(b" \r")
+    if line.lower().startswith(b"sep=") and len(line) == 5 and line[4:] in _MARKS:
         return Dialect(line[4:5]), head.index(b"\n") + 1
     marks = [b",", b"\t", b";", b"|"]
     if suffix in (".tsv", ".tab"):

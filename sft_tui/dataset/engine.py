@@ -70,7 +70,8 @@ class Conversion:
             self.target: Target = find_target(request, reading.source.files)
             with writing(self._directory):
                 reading.plan()
-                clean_stale(request.out_dir)
+                for folder in {request.out_dir, self._directory}:
+                    clean_stale(folder)
                 self._lines = self._spool()
                 reading.write_to(self._lines)
                 self._refuse_drops(reading.tally)

@@ -125,6 +125,19 @@ def preview(request: ConvertRequest, start: int, count: int) -> PreviewPage:
     )
 
 
+def find_problem(request: ConvertRequest, after: int) -> PreviewRow | None:
+    """The next record after number `after` that would be left out; None where there is none. Reads up to it."""
+    check_request(request)
+    source = Source(request.source, sheet=request.sheet, train_python=request.train_python, whole=False)
+    mapped, texts = plan_mapping(source, request)
+    maker: Maker = TurnsMaker(texts) if mapped.columns.messages else AlpacaMaker(texts)
+    for number, record in _records(source, after + 1):
+        made = maker.make(record)
+        if made.sample is None:
+            return _row(number, record, maker)
+    return None
+
+
 def _row(number: int, record: Record | None, maker: Maker) -> PreviewRow:
     made = maker.make(record)
     shown: Mapping[str, Any] = {} if record is None else {key: plain(value) for key, value in record.items()}

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from sft_tui.dataset.batch import Batch, Task, Wanted, text_table
@@ -56,9 +57,8 @@ class XlsxReader:
 
     def _choose(self, book: Any, sheet: str | None) -> str:
         if sheet is None:
-            return next(
-                (name for name in self.sheets if _holds_rows(book[name])), self.sheets[0] if self.sheets else ""
-            )
+            held = {name: _rows_held(book[name]) for name in self.sheets}
+            return max(held, key=lambda name: held[name], default="")
         if sheet in self.sheets:
             return sheet
         close = nearest(sheet, self.sheets)
@@ -99,9 +99,9 @@ def _reading(file: SourceFile) -> Iterator[None]:
         raise unreadable(file.path, str(error).strip("'\"")[:200], hint) from None
 
 
-def _holds_rows(sheet: Any) -> bool:
-    rows = _rows(sheet)
-    return next(rows, None) is not None and next(rows, None) is not None
+def _rows_held(sheet: Any) -> int:
+    """2 for a sheet with rows below its names, 1 for one with names only, 0 for an empty one."""
+    return sum(1 for _row in islice(_rows(sheet), 2))
 
 
 def _rows(sheet: Any) -> Iterator[list[str | None]]:
