@@ -15,7 +15,8 @@ class Architecture:
     """What of a decoder-only language model decides its memory. Sizes are elements, not bytes.
 
     `known`: its layers are laid out here as the library has them; otherwise they are taken to be Llama's.
-    `norms` counts the norms of a layer outside attention; `gemma_norms` are computed in fp32 to the end.
+    `stored_bits`: the checkpoint itself is quantized (AWQ, GPTQ, FP8, ...). `norms` counts the norms
+    of a layer outside attention; `gemma_norms` are computed in fp32 to the end.
     """
 
     model_type: str
@@ -48,6 +49,7 @@ class Architecture:
     shared_intermediate: int = 0
     dense_layers: int = 0
     dtype_bytes: int = 2
+    stored_bits: int | None = None
 
     @property
     def query(self) -> int:
@@ -113,6 +115,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         vocab=vocab,
         tied=bool(config.get("tie_word_embeddings", kind in ("gemma", "gemma2", "gemma3_text"))),
         dtype_bytes=4 if "32" in str(config.get("torch_dtype") or config.get("dtype") or "") else 2,
+        stored_bits=_stored_bits(config),
         **_layout(kind, config),
         **moe,
     )
@@ -141,6 +144,19 @@ def _layout(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
         "sliding_window": window or None,
     }
     return layout
+
+
+def _stored_bits(config: Mapping[str, Any]) -> int | None:
+    """Bits of the linear weights where the checkpoint is quantized; None where it is not."""
+    found = config.get("quantization_config")
+    if not isinstance(found, Mapping):
+        return None
+    if found.get("load_in_4bit") or found.get("quant_method") == "mxfp4":
+        return 4
+    if found.get("load_in_8bit") or found.get("quant_method") in ("fp8", "fbgemm_fp8"):
+        return 8
+    bits = found.get("bits") or found.get("w_bit")
+    return bits if isinstance(bits, int) and bits in (2, 3, 4, 8) else None
 
 
 def _experts(config: Mapping[str, Any], read: _Reader, layers: int) -> dict[str, Any]:

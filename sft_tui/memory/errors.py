@@ -26,7 +26,7 @@ def expected_error(shape: Architecture, setup: Setup, options: Mapping[str, Any]
         margins.append(0.06 if setup.checkpointing else 0.17)  # equal blocks are chosen by address
     if setup.quantization_bit == 8:
         margins.append(0.12)  # the columns with outliers depend on the weights
-    if setup.quantization_bit not in (None, 4, 8):
+    if setup.quantization_bit not in (None, 4, 8) or shape.stored_bits:
         margins.append(0.2)
     if setup.method == "full":
         margins.append(0.05)
@@ -49,6 +49,8 @@ def remarks(shape: Architecture, setup: Setup, options: Mapping[str, Any], gpus:
         found.append(_("The experts stay in 16 bits: quantizing on loading leaves them as they are."))
     if gpus > 1 or options.get("deepspeed"):
         found.append(_("Training on several cards is computed, not measured."))
+    if shape.stored_bits:
+        found.append(_("The model comes quantized; how its kernels take memory was not measured."))
     if setup.quantization_bit == 8:
         found.append(_("In 8 bits the need depends on the weights' outliers; 4 bits need less and vary less."))
     if setup.eager and shape.attention_softcap:

@@ -63,7 +63,7 @@ def read_setup(options: Mapping[str, Any], shape: Architecture, *, longest: int 
         targets=None if targets == "all" else frozenset(part.strip() for part in targets.split(",")),
         dora=flag(options, "use_dora"),
         double_quantization=flag(options, "double_quantization", default=True),
-        quantization_bit=None if bits is None else number(options, "quantization_bit", 4),
+        quantization_bit=shape.stored_bits if bits is None else number(options, "quantization_bit", 4),
         checkpointing=not flag(options, "disable_gradient_checkpointing"),
         liger=flag(options, "enable_liger_kernel"),
         eager=attention == "disabled" or (shape.attention_softcap and attention in ("auto", "disabled")),

@@ -191,3 +191,10 @@ def test_packed_runs_on_real_text_are_met(row: tuple[str, int, int, dict[str, An
     packed = {"packing": True, "neat_packing": True, "lora_rank": 16, "bf16": True, **more}
     options = {"cutoff_len": cutoff, "per_device_train_batch_size": batch, **packed}
     assert estimate(config(name), options).peak_bytes == pytest.approx(measured, rel=0.02)
+
+
+def test_a_model_that_comes_quantized_needs_less_and_is_said() -> None:
+    awq = {**config("Qwen2.5-7B"), "quantization_config": {"quant_method": "awq", "bits": 4}}
+    found = estimate(awq, USUAL)
+    assert found.peak_bytes < peak("Qwen2.5-7B") - 8 * GIB
+    assert found.notes and found.margin >= 0.2
