@@ -65,7 +65,9 @@ class Field(Vertical):
             yield self.control
             if inputs:
                 yield Static("]", classes="bracket", markup=False)
-            yield Static(Content(clean(self._note)), classes="field-note", markup=False)
+            note = Static(Content(clean(self._note)), classes="field-note", markup=False)
+            note.display = bool(self._note)
+            yield note
         yield Static("", classes="field-message", markup=False)
 
     def _label_text(self, focused: bool) -> Content:
@@ -109,6 +111,7 @@ class Field(Vertical):
             self._note = note
             for line in self.query(".field-note").results(Static):
                 line.update(Content(clean(note)))
+                line.display = bool(note)
 
 
 def columns(rows: list[tuple[str, ...]], gap: int = 2) -> list[str]:
