@@ -84,7 +84,7 @@ class JsonReader:
             closed = closed or scan.closed
         if not closed:
             message = _("{path} ends before its list is closed: it may be half downloaded.").format(path=self.file.path)
-            self.notes.append(Problem("cut_short", message, Severity.WARNING, path=str(self.file.path)))
+            self.notes[:] = [Problem("cut_short", message, Severity.WARNING, path=str(self.file.path))]
 
     def _scans(self, chunks: Iterator[bytes], sequence: bool) -> Iterator[json_scan.Scan]:
         try:

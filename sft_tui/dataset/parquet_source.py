@@ -45,6 +45,7 @@ class ParquetReader:
 
     def tasks(self, wanted: Wanted) -> Iterator[Task]:
         """The rows, a batch a task; only the wanted columns are read."""
+        self._taken = 0
         names = self._schema.names
         columns = wanted.columns if wanted.columns is not None else tuple(dict.fromkeys(names))
         present = [name for name in dict.fromkeys(columns) if name in names]

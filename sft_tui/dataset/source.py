@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 from sft_tui.dataset.batch import SMALL_BLOCK_BYTES, Batch, Reader, Record, Task, Wanted
 from sft_tui.dataset.files import HUB, SourceFile, resolve
@@ -12,6 +13,7 @@ from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity, refuse
 
 _HEADS_READ = 20
+_READERS_KEPT = 4
 
 
 def open_reader(file: SourceFile, sheet: str | None, *, whole: bool) -> Reader:
@@ -45,6 +47,7 @@ class Source:
         self._train_python = train_python
         self._done = 0
         self._reader: Reader | None = None
+        self._readers: dict[Path, Reader] = {}
         self.notes: list[Problem] = []
         self._hub: Reader | None = None
         if source.startswith(HUB):
@@ -69,8 +72,15 @@ class Source:
         return self._done + (self._reader.position if self._reader is not None else 0)
 
     def reader(self, file: SourceFile) -> Reader:
-        """A new reader for `file`."""
-        return self._hub if self._hub is not None else open_reader(file, self.sheet, whole=self.whole)
+        """The reader for `file`; those of the first files are kept, because finding out what they are takes time."""
+        if self._hub is not None:
+            return self._hub
+        kept = self._readers.get(file.path)
+        if kept is None:
+            kept = open_reader(file, self.sheet, whole=self.whole)
+            if len(self._readers) < _READERS_KEPT:
+                self._readers[file.path] = kept
+        return kept
 
     def columns(self, most_files: int | None = _HEADS_READ) -> list[str]:
         """The columns of the first files, in the order they turn up. A name that one file has twice is twice here."""
