@@ -67,6 +67,10 @@ def _models(target: Path) -> None:
     _change_config(_copy_model(target, "model_unknown_type"), model_type="qwen99", architectures=["Qwen99ForCausalLM"])
     _change_config(_copy_model(target, "model_no_type"), model_type=None)
     _change_config(_copy_model(target, "model_clip"), model_type="clip", architectures=["CLIPModel"])
+    _change_config(_copy_model(target, "model_other_config"), intermediate_size=512)
+    _change_config(_copy_model(target, "model_few_layers"), num_hidden_layers=8, layer_types=None)
+    _change_config(_copy_model(target, "model_bad_dtype"), dtype="bf16")
+    (_copy_model(target, "model_bad_pickle", "model.safetensors") / "pytorch_model.bin").write_bytes(b"<html>" * 99)
     token = _copy_model(target, "model_bad_tokenizer") / "tokenizer.json"
     token.write_bytes(token.read_bytes()[:40_000])
 
@@ -100,8 +104,8 @@ def safetensors(tensors: dict[str, tuple[str, list[int], bytes]]) -> bytes:
     return struct.pack("<Q", len(text)) + text + b"".join(data for _d, _s, data in tensors.values())
 
 
-def write_adapter(path: Path, *, rank: int = 8, base: str = "model", weights: bool = True) -> Path:
-    """A LoRA adapter of zeros for the demo's model."""
+def write_adapter(path: Path, *, rank: int = 8, base: str = "model", weights: bool = True, width: int = 96) -> Path:
+    """A LoRA adapter of zeros for the demo's model, or for one of another hidden size (`width`)."""
     _write_json(
         path / "adapter_config.json",
         {
@@ -116,7 +120,7 @@ def write_adapter(path: Path, *, rank: int = 8, base: str = "model", weights: bo
     for layer in range(4):
         for module, out in (("q_proj", 96), ("v_proj", 48)):
             name = f"base_model.model.model.layers.{layer}.self_attn.{module}"
-            tensors[f"{name}.lora_A.weight"] = ("F32", [rank, 96], bytes(4 * rank * 96))
+            tensors[f"{name}.lora_A.weight"] = ("F32", [rank, width], bytes(4 * rank * width))
             tensors[f"{name}.lora_B.weight"] = ("F32", [out, rank], bytes(4 * rank * out))
     (path / "adapter_model.safetensors").write_bytes(safetensors(tensors))
     return path
@@ -125,6 +129,9 @@ def write_adapter(path: Path, *, rank: int = 8, base: str = "model", weights: bo
 def _adapters(target: Path) -> None:
     write_adapter(target / "adapter")
     write_adapter(target / "adapter_no_weights", weights=False)
+    write_adapter(target / "adapter_other_model", width=64)
+    other_rank = write_adapter(target / "adapter_other_rank") / "adapter_config.json"
+    _write_json(other_rank, {**json.loads(other_rank.read_text()), "r": 16})
     (target / "adapter_empty").mkdir()
     write_adapter(target / "saves" / "finished")
     model_only = write_adapter(target / "saves" / "model_only" / "checkpoint-5")

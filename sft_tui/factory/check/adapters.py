@@ -9,8 +9,14 @@ from typing import Any
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.files import HUB_ID, is_local
 from sft_tui.factory.check.model_dir import ModelDirectory, read_json
-from sft_tui.factory.check.weights import ADAPTER_WEIGHTS, Weights, check_safetensors
+from sft_tui.factory.check.weights import ADAPTER_WEIGHTS, Weights, check_safetensors, is_pickle
 from sft_tui.i18n import _
+
+_PEFT_TYPES = frozenset((
+    "ADALORA", "ADAPTION_PROMPT", "BOFT", "BONE", "C3A", "DELORA", "FOURIERFT", "HRA", "IA3", "LN_TUNING", "LOHA",
+    "LOKR", "LORA", "MISS", "OFT", "POLY", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "RANDLORA", "ROAD", "SHIRA",
+    "VBLORA", "VERA", "WAVEFT", "XLORA",
+))  # fmt: skip
 
 
 def check_adapters(findings: Findings, model: ModelDirectory | None) -> None:
@@ -57,14 +63,17 @@ def _check_adapter(findings: Findings, name: str, path: Path, model: ModelDirect
 def _check_base(
     findings: Findings, name: str, weights: Path, config: dict[str, Any], model: ModelDirectory | None
 ) -> None:
-    """An adapter trained on another model: its shapes cannot be right, or the merge has no sensible effect."""
-    if model is not None and weights.suffix == ".safetensors":
-        read = Weights()
-        check_safetensors(read, weights, weights.stat().st_size)
-        fault = read.faults[0][1] if read.faults else adapter_misfit(read.tensors, model)
-        if fault is not None:
+    """An adapter whose parts do not belong together, or which was trained on another model."""
+    fault = _own_fault(name, weights, config)
+    if fault is not None:
+        findings.error("bad_adapter", "adapter_name_or_path", fault, _("Name another checkpoint, or train again."))
+        return
+    if model is not None:
+        tensors = _tensors(weights)
+        misfit = adapter_misfit(tensors, model) or _targets_misfit(config, model)
+        if misfit is not None:
             hint = _("Name the model that the adapter was trained on in `model_name_or_path`.")
-            findings.error("bad_adapter", "adapter_name_or_path", fault, None if read.faults else hint)
+            findings.error("bad_adapter", "adapter_name_or_path", misfit, hint)
             return
     base = config.get("base_model_name_or_path")
     here = findings.get("model_name_or_path")
@@ -75,6 +84,52 @@ def _check_base(
         hint = _("Name the model that it was trained on in `model_name_or_path`.")
         text = message.format(path=name, base=base, model=here)
         findings.warning("other_base", "adapter_name_or_path", text, hint)
+
+
+def _tensors(weights: Path) -> dict[str, tuple[int, ...]]:
+    read = Weights()
+    if weights.suffix == ".safetensors":
+        check_safetensors(read, weights, weights.stat().st_size)
+    return read.tensors
+
+
+def _own_fault(name: str, weights: Path, config: dict[str, Any]) -> str | None:
+    """What is wrong with an adapter by itself, as a sentence."""
+    kind = config.get("peft_type")
+    if not isinstance(kind, str) or kind.upper() not in _PEFT_TYPES:
+        text = _("adapter_config.json of {path} names no known kind of adapter (peft_type: {kind}).")
+        return text.format(path=name, kind=kind)
+    read = Weights()
+    if weights.suffix == ".safetensors":
+        check_safetensors(read, weights, weights.stat().st_size)
+    elif not is_pickle(weights):
+        return _("{file} is no complete weight file of PyTorch.").format(file=weights.name)
+    if read.faults:
+        return read.faults[0][1]
+    ranks = {shape[0] for tensor, shape in read.tensors.items() if ".lora_A." in tensor and len(shape) == 2}
+    rank = config.get("r")
+    if (
+        kind.upper() == "LORA"
+        and len(ranks) == 1
+        and isinstance(rank, int)
+        and {rank} != ranks
+        and not config.get("rank_pattern")
+    ):
+        text = _("adapter_config.json of {path} says rank {wanted}, but its weights have rank {found}.")
+        return text.format(path=name, wanted=rank, found=ranks.pop())
+    return None
+
+
+def _targets_misfit(config: dict[str, Any], model: ModelDirectory) -> str | None:
+    """Why an adapter's target modules cannot be in the model: none of them is."""
+    targets = config.get("target_modules")
+    modules = model.weights.modules | {"lm_head"}
+    if not isinstance(targets, list) or not targets or len(modules) < 3 or "moe" in model.model_type:
+        return None
+    if any(module == t or module.endswith(f".{t}") for t in map(str, targets) for module in modules):
+        return None
+    text = _("The adapter was made for another model: this one has no module `{name}`.")
+    return text.format(name=targets[0])
 
 
 def adapter_misfit(tensors: dict[str, tuple[int, ...]], model: ModelDirectory) -> str | None:

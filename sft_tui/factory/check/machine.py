@@ -77,7 +77,7 @@ NEEDS = (
 )
 _ALTERNATIVES = {"tensorboard": ("tensorboardx",)}
 # Packages for models that are stored quantized.
-_STORED = {"gptq": "gptqmodel", "awq": "autoawq", "aqlm": "aqlm"}
+_STORED = {"gptq": "gptqmodel", "awq": "autoawq", "aqlm": "aqlm", "bitsandbytes": "bitsandbytes"}
 _REPORTERS = frozenset((
     "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
     "swanlab", "tensorboard", "trackio", "wandb", "all", "none",

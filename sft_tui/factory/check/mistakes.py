@@ -276,7 +276,7 @@ def check_dtype(findings: Findings, model: ModelDirectory) -> None:
     key = "bf16" if method == "freeze" else whole
     if not key or not findings.on("do_train") or stored in ("", "float32") or model.quantization:
         return
-    if not any(findings.on(key) for key in ("bf16", "fp16", "pure_bf16", "train_from_scratch", "deepspeed")):
+    if not any(findings.on(key) for key in ("bf16", "fp16", "pure_bf16", "deepspeed")):
         message = _("Layers trained in full beside ones that stay in {dtype} need mixed precision to fit together.")
         text = message.format(dtype=stored)
         findings.error("mixed_dtypes", key, text, _("Add `bf16: true`."), fix=("set", True, "bf16"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from sft_tui.factory.check.model_shapes import misfits
 from sft_tui.factory.check.weights import OTHER_FORMATS, Weights, is_lfs_pointer, read_weights
 from sft_tui.factory.options import Architectures, snapshot
 from sft_tui.i18n import _
@@ -27,6 +28,14 @@ _HEADS = {
     "ForImageClassification": "classifier",
     "ForPreTraining": "encoder",
 }
+_DTYPES = frozenset(
+    ("auto", "bfloat16", "float16", "float32", "float64", "half", "float", "double", "float8_e4m3fn", "float8_e5m2")
+)
+# Models that read a text and write another; LLaMA-Factory's templates are for models that go on with a text.
+_ENCODER_DECODERS = frozenset((
+    "bart", "blenderbot", "fsmt", "led", "longt5", "m2m_100", "marian", "mbart", "mt5", "mvp", "nllb-moe", "pegasus",
+    "pegasus_x", "plbart", "prophetnet", "switch_transformers", "t5", "umt5",
+))  # fmt: skip
 _MAX_JSON = 64 << 20
 
 
@@ -92,6 +101,7 @@ def read_model_dir(
         _read_config(model, architectures or snapshot().architectures, trust_remote_code)
         if model.config:
             _check_weights(model, from_scratch)
+            _check_shapes(model)
             _check_tokenizer(model)
     return model
 
@@ -171,11 +181,19 @@ def _read_config(model: ModelDirectory, architectures: Architectures, trust_remo
         model.error("no_model_type", message, _("Download the model again."), path)
     elif kind not in architectures.known:
         _unknown_architecture(model, kind, custom, trust_remote_code)
-    elif kind not in architectures.trainable and not custom:
+    elif (kind not in architectures.trainable and not custom) or kind in _ENCODER_DECODERS:
         message = _("A model of type `{kind}` generates no text; LLaMA-Factory cannot train it.").format(kind=kind)
         model.error("not_a_language_model", message, _("Choose a causal language model."), path)
     else:
         _check_head(model, path)
+        _check_dtype_name(model, path)
+
+
+def _check_dtype_name(model: ModelDirectory, path: Path) -> None:
+    name = model.config.get("dtype") or model.config.get("torch_dtype")
+    if isinstance(name, str) and name.removeprefix("torch.") not in _DTYPES:
+        message = _("config.json of the model has dtype `{name}`, which PyTorch does not know.").format(name=name)
+        model.error("bad_config", message, _("Write `bfloat16`, `float16` or `float32` there."), path)
 
 
 def _unknown_architecture(model: ModelDirectory, kind: str, custom: bool, trust_remote_code: bool) -> None:
@@ -231,6 +249,15 @@ def _check_weights(model: ModelDirectory, from_scratch: bool) -> None:
         _no_weights(model)
 
 
+def _check_shapes(model: ModelDirectory) -> None:
+    """A config and weights of different models, mixed up by copying."""
+    if model.weights.faults or model.quantization:
+        return
+    for word, message in misfits(model.config, model.text_config, model.weights.tensors):
+        add = model.error if word == "error" else model.warning
+        add("config_and_weights", message, _("Download the model again."))
+
+
 def _no_weights(model: ModelDirectory) -> None:
     names = [entry.name for entry in model.path.iterdir()]
     if any(name.endswith(".gguf") for name in names):
@@ -281,6 +308,9 @@ def _check_tokenizer_file(model: ModelDirectory, path: Path) -> None:
             head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
             file.seek(max(0, size - 64))
             tail = file.read().rstrip()
-        if not head.startswith(b"{") or not tail.endswith(b"}"):
-            message = _("{file} of the tokenizer is cut off.").format(file=path.name)
+        whole = head.startswith(b"{") and tail.endswith(b"}")
+        if whole and path.name == "tokenizer.json" and size <= _MAX_JSON:
+            whole = b'"model"' in path.read_bytes()
+        if not whole:
+            message = _("{file} of the tokenizer is not complete.").format(file=path.name)
             model.error("bad_tokenizer", message, _("Download the model again."), path)

@@ -94,8 +94,15 @@ def _check_file(weights: Weights, path: Path) -> None:
         weights.fault("lfs_pointer", text, path)
     elif path.suffix == ".safetensors":
         check_safetensors(weights, path, size)
-    elif size < 64:
-        weights.fault("weights_broken", _("{file} is empty.").format(file=path.name), path)
+    elif size < 64 or not is_pickle(path):
+        text = _("{file} is no complete weight file of PyTorch.").format(file=path.name)
+        weights.fault("weights_broken", text, path)
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether the file begins as `torch.save` writes it: a zip archive, or a pickle in old files."""
+    with path.open("rb") as file:
+        return file.read(2)[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04")
 
 
 def check_safetensors(weights: Weights, path: Path, size: int) -> None:
