@@ -101,7 +101,8 @@ def _advice(fix: Mapping[str, Any], run: str, python: str) -> str:
         setting = f"{key}={shlex.quote(str(value))}" if value is not None else f"env -u {key}"
         return f"{text} {setting} sft-tui resume {run}"
     if fix.get("kind") == "install" and value:
-        return f"{text} {shlex.quote(python)} -m pip install {shlex.quote(str(value))}"
+        wanted = shlex.join(str(value).split())
+        return f"{text} {shlex.quote(python)} -m pip install --upgrade {wanted}"
     return text
 
 

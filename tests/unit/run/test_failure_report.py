@@ -37,7 +37,7 @@ def test_unset_and_new_options(tmp_path: Path) -> None:
     ]
     assert report.causes[0].advice == (
         "set NCCL_P2P_DISABLE=1 NCCL_P2P_DISABLE=1 sft-tui resume apples",
-        "Renew it: /opt/train/bin/python -m pip install 'peft>=0.18'",
+        "Renew it: /opt/train/bin/python -m pip install --upgrade 'peft>=0.18'",
     )
 
 
