@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -72,10 +73,10 @@ def run(*words: str) -> Run:
 
 
 def rows_of(count: int) -> Iterator[tuple[str, str]]:
-    """Questions and answers of about 300 characters together, half Chinese, half English, each different."""
+    """Questions and answers of about 300 characters together, a quarter Chinese, the rest English, each different."""
     draw = random.Random(1)
     pool = [
-        " ".join(draw.choices(_ENGLISH.split(), k=28)) if number % 2 else "".join(draw.choices(_CHINESE, k=150))
+        " ".join(draw.choices(_ENGLISH.split(), k=28)) if number % 4 else "".join(draw.choices(_CHINESE, k=150))
         for number in range(2000)
     ]
     for number in range(count):
@@ -131,8 +132,9 @@ def ours(source: Path, folder: Path, *more: str) -> Run:
     """Our conversion with the guide's texts."""
     texts = ["--instruction", "请根据问题给出准确的回答。", "--system", "你是一个有用的AI助手。"]
     out = folder / "ours"
+    shutil.rmtree(out, ignore_errors=True)
     return run(
-        sys.executable, "-m", "sft_tui.cli", "convert", str(source), "--out", str(out), "--overwrite", "--json",
+        sys.executable, "-m", "sft_tui.cli", "convert", str(source), "--out", str(out), "--json",
         "--input-column", "question", "--output-column", "answer", *texts, *more,
     )  # fmt: skip
 
