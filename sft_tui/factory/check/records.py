@@ -16,7 +16,7 @@ from sft_tui.i18n import _
 
 HEAD_BYTES = 512 << 10
 WHOLE_BYTES = 4 << 20
-COUNT_BYTES = 256 << 20
+COUNT_BYTES = 48 << 20
 MAX_RECORDS = 400
 
 
