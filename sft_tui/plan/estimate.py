@@ -26,7 +26,7 @@ def fits(options: dict[str, Any], config: dict[str, Any], free_bytes: int, gpus:
     from sft_tui.memory import Fit, estimate, judge
 
     try:
-        return judge(estimate(config, options, gpus=gpus), free_bytes) is Fit.FITS
+        return judge(estimate(config, options, gpus=gpus), free_bytes, free=True) is Fit.FITS
     except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
         return False
 
@@ -36,6 +36,7 @@ def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu
     if not gpus:
         return None
     from sft_tui.memory import Fit, estimate, fit_options, judge
+    from sft_tui.memory.estimate import DRIVER_BYTES
 
     config = model_config(situation)
     if config is None:
@@ -43,9 +44,9 @@ def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu
     limit = min(gpu.free_bytes for gpu in gpus)
     try:
         need = estimate(config, options, gpus=len(gpus))
-        fit = judge(need, limit)
+        fit = judge(need, limit, free=True)
         fitted = (
-            fit_options(config, options, limit, gpus=len(gpus), packages=_packages(situation))
+            fit_options(config, options, limit + DRIVER_BYTES, gpus=len(gpus), packages=_packages(situation))
             if fit is Fit.NO
             else None
         )

@@ -14,7 +14,7 @@ from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
 from sft_tui.plan.estimate import plan_estimate
 from sft_tui.plan.model import Plan, PlannedFile, PlannedStage
-from sft_tui.plan.options import chosen_preset, train_options
+from sft_tui.plan.options import choose, train_options
 from sft_tui.problems import ExitCode, Fix, Problem, Problems, nearest
 from sft_tui.situation import chosen_gpus, conversion_request
 
@@ -44,7 +44,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
     problems.raise_if_any(ExitCode.USAGE)
     options, _origins = train_options(answers, situation)
     gpus = chosen_gpus(answers, situation.gpus)
-    preset, preset_why = chosen_preset(answers, situation)
+    choice = choose(answers, situation)
     merge = commands.merge_options(options, situation.run, answers.export.size_gb, answers.export.device)
     environment = situation.environment or _NOWHERE
     return Plan(
@@ -53,7 +53,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
         dataset=situation.dataset,
         model=situation.model.path,
         template=str(options["template"]),
-        preset=preset.name if preset else answers.preset,
+        preset=choice.preset.name if choice.preset else answers.preset,
         gpus=tuple(gpu.index for gpu in gpus),
         files=_files(answers, situation, options, merge),
         stages=_stages(answers, situation, options, environment, gpus),
@@ -64,7 +64,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
         environment={"python": environment.python, "cli": list(environment.cli), "version": environment.version},
         reasons={
             "template": situation.model.template_why,
-            "preset": preset_why,
+            "preset": choice.why,
             "gpus": _why_gpus(answers, situation, gpus),
             "environment": environment.why or _("LLaMA-Factory was not found"),
         },

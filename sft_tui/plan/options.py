@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.commands import tensorboard_dir
@@ -33,9 +34,7 @@ def train_options(answers: Answers, situation: Situation) -> tuple[dict[str, Any
 
     put(guide_defaults(), "default")
     put(_for_the_machine(answers, situation), "machine")
-    preset = chosen_preset(answers, situation)[0]
-    if preset is not None:
-        put(preset.options_with(_importable(situation)), "preset")
+    put(choose(answers, situation).options, "preset")
     put(_for_the_run(answers, situation), "run")
     put(answers.train, "answers")
     _settle(options, origins)
@@ -50,20 +49,36 @@ def _importable(situation: Situation) -> set[str]:
     return {name.replace("-", "_") for name in packages}
 
 
-def chosen_preset(answers: Answers, situation: Situation) -> tuple[Preset | None, str]:
-    """The preset of the run and a sentence why; None for an unknown name, which the checks report."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The preset of the run (None for an unknown name, which the checks report), its options here, and why it is it."""
+
+    preset: Preset | None
+    options: dict[str, Any]
+    why: str
+
+
+def choose(answers: Answers, situation: Situation) -> Choice:
+    """The preset that the answers name; with `auto` the largest that the model is estimated to fit with."""
+    packages = _importable(situation)
     if answers.preset != "auto":
-        return situation.presets.get(answers.preset), _("given in the answers")
+        named = situation.presets.get(answers.preset)
+        return Choice(named, named.options_with(packages) if named else {}, _("given in the answers"))
     gpus = chosen_gpus(answers, situation.gpus)
     if not gpus:
-        return choose_preset(None), _("no GPU is used")
+        preset = choose_preset(None)
+        return Choice(preset, preset.options_with(packages), _("no GPU is used"))
     free = min(gpu.free_bytes for gpu in gpus)
-    preset = _largest_that_fits(answers, situation, gpus, free)
-    if preset is not None:
+    largest = _largest_that_fits(answers, situation, gpus, free)
+    if largest is not None:
         why = _("the most that the model is estimated to fit with in {gib:.1f} GiB of free GPU memory")
-        return preset, why.format(gib=free / GIB)
-    why = _("the one for {gib:.1f} GiB of free GPU memory")
-    return choose_preset(free), why.format(gib=free / GIB)
+        return Choice(largest, largest.options_with(packages), why.format(gib=free / GIB))
+    from sft_tui.memory.choosing import choose_for_model
+
+    common = {**guide_defaults(), **answers.train}
+    auto = choose_for_model(free, model_config(situation), common, packages=packages, gpus=len(gpus))
+    why = _("the one for {gib:.1f} GiB of free GPU memory").format(gib=free / GIB)
+    return Choice(auto.preset, auto.options, "; ".join([why, *auto.changed]))
 
 
 def _largest_that_fits(answers: Answers, situation: Situation, gpus: tuple[Gpu, ...], free_bytes: int) -> Preset | None:
