@@ -163,7 +163,7 @@ class SftApp(App[int]):
         from sft_tui.tui.draft import draft_from_file
 
         draft, _problems = draft_from_file(self.project, layout.answers)
-        draft.set("run.name", None)
+        draft.set("run", None)
         draft.set("run.dir", None)  # it led from runs/<run> to the project
         draft.answers_path = self.project / "answers.yaml"
         self.draft = draft

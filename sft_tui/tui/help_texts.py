@@ -129,6 +129,14 @@ TEXTS: dict[str, tuple[str, str]] = {
             "or a number of rows such as 100. 0 keeps none."
         ),
     ),
+    "data.sheet": (
+        N_("Sheet"),
+        N_("The sheet of the workbook that holds the examples."),
+    ),
+    "data.dedupe": (
+        N_("Drop repeated rows"),
+        N_("Drop samples that occur more than once. Repeated samples count more than others."),
+    ),
     "preview": (
         N_("Preview"),
         N_(

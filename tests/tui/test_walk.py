@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.tui.widgets.bars import STEPS, Primary
+from sft_tui.tui.widgets.field import LineInput
 from tests.tui.helpers import MODEL, FakeServices, filled, in_view, settle, shown, text, thirty_rows, wizard
 
 SIZES = ((80, 24), (60, 20), (140, 40))
@@ -86,6 +87,27 @@ async def test_back_and_forth_loses_nothing(tmp_path: Path) -> None:
     assert data["data"]["columns"] == {"input": "question", "output": "answer"}
     assert data["hardware"] == {"gpus": "none"}
     assert str(MODEL) in before
+
+
+async def test_going_back_to_the_start_and_on_again_keeps_the_setup(tmp_path: Path) -> None:
+    app = wizard(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press(*str(MODEL), "escape")
+        await settle(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "Go on with this setup" in text(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert shown(app).STEP == "model"
+        assert app.screen.query_one("#model-input", LineInput).value == str(MODEL)
 
 
 async def test_f1_explains_every_field_and_comes_back(tmp_path: Path) -> None:

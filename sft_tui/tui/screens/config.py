@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from sft_tui.i18n import N_, _
 from sft_tui.problems import Problem, Severity
+from sft_tui.tui.app import step_of_key
 from sft_tui.tui.assess import Assessment, Assessor
 from sft_tui.tui.figures import amounts
 from sft_tui.tui.screen import WizardScreen
@@ -202,7 +203,7 @@ class ConfigScreen(WizardScreen):
         self._show()
         if event.then_go:
             if event.assessment.errors:
-                self.action_next_problem()
+                self._lead_to_error()
             else:
                 super().primary()
 
@@ -252,19 +253,34 @@ class ConfigScreen(WizardScreen):
         box.update(Content(clean("\n".join(lines[:6]))))
 
     def action_next_problem(self) -> None:
-        """F8: the focus goes to the next field with a problem."""
+        """F8: the focus goes to the next field with a problem, or to the step on which the mistake is."""
+        found = self.assessment
+        worth = [p for p in found.problems if p.severity is not Severity.INFO] if found is not None else []
+        keys = list(dict.fromkeys(str(p.key) for p in worth if p.key in self._fields()))
+        if keys:
+            here = self._focused_key()
+            self._focus_key(keys[(keys.index(here) + 1) % len(keys)] if here in keys else keys[0])
+        elif found is not None and found.errors:
+            self.sft.go(step_of_key(found.errors[0].key))
+        else:
+            self.say(_("Nothing is wrong."))
+
+    def _lead_to_error(self) -> None:
+        """Enter, where there are errors: the focus is or goes to one, or the step on which it is is shown."""
+        errors = self.assessment.errors if self.assessment is not None else []
         fields = self._fields()
-        keys = [p.key for p in (self.assessment.problems if self.assessment is not None else ()) if p.key in fields]
-        keys = sorted(dict.fromkeys(keys), key=lambda k: not fields[str(k)].failed)
+        keys = [str(p.key) for p in errors if p.key in fields]
         if not keys:
-            outside = self.assessment.errors if self.assessment is not None else []
-            self.say(str(outside[0].message) if outside else _("Nothing is wrong."), "error" if outside else "")
-            return
-        here = next(
-            (f.key for f in (self.focused.ancestors if self.focused else ()) if isinstance(f, SettingField)), ""
-        )
-        after = keys[(keys.index(here) + 1) % len(keys)] if here in keys else keys[0]
-        self.call_after_refresh(self.set_focus, self._open(fields[str(after)]))
+            self.sft.go(step_of_key(errors[0].key))
+        elif self._focused_key() not in keys:
+            self._focus_key(keys[0])
+
+    def _focused_key(self) -> str:
+        above = self.focused.ancestors if self.focused is not None else ()
+        return next((field.key for field in above if isinstance(field, SettingField)), "")
+
+    def _focus_key(self, key: str) -> None:
+        self.call_after_refresh(self.set_focus, self._open(self._fields()[key]))
 
     # -- the way on ---------------------------------------------------------------------------------------------------
 
@@ -301,6 +317,10 @@ class ConfigScreen(WizardScreen):
     def _option_chosen(self, name: str | None) -> None:
         if name is not None:
             self.add_option(name)
+
+    def primary_label(self) -> str:
+        """Enter leads to the first problem where there is one."""
+        return _("Put it right") if self.assessment is not None and self.assessment.errors else _("Continue")
 
     def next_text(self) -> str:
         """Problems first; otherwise what comes next."""

@@ -19,7 +19,7 @@ from sft_tui.tui.model_check import file_size
 from sft_tui.tui.screen import WizardScreen
 from sft_tui.tui.text import clean, one_line, pad
 from sft_tui.tui.values import holds_chinese, parse_typed, show_typed
-from sft_tui.tui.widgets.choice import Item
+from sft_tui.tui.widgets.choice import Item, Toggle
 from sft_tui.tui.widgets.chooser import Chooser
 from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.path_field import PathField
@@ -101,6 +101,7 @@ class DataScreen(WizardScreen):
             with Vertical(id="mapping"):
                 yield Static(_("Which column is what?"), classes="title", markup=False)
                 formats = [Item(name, _(text)) for name, text in FORMATS.items()]
+                yield Field(_("Sheet"), Chooser((), title=_("Sheet"), id="sheet"), key="data.sheet", id="sheet-field")
                 yield Field(_("Format"), Chooser(formats, title=_("Format"), id="format"), key="data.format")
                 for role, label, _needed in ROLES:
                     chooser = Chooser((), title=_(label), id=f"role-{role}")
@@ -124,6 +125,8 @@ class DataScreen(WizardScreen):
             if note:
                 control.add_class("number")
             yield Field(label, control, key=f"data.{name}", note=note, id=f"field-{name}")
+        dedupe = Toggle(bool(draft.get("data.dedupe")), id="data-dedupe")
+        yield Field(_("Drop repeated rows"), dedupe, key="data.dedupe")
 
     def on_mount(self) -> None:
         """Nothing but the file is asked before it has been looked at."""
@@ -164,6 +167,7 @@ class DataScreen(WizardScreen):
             self.query_one("#rows", Static).update("")
         else:
             self._field.show(f"{self.sft.signs.done} {self._describe(info)}")
+            self._show_sheets(info)
             self._show_format(info)
             self._show_values(info)
             self._fill_texts(info)
@@ -200,6 +204,11 @@ class DataScreen(WizardScreen):
     @property
     def _format(self) -> str:
         return self.query_one("#format", Chooser).value
+
+    def _show_sheets(self, info: SourceInfo) -> None:
+        self.query_one("#sheet-field").display = len(info.sheets) > 1
+        items = [Item(name, clean(name, " ")) for name in info.sheets]
+        self.query_one("#sheet", Chooser).set_items(items, info.sheet or "")
 
     def _show_format(self, info: SourceInfo) -> None:
         wanted = str(self.sft.draft.get("data.format", "auto"))
@@ -313,6 +322,9 @@ class DataScreen(WizardScreen):
     def _chosen(self, event: Chooser.Changed) -> None:
         if event.chooser.id == "format":
             self._show_roles()
+        elif event.chooser.id == "sheet":
+            self.sft.draft.set("data.sheet", event.chooser.value)
+            self._inspect(self._field.value)
         for field in event.chooser.ancestors:
             if isinstance(field, Field):
                 field.show("")
@@ -338,6 +350,7 @@ class DataScreen(WizardScreen):
             draft.set(f"data.{name}", self.query_one(f"#data-{name}", LineInput).value.strip())
         for name in ("max_samples", "test_size"):
             draft.set(f"data.{name}", parse_typed(self.query_one(f"#data-{name}", LineInput).value))
+        draft.set("data.dedupe", self.query_one("#data-dedupe", Toggle).value or None)
 
     def _check_texts(self) -> bool:
         """Show what is wrong with the numbers at their fields; whether nothing is."""

@@ -133,6 +133,9 @@ class WelcomeScreen(WizardScreen):
         if app.draft.opened_from is not None:
             name = app.draft.opened_from.name
             items.append(Item("draft", _("Go on with {file}").format(file=clean(name, " "))))
+        elif app.draft.touched:
+            what = app.draft.get("model.path") or app.draft.get("data.source") or ""
+            items.append(Item("draft", _("Go on with this setup"), clean(str(what), " ")))
         elif kept is not None:
             what = kept.get("model.path") or kept.get("data.source") or ""
             items.append(Item("kept", _("Go on with the half-finished setup"), clean(str(what), " ")))
