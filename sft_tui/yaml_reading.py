@@ -17,6 +17,7 @@ from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
 
 MAX_BYTES = 1 << 20
+MAX_NODES = 100_000
 _NUMBER = re.compile(
     r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?$|^[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?$"
     r"|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
@@ -87,6 +88,10 @@ def parse_document(text: str, path: Path | None = None) -> Document:
         message = _("The file is not a mapping of `key: value` lines.")
         document.problems.append(Problem("not_a_mapping", message, path=name, line=node.start_mark.line + 1))
         return document
+    if _expanded_size(node, {}) > MAX_NODES:
+        message = _("The aliases of the file expand to more than {limit} values.").format(limit=MAX_NODES)
+        document.problems.append(Problem("too_many_aliases", message, path=name))
+        return document
     _walk(node, "", document, name, set())
     if not any(p.severity is Severity.ERROR for p in document.problems):
         data = _construct(node)
@@ -109,6 +114,16 @@ def _construct(node: yaml.Node) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values `node` holds once its aliases are written out; one that holds itself counts once."""
+    if id(node) not in known:
+        known[id(node)] = 1
+        if isinstance(node, yaml.CollectionNode):
+            children = (child for item in node.value for child in (item if isinstance(item, tuple) else (item,)))
+            known[id(node)] = 1 + sum(_expanded_size(child, known) for child in children)
+    return known[id(node)]
 
 
 def _walk(node: yaml.Node, prefix: str, document: Document, name: str | None, above: set[int]) -> None:

@@ -58,6 +58,7 @@ def ask_factory(path: Path) -> list[Problem]:
         situation = gather(answers, path, light=True)
         return verdict_of_plan(situation, make_plan(answers, situation))
     from sft_tui.factory.check import is_merge_config
+    from sft_tui.factory.options import load_factory
     from sft_tui.factory.verdict import run_verdict
     from sft_tui.machine.environment import find_environment
     from sft_tui.problems import refuse
@@ -66,7 +67,8 @@ def ask_factory(path: Path) -> list[Problem]:
     if environment is None:
         raise refuse("no_environment", _("LLaMA-Factory was not found."), exit_code=ExitCode.PREFLIGHT)
     mode = "merge" if is_merge_config(read_document(path).data) else "train"
-    return run_verdict(environment.python, path, Path.cwd(), mode=mode)
+    options = frozenset(load_factory(environment.python).options)
+    return run_verdict(environment.python, path, Path.cwd(), mode=mode, options=options)
 
 
 def report(problems: list[Problem], *, as_json: bool) -> int:

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from sft_tui.answers import Answers, AnswersFile, dump_answers, json_schema, parse_answers, read_answers
 from sft_tui.problems import Problem, Refusal
 
+BOMB = b"a0: &a0 [1, 2]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 12)
+)
 MINIMAL = "model: {path: m}\ndata: {source: a.csv}\n"
 
 
@@ -117,6 +120,7 @@ def test_require_raises_everything() -> None:
         (b"a: 1\na: 2\n", "duplicate_key"),
         (b"\xff\xfe\x00", "not_utf8"),
         (b"a: &x [*x]\n", "circular_alias"),
+        (BOMB, "too_many_aliases"),
     ],
 )
 def test_a_file_that_is_no_document(tmp_path: Path, content: bytes, code: str) -> None:
