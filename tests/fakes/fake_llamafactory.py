@@ -250,7 +250,9 @@ def _due(plan: dict[str, Any]) -> bool:
     times = plan.get("times")
     if times is None:
         return True
-    counter = Path(sys.argv[0]).resolve().parent / f".failed-{plan.get('stage', 'train')}"
+    beside = Path(sys.argv[0]).resolve().parent
+    folder = beside if (beside / "scenario.json").is_file() else Path.cwd()
+    counter = folder / f".failed-{plan.get('stage', 'train')}"
     count = int(counter.read_text(encoding="ascii")) if counter.exists() else 0
     counter.write_text(str(count + 1), encoding="ascii")
     return count < int(times)
