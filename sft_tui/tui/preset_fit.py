@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,23 +16,31 @@ if TYPE_CHECKING:
 GIB = 2**30
 
 
-def preset_fits(data: dict[str, Any], answers_path: Path, machine: Machine) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class PresetFits:
+    """The name of the preset that `auto` means here ("" where it is not known), and for each preset whether it fits."""
+
+    auto: str = ""
+    fits: Mapping[str, str] = field(default_factory=dict)
+
+
+def preset_fits(data: dict[str, Any], answers_path: Path, machine: Machine) -> PresetFits:
     """For each preset for which it can be said: what it needs, what the card has, and whether that fits.
 
     The source of the examples is left out: memory does not depend on it.
     """
     from sft_tui.answers import validate
     from sft_tui.plan.estimate import plan_estimate
-    from sft_tui.plan.options import train_options
+    from sft_tui.plan.options import choose, train_options
     from sft_tui.situation import chosen_gpus, gather
 
     _problems, answers = validate({**data, "data": {"source": "-", "name": "any"}, "preset": "auto", "train": {}})
     if answers is None:
-        return {}
+        return PresetFits()
     try:
         situation = replace(gather(answers, answers_path, rows=0), gpus=machine.gpus)
     except Refusal:
-        return {}
+        return PresetFits()
     gpus = chosen_gpus(answers, situation.gpus)
     words = {"fits": _("fits"), "tight": _("tight"), "no": _("does not fit")}
     fits = {}
@@ -42,4 +51,5 @@ def preset_fits(data: dict[str, Any], answers_path: Path, machine: Machine) -> d
             text = _("{word}: about {need:.1f} of {have:.1f} GiB")
             have = need.limit_bytes / GIB
             fits[name] = text.format(word=words[need.fit], need=need.peak_bytes / GIB, have=have)
-    return fits
+    auto = choose(answers, situation).preset
+    return PresetFits(auto.name if auto is not None else "", fits)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sft_tui.run.layout import RunLayout
     from sft_tui.tui.assess import Assessment
     from sft_tui.tui.model_check import ModelFinding
+    from sft_tui.tui.preset_fit import PresetFits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ class Services:
 
         return look_at_model(text, base, project, machine.factory)
 
-    def preset_fits(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> dict[str, str]:
-        """For each preset, in words, whether it fits the chosen cards; without a card nothing is said."""
+    def preset_fits(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> PresetFits:
+        """What `auto` means, and for each preset, in words, whether it fits the chosen cards."""
         from sft_tui.tui.preset_fit import preset_fits
 
         return preset_fits(data, answers_path, machine)

@@ -347,7 +347,8 @@ class DataScreen(WizardScreen):
             keep = shown and value != NONE and (value != guess.get(role) or self._format == "columns")
             draft.set(f"data.columns.{role}", value if keep else None)
         for name in ("instruction", "system"):
-            draft.set(f"data.{name}", self.query_one(f"#data-{name}", LineInput).value.strip())
+            text = self.query_one(f"#data-{name}", LineInput).value.strip()
+            draft.set(f"data.{name}", text if self.query_one(f"#field-{name}").display else None)
         for name in ("max_samples", "test_size"):
             draft.set(f"data.{name}", parse_typed(self.query_one(f"#data-{name}", LineInput).value))
         draft.set("data.dedupe", self.query_one("#data-dedupe", Toggle).value or None)

@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 
 from sft_tui.i18n import _
 from sft_tui.tui.model_check import ModelFinding
+from sft_tui.tui.preset_fit import PresetFits
 from sft_tui.tui.screen import WizardScreen
 from sft_tui.tui.services import Machine
 from sft_tui.tui.text import clean
@@ -45,14 +46,14 @@ class ModelScreen(WizardScreen):
     class Fits(Message):
         """For each preset, in words, whether it fits the card."""
 
-        def __init__(self, fits: dict[str, str]) -> None:
+        def __init__(self, fits: PresetFits) -> None:
             super().__init__()
             self.fits = fits
 
     def __init__(self) -> None:
         super().__init__()
         self.finding: ModelFinding | None = None
-        self._fits: dict[str, str] = {}
+        self._fits = PresetFits()
 
     def compose_body(self) -> ComposeResult:
         """The model first; template and preset have defaults."""
@@ -192,12 +193,14 @@ class ModelScreen(WizardScreen):
         choice.set_items(items, [chosen])
 
     def _fit_text(self, name: str) -> str:
-        fit = self._fits.get(name)
+        fit = self._fits.fits.get(name)
         return f" {self.sft.signs.arrow} {fit}" if fit else ""
 
     def _auto_preset(self, machine: Machine) -> Any:
         from sft_tui.presets import choose_preset
 
+        if self._fits.auto in machine.presets:
+            return machine.presets[self._fits.auto]
         wanted = self.sft.draft.get("hardware.gpus", "auto")
         gpus = machine.gpus.gpus
         if isinstance(wanted, list):
