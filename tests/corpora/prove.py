@@ -16,13 +16,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 OUTCOMES = HERE / "outcomes.json"
 LIMIT_S = 150
 
 
-def run_config(path: Path, workspace: Path) -> dict:
+def run_config(path: Path, workspace: Path) -> dict[str, Any]:
     """Run one config in a child; its exit code, last error line and seconds."""
     log = workspace / "log.txt"
     started = time.monotonic()

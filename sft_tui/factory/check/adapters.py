@@ -34,8 +34,7 @@ def _check_adapter(findings: Findings, name: str, path: Path, model: ModelDirect
     key = "adapter_name_or_path"
     if not path.is_dir():
         message = _("The adapter {path} does not exist.").format(path=name)
-        hint = _("It is the `output_dir` of the training.")
-        findings.error("adapter_not_found", key, message, hint)
+        findings.error("adapter_not_found", key, message, _("It is the `output_dir` of the training."))
         return
     config = path / "adapter_config.json"
     if not config.is_file():

@@ -78,7 +78,7 @@ def _check_kinds(dataset: Dataset, path: Path, records: Records) -> None:
 
 def _check_declared(dataset: Dataset, shape: Shape) -> bool:
     """Giving `columns` or `tags` drops all their defaults, so the needed ones must be among them."""
-    wanted = ("chosen", "rejected") if shape.ranking else ()
+    wanted: tuple[str, ...] = ("chosen", "rejected") if shape.ranking else ()
     if dataset.findings.get("stage") == "kto" and not shape.ranking:
         wanted = ("kto_tag",)
     for name in wanted:

@@ -146,8 +146,8 @@ def check_template(findings: Findings, model: ModelDirectory | None) -> None:
     if factory.templates[name].media and not _has_processor(model):
         message = _("Template `{name}` is for images, video or sound, but the model has no processor for them.")
         guess = template_for_model(str(model.path), model.config, factory).name
-        hint = _("For this model: `{name}`.").format(name=guess)
-        findings.error("template_media", "template", message.format(name=name), hint, fix=("set", guess))
+        fitting = _("For this model: `{name}`.").format(name=guess)
+        findings.error("template_media", "template", message.format(name=name), fitting, fix=("set", guess))
         return
     found = misfit(name, model.path, model.config, factory)
     added = [] if findings.on("resize_vocab") else tokens_beyond(factory.templates[name], model.path, model.config)
