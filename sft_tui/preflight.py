@@ -13,38 +13,15 @@ from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.system import existing_parent
 from sft_tui.presets import GIB
-from sft_tui.problems import ExitCode, Fix, Problem, Problems, Refusal, Severity, nearest
+from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, nearest
 from sft_tui.situation import DATA_KINDS, chosen_gpus, conversion_request
 from sft_tui.yaml_writing import scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
 
     from sft_tui.answers import Answers
     from sft_tui.plan import Plan
     from sft_tui.situation import Situation
-
-_ENVIRONMENT = frozenset(
-    {
-        "no_environment",
-        "project_not_writable",
-        "disk_space",
-        "no_such_gpu",
-        "gpu_memory",
-        "source_unreadable",
-        "source_empty",
-        "broken_environment",
-    }
-)
-"""Codes of problems with the machine or the data rather than with the answers: exit 3."""
-
-
-def exit_code_for(problems: Iterable[Problem]) -> ExitCode:
-    """What a command refused for `problems` ends with: 2 for the answers, 3 for machine or data, 0 for none."""
-    errors = [p for p in problems if p.severity is Severity.ERROR]
-    if not errors:
-        return ExitCode.DONE
-    return ExitCode.PREFLIGHT if all(p.code in _ENVIRONMENT for p in errors) else ExitCode.USAGE
 
 
 def preflight(
@@ -135,7 +112,7 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> b
     except Refusal as refusal:
         for problem in refusal.problems:
             code = problem.code
-            if refusal.exit_code is ExitCode.PREFLIGHT and code not in _ENVIRONMENT:
+            if refusal.exit_code is ExitCode.PREFLIGHT and code not in ENVIRONMENT_CODES:
                 code = "source_unreadable"
             problems.add(replace(problem, code=code, key=_data_key(problem.key)))
         return False

@@ -158,3 +158,26 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
     folded = {name.lower(): name for name in reversed(names)}
     close = difflib.get_close_matches(word.lower(), list(folded), n=count, cutoff=0.6)
     return [folded[name] for name in close]
+
+
+ENVIRONMENT_CODES = frozenset(
+    {
+        "no_environment",
+        "project_not_writable",
+        "disk_space",
+        "no_such_gpu",
+        "gpu_memory",
+        "source_unreadable",
+        "source_empty",
+        "broken_environment",
+    }
+)
+"""Codes of problems with the machine or the data rather than with the answers: exit 3."""
+
+
+def exit_code_for(problems: Iterable[Problem]) -> ExitCode:
+    """What a command refused for `problems` ends with: 2 for the answers, 3 for machine or data, 0 for none."""
+    errors = [p for p in problems if p.severity is Severity.ERROR]
+    if not errors:
+        return ExitCode.DONE
+    return ExitCode.PREFLIGHT if all(p.code in ENVIRONMENT_CODES for p in errors) else ExitCode.USAGE

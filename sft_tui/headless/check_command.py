@@ -73,7 +73,7 @@ def ask_factory(path: Path) -> list[Problem]:
 
 def report(problems: list[Problem], *, as_json: bool) -> int:
     """Print what was found; the exit code that goes with it."""
-    from sft_tui.preflight import exit_code_for
+    from sft_tui.problems import exit_code_for
 
     ok = all(p.severity is not Severity.ERROR for p in problems)
     if as_json:

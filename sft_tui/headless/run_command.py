@@ -11,8 +11,8 @@ from sft_tui.headless.follow import follow, say_detached, summary
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.plan import Plan, make_plan
-from sft_tui.preflight import exit_code_for, preflight
-from sft_tui.problems import ExitCode, Problem, Refusal, Severity, refuse
+from sft_tui.preflight import preflight
+from sft_tui.problems import ExitCode, Problem, Refusal, Severity, exit_code_for, refuse
 from sft_tui.run.events import EventReader
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout

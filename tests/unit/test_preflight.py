@@ -9,8 +9,8 @@ import pytest
 
 from sft_tui.machine.gpus import GpuProcess
 from sft_tui.plan import make_plan
-from sft_tui.preflight import exit_code_for, preflight
-from sft_tui.problems import Severity
+from sft_tui.preflight import preflight
+from sft_tui.problems import Severity, exit_code_for
 from sft_tui.situation import ModelFacts
 from tests.unit.plan import GIB, make_answers, make_gpu, make_situation
 
