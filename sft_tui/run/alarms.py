@@ -38,6 +38,8 @@ _EVALS_RISING = 3
 _LITTLE_MEMORY_BYTES = 1 * 1024**3
 _LITTLE_DISK_BYTES = 2 * 1024**3
 _CLEAR = 1.5
+_SLOW_STEP_S = 0.5
+"""Steps quicker than this are never called slow: their times are mostly noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ class Alarms:
         recent = median(list(self._rates)[-_RECENT:])
         return self._switch(
             "throughput",
-            recent < usual / 2,
+            recent < usual / 2 and recent < 1 / _SLOW_STEP_S,
             _("The training runs at less than half its speed: {now} s a step now, {usual} s before.").format(
                 now=f"{1 / recent:.2f}" if recent else "-", usual=f"{1 / usual:.2f}" if usual else "-"
             ),
