@@ -51,7 +51,7 @@ def check_request(request: ConvertRequest) -> None:
             "bad_sample", message.format(value=request.sample, known=", ".join(SAMPLINGS)), key="data.sample"
         )
     size = request.test_size
-    good = 0 < size < 1 or size == 0 if isinstance(size, float) else size >= 0
+    good = 0 < size < 1 if isinstance(size, float) else size >= 0
     if isinstance(size, bool) or not good or (isinstance(size, float) and math.isnan(size)):
         message = _("--test-size is {value}; it must be a share between 0.0 and 1.0 or a number of rows.")
         hint = _("Examples: 0.1 for a tenth of the rows, 200 for 200 rows, 0 for none.")

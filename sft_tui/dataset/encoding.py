@@ -86,6 +86,8 @@ def _invalid_and_valid(data: bytes, codec: str) -> tuple[int, int, str]:
 
 def _is_gb(data: bytes) -> bool:
     invalid, valid, text = _invalid_and_valid(data, "gb18030")
+    if valid < 2:  # two stray bytes make a character as often as not
+        return False
     return invalid * 4 <= valid and len(_CHINESE.findall(text)) * 2 > valid and _double_high(data) * 5 >= valid * 2
 
 
@@ -99,6 +101,8 @@ def _is_latin(data: bytes) -> bool:
     if any(byte in _NOT_LATIN for byte in high):
         return False
     letters = sum(byte not in _LATIN_SIGNS for byte in high)
+    if not letters and _double_high(data):
+        return False
     return len(_LATIN_WORD.findall(data)) * 2 >= letters
 
 

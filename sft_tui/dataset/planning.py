@@ -11,7 +11,7 @@ from sft_tui.dataset.request import Columns, ConvertRequest
 from sft_tui.dataset.samples import Texts
 from sft_tui.dataset.source import Source
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, Refusal, refuse
+from sft_tui.problems import ExitCode, Problem, Refusal, Severity, refuse
 
 HEAD_RECORDS = 50
 _LONG_LOOK, _SHORT_LOOK = 100_000, 5_000
@@ -29,8 +29,11 @@ def plan_mapping(source: Source, request: ConvertRequest) -> tuple[Mapped, Texts
     mapped = map_columns(columns, head, asked=asked, shape=request.format)
     instruction = (request.instruction or "").strip() or None
     system = (request.system or "").strip() or None
-    if mapped.columns.messages:
+    if mapped.columns.messages and instruction:
         instruction = None
+        message = _("The fixed instruction is not used: these are conversations, which have their own prompts.")
+        note = Problem("instruction_unused", message, Severity.WARNING, key="data.instruction")
+        source.notes += [note] if note not in source.notes else []
     return mapped, Texts(mapped.columns, instruction, system)
 
 

@@ -81,7 +81,7 @@ def test_without_json_stdout_is_the_path(here: Path) -> None:
         (["a.csv", "--max-samples", "many"], 2, "many"),
         (["a.csv", "--test-size", "-1"], 2, "--test-size"),
         (["a.csv", "--test-size", "1.0"], 2, "--test-size"),
-        (["a.csv", "--test-size", "0.0"], 0, ""),
+        (["a.csv", "--test-size", "0.0"], 2, "--test-size"),
         (["a.csv", "--test-size", "1.5"], 2, "--test-size"),
         (["a.csv", "--test-size", "nan"], 2, "--test-size"),
         (["a.csv", "--test-size", "20"], 2, "--test-size"),

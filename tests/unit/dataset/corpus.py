@@ -164,6 +164,14 @@ def csv_cases() -> Iterator[Case]:
     )  # fmt: skip
     bad = b"question,answer\nq1,a1\nq2,\xff\xfe\nq3,\xe4\xb8\nq4,a4\n"
     yield Case("csv invalid bytes", put("a.csv", bad), "a.csv", qa(("q1", "a1"), ("q4", "a4")), {"malformed": (2, 3)})
+    for number, wrong in enumerate(
+        (b"\xc3\x28", b"\xa0\xa1", b"\xe2\x28\xa1", b"\xf0\x28\x8c\xbc", b"\xc0\xaf", b"\x80")
+    ):
+        data = b"question,answer\nq1,a1\nq, " + wrong + b"\nq2,a2\n"
+        yield Case(f"csv invalid bytes {number}", put("a.csv", data), "a.csv", TWO_ROWS, {"malformed": (2,)})
+    degrees = "question,answer\n25°C?,±1 µm\n"
+    yield Case("csv Latin-1 signs", put("a.csv", degrees.encode("latin-1")), "a.csv", qa(("25°C?", "±1 µm")),
+               notes=("latin1",))  # fmt: skip
     worse = ZH.encode() + b"q,\xffa\n" + "再见,拜拜\n".encode()
     yield Case(
         "csv invalid bytes in Chinese", put("a.csv", worse), "a.csv", [*ZH_ROWS, *qa(("再见", "拜拜"))],
@@ -453,7 +461,7 @@ def chat_cases() -> Iterator[Case]:
         "fixed system for conversations",
         put("a.jsonl", lines(openai(("user", "q"), ("assistant", "a")), openai(("system", "own"), ("user", "q"), ("assistant", "a")))),
         "a.jsonl", [chat("q", "a", system="SYS"), chat("q", "a", system="own")],
-        options={"system": "SYS", "instruction": "never used"},
+        options={"system": "SYS", "instruction": "never used"}, notes=("instruction_unused",),
     )  # fmt: skip
     yield Case(
         "asked for conversations",
@@ -504,6 +512,24 @@ def table_cases() -> Iterator[Case]:
         "parquet dictionary and large text", lambda folder: parquet.write_table(kinds, folder / "a.parquet", row_group_size=1),
         "a.parquet", qa(("x", "a")), {"empty_output": (2,)},
     )  # fmt: skip
+    views = pa.table(
+        {"question": pa.array(["x", None], pa.string_view()), "answer": pa.array([b"a", b"b"], pa.binary())}
+    )
+    yield Case(
+        "parquet views and bytes", lambda folder: parquet.write_table(views, folder / "a.parquet"), "a.parquet",
+        qa(("x", "a")), {"empty_input": (2,)},
+    )  # fmt: skip
+    zones = pa.table({
+        "question": pa.array([datetime.datetime(2024, 1, 2, 3, 4, tzinfo=datetime.UTC)], pa.timestamp("ns", "UTC")),
+        "answer": pa.array([1_500_000_123], pa.duration("us")),
+    })  # fmt: skip
+    yield Case(
+        "parquet zones and durations", lambda folder: parquet.write_table(zones, folder / "a.parquet"), "a.parquet",
+        qa(("2024-01-02T03:04:00+00:00", "P0DT0H25M0.000123S")),
+    )  # fmt: skip
+    nothing = pa.table({"question": pa.array([], pa.string()), "answer": pa.array([], pa.string())})
+    yield Case("parquet without rows", lambda folder: parquet.write_table(nothing, folder / "a.parquet"), "a.parquet",
+               refused=(3, "empty_source"))  # fmt: skip
     nested = pa.table({"question": [["a", "b"]], "answer": [{"x": 1, "y": None}]})
     yield Case(
         "parquet lists and structs", lambda folder: parquet.write_table(nested, folder / "a.parquet"), "a.parquet",
