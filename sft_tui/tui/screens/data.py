@@ -12,12 +12,12 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from sft_tui.i18n import N_, _
+from sft_tui.i18n import _
 from sft_tui.problems import Problem, Refusal, Severity
 from sft_tui.tui.background import Task, in_background
-from sft_tui.tui.model_check import file_size
 from sft_tui.tui.screen import WizardScreen
-from sft_tui.tui.text import clean, one_line, pad
+from sft_tui.tui.source_view import DEFAULT_TEST_SIZE, FORMATS, NONE, ROLES, TURNS_FORMATS, describe, first_values
+from sft_tui.tui.text import clean
 from sft_tui.tui.values import holds_chinese, parse_typed, show_typed
 from sft_tui.tui.widgets.choice import Item, Toggle
 from sft_tui.tui.widgets.chooser import Chooser
@@ -27,25 +27,6 @@ from sft_tui.tui.widgets.path_field import PathField
 if TYPE_CHECKING:
     from sft_tui.dataset import Progress, SourceInfo
     from sft_tui.tui.app import SftApp
-
-NONE = ""
-FORMATS: dict[str, str] = {
-    "columns": N_("columns: question and answer"),
-    "alpaca": N_("alpaca: instruction, input, output"),
-    "sharegpt": N_("sharegpt: from and value"),
-    "openai": N_("openai: role and content"),
-}
-ROLES: tuple[tuple[str, str, bool], ...] = (
-    ("input", N_("Input (question)"), True),
-    ("output", N_("Output (answer)"), True),
-    ("instruction", N_("Instruction"), False),
-    ("system", N_("System prompt"), False),
-    ("history", N_("History"), False),
-    ("messages", N_("Conversation"), True),
-)
-"""(role, label, needed) of the columns that can be mapped."""
-TURNS_FORMATS = ("sharegpt", "openai")
-DEFAULT_TEST_SIZE = 0.1
 
 
 class DataScreen(WizardScreen):
@@ -166,7 +147,7 @@ class DataScreen(WizardScreen):
             self._complain(event.problems)
             self.query_one("#rows", Static).update("")
         else:
-            self._field.show(f"{self.sft.signs.done} {self._describe(info)}")
+            self._field.show(f"{self.sft.signs.done} {describe(info)}")
             self._show_sheets(info)
             self._show_format(info)
             self._show_values(info)
@@ -180,19 +161,6 @@ class DataScreen(WizardScreen):
         if problem is not None:
             self._field.show(f"{problem.message} {problem.hint or ''}".strip(), "error")
             self.set_focus(self.query_one("#source-input"))
-
-    def _describe(self, info: SourceInfo) -> str:
-        parts = [info.kind]
-        if len(info.files) > 1:
-            parts.append(_("{count} files").format(count=len(info.files)))
-        if info.bytes_total:
-            parts.append(file_size(info.bytes_total))
-        if info.encoding and info.encoding.lower() not in ("utf-8", "ascii", "utf_8"):
-            parts.append(_("encoding {name}").format(name=info.encoding))
-        if info.sheet:
-            parts.append(_("sheet {name}").format(name=info.sheet))
-        parts.append(_("{count} columns").format(count=len(info.columns)))
-        return ", ".join(parts)
 
     def _show_notes(self, info: SourceInfo) -> None:
         problems = [*info.problems, *info.notes]
@@ -235,18 +203,8 @@ class DataScreen(WizardScreen):
         self.query_one("#field-instruction").display = not turns
 
     def _show_values(self, info: SourceInfo) -> None:
-        signs, width = self.sft.signs, max(30, min(100, self.size.width - 6))
-        if self.has_class("-wide"):
-            width = max(30, self.size.width // 2 - 6)
-        names = [one_line(column.name, 16, signs.ellipsis) for column in info.columns[:12]]
-        longest = max((len(name) for name in names), default=0)
-        lines = []
-        for name, column in zip(names, info.columns, strict=False):
-            values = " | ".join(value or _("(empty)") for value in column.values[:3])
-            lines.append(f"{pad(name, longest)}  {one_line(values, width - longest - 2, signs.ellipsis)}")
-        if len(info.columns) > 12:
-            lines.append(_("and {count} more columns").format(count=len(info.columns) - 12))
-        self.query_one("#values", Static).update("\n".join(lines))
+        width = max(30, self.size.width // 2 - 6) if self.has_class("-wide") else max(30, min(100, self.size.width - 6))
+        self.query_one("#values", Static).update("\n".join(first_values(info, width, self.sft.signs)))
 
     def _fill_texts(self, info: SourceInfo) -> None:
         """The guide's fixed texts where the rows have none, in the language of the rows."""

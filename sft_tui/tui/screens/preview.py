@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -17,8 +15,9 @@ from textual.widgets import Static
 from sft_tui.i18n import N_, _
 from sft_tui.problems import Problem, Refusal
 from sft_tui.tui.background import Task, in_background
+from sft_tui.tui.records import as_content, as_text
 from sft_tui.tui.screen import WizardScreen
-from sft_tui.tui.text import clean, one_line
+from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.field import Field, LineInput
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 PAGE = 50
 SURVEY_ROWS = 1000
 SEARCH_PAGE = 500
-LONGEST = 4000
 DROPS: dict[str, str] = {
     "empty_input": N_("no question"),
     "empty_output": N_("no answer"),
@@ -198,8 +196,8 @@ class PreviewScreen(WizardScreen):
             text = _("is dropped: {reason}. {why}").format(reason=reason, why=row.why or "")
             head.update(Content(clean(f"{where}  {signs.problem} {text}")))
         head.set_class(row.drop is not None, "warning")
-        self.query_one("#preview-source", Static).update(_fields(row.source))
-        sample = _fields(row.sample) if row.sample is not None else Content.styled(_("nothing"), "dim")
+        self.query_one("#preview-source", Static).update(as_content(row.source))
+        sample = as_content(row.sample) if row.sample is not None else Content.styled(_("nothing"), "dim")
         self.query_one("#preview-sample", Static).update(sample)
         self.query_one("#body").scroll_home(animate=False)
         if not self._broken:
@@ -287,7 +285,7 @@ class PreviewScreen(WizardScreen):
             except Refusal:
                 break
             for row in page.rows:
-                hit = row.drop is not None if not needle else needle in _as_text(row.source).lower()
+                hit = row.drop is not None if not needle else needle in as_text(row.source).lower()
                 if hit:
                     task.post(self.Found(row.number, seen))
                     return
@@ -332,30 +330,3 @@ class PreviewScreen(WizardScreen):
     def next_text(self) -> str:
         """What is dropped, and what comes next."""
         return f"{self._survey} " + _("Next: the settings of the training")
-
-
-def _fields(record: Mapping[str, Any]) -> Content:
-    """A record with its keys in bold; turns one below the other. Long values are cut, with a word about it."""
-    parts: list[Content] = []
-    for key, value in record.items():
-        parts.append(Content.styled(one_line(str(key), 60), "bold"))
-        text = _value_text(value)
-        if len(text) > LONGEST:
-            more = _("(and {count:,} more characters)").format(count=len(text) - LONGEST)
-            text = f"{text[:LONGEST]} {more}"
-        parts.append(Content(clean(text) or _("(empty)")))
-    return Content("\n").join(parts)
-
-
-def _value_text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value and all(isinstance(turn, Mapping) for turn in value):
-        return "\n".join("  ".join(str(part) for part in turn.values()) for turn in value)
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _as_text(record: Mapping[str, Any]) -> str:
-    return "\n".join(_value_text(value) for value in record.values())
