@@ -144,15 +144,17 @@ def told(run: Run) -> str:
     return f"{run.seconds:.2f} s (cpu {run.cpu_seconds:.2f}) {run.peak_mb:.0f} MB"
 
 
-def show(name: str, ratio: float, wanted: float, detail: str, at_most: bool = False) -> None:
-    """One line of the result."""
+def show(name: str, ratio: float, wanted: float, detail: str, at_most: bool = False) -> bool:
+    """One line of the result; whether the figure holds."""
     good = ratio <= wanted if at_most else ratio >= wanted
     verdict = "ok   " if good else "SHORT"
     print(f"{name:<44} {ratio:6.2f}x  {verdict} (wanted {'<=' if at_most else '>='} {wanted:g}x)  {detail}", flush=True)
+    return good
 
 
-def bench_conversion(folder: Path, count: int) -> None:
+def bench_conversion(folder: Path, count: int) -> bool:
     """The guide's script and ours on the same rows, and the memory for three times as many."""
+    fine = True
     found = sources(folder, count)
     script = folder / "guide.py"
     script.write_text(_GUIDE, "utf-8")
@@ -165,14 +167,14 @@ def bench_conversion(folder: Path, count: int) -> None:
         mine = ours(found[kind], folder)
         ratio = guide[against].seconds / mine.seconds
         detail = f"guide {told(guide[against])}; ours {told(mine)}"
-        show(f"convert {kind}, {count:,} rows", ratio, wanted, detail)
+        fine &= show(f"convert {kind}, {count:,} rows", ratio, wanted, detail)
         split = ours(found[kind], folder, "--test-size", "0.1", "--dedupe")
         print(f"{'  with a split and without duplicates':<44} {guide[against].seconds / split.seconds:6.2f}x         "
               f"ours {told(split)}")  # fmt: skip
     large = sources(folder, 3 * count)
     for kind in ("parquet", "csv", "jsonl"):
         one, three = ours(found[kind], folder), ours(large[kind], folder)
-        show(
+        fine &= show(
             f"memory for 3x the rows, {kind}",
             three.peak_mb / one.peak_mb,
             1.1,
@@ -181,9 +183,10 @@ def bench_conversion(folder: Path, count: int) -> None:
         )
     for path in (*found.values(), *large.values()):
         path.unlink()
+    return fine
 
 
-def bench_preview(folder: Path, large_mb: int) -> None:
+def bench_preview(folder: Path, large_mb: int) -> bool:
     """The first page of a large file against that of a 10 MB one."""
     small, large = folder / "small.jsonl", folder / "large.jsonl"
     text = "".join(
@@ -198,12 +201,13 @@ def bench_preview(folder: Path, large_mb: int) -> None:
         words = (sys.executable, "-m", "sft_tui.cli", "preview", str(path), "--rows", "20", "--json")
         times[path] = min(run(*words).seconds for _time in range(5))
     size = large.stat().st_size / 1e6
-    show(f"first page of {size:,.0f} MB against 10 MB", times[large] / times[small], 1.5,
+    fine = show(f"first page of {size:,.0f} MB against 10 MB", times[large] / times[small], 1.5,
          f"{times[small]:.2f} s, {times[large]:.2f} s", at_most=True)  # fmt: skip
     large.unlink()
+    return fine
 
 
-def bench_lengths(folder: Path, count: int) -> None:
+def bench_lengths(folder: Path, count: int) -> bool:
     """Token counts of all rows against AutoTokenizer, row by row."""
     source, script = folder / "rows.jsonl", folder / "row_by_row.py"
     with source.open("w", encoding="utf-8") as lines:
@@ -223,17 +227,18 @@ def bench_lengths(folder: Path, count: int) -> None:
     command = f'"{sys.executable}" "{counting}" "{request}" < "{rows}"'
     mine = run("/bin/sh", "-c", command)
     ratio = theirs.seconds / mine.seconds
-    show(
+    return show(
         f"token lengths of {count:,} rows", ratio, 5.0, f"row by row {theirs.seconds:.1f} s, ours {mine.seconds:.1f} s"
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print."""
+def main(argv: Sequence[str] | None = None) -> bool:
+    """Measure and print; whether every figure holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000, help="rows for conversion (default 200,000)")
     parser.add_argument("--length-rows", type=int, default=20_000, help="rows for token lengths")
     parser.add_argument("--preview-mb", type=int, default=1000, help="size of the large file of the preview")
+    parser.add_argument("--quick", action="store_true", help="as without it")
     parser.add_argument("--full", action="store_true", help="1,000,000 rows, a file of 10 GB")
     parser.add_argument("--only", choices=("conversion", "preview", "lengths"), help="only one of the parts")
     parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
@@ -241,21 +246,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.make:
         write_sources(args.dir, args.make)
-        return 0
+        return True
     count, length_rows, preview_mb = args.rows, args.length_rows, args.preview_mb
     if args.full:
         count, length_rows, preview_mb = 1_000_000, 1_000_000, 10_000
-    parts: dict[str, Callable[[Path], None]] = {
+    parts: dict[str, Callable[[Path], bool]] = {
         "conversion": lambda folder: bench_conversion(folder, count),
         "preview": lambda folder: bench_preview(folder, preview_mb),
         "lengths": lambda folder: bench_lengths(folder, length_rows),
     }
+    fine = True
     with tempfile.TemporaryDirectory(prefix="sft-tui-bench-", dir=args.dir) as name:
         for part, measure in parts.items():
             if args.only in (None, part):
-                measure(Path(name))
-    return 0
+                fine &= measure(Path(name))
+    return fine
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(0 if main() else 1)
