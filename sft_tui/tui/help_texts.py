@@ -176,6 +176,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         N_("Check the result"),
         N_("Load the merged model, compare its weights with model and adapter, and let it answer a few questions."),
     ),
+    "hardware.wait": (
+        N_("Wait for a free GPU"),
+        N_(
+            "Start the training only when the card has the memory that it needs, for cards that are shared with others."
+        ),
+    ),
     "on_failure.oom": (
         N_("If memory runs out"),
         N_(
