@@ -18,9 +18,8 @@ from sft_tui.situation import DATA_KINDS, chosen_gpus, conversion_request
 from sft_tui.yaml_writing import scalar
 
 if TYPE_CHECKING:
-
     from sft_tui.answers import Answers
-    from sft_tui.plan import Plan
+    from sft_tui.plan import Plan, PlannedEstimate
     from sft_tui.situation import Situation
 
 
@@ -230,12 +229,25 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 2 else f"{size_bytes / 2**20:.0f} MiB"
 
 
+def _waiting_helps(answers: Answers, situation: Situation, need: PlannedEstimate) -> bool:
+    """Whether the run could fit on its cards, or with `auto` on any one, if nobody else used them."""
+    from sft_tui.run.room import could_fit
+
+    gpus = situation.gpus.gpus if answers.hardware.gpus == "auto" else chosen_gpus(answers, situation.gpus)
+    possible = [could_fit(need, gpu) for gpu in gpus]
+    return any(possible) if answers.hardware.gpus == "auto" else bool(possible) and all(possible)
+
+
 def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: Problems, *, force: bool) -> None:
     """Whether the chosen cards have the memory that the plan needs now, and who holds it where they have not."""
     need = plan.estimate
     if need is None or need.limit_bytes is None or need.fit not in ("no", "tight"):
         return
     sizes = {"need": f"{need.peak_bytes / GIB:.1f}", "free": f"{need.limit_bytes / GIB:.1f}"}
+    if answers.hardware.wait and _waiting_helps(answers, situation, need):
+        message = _("About {need} GiB of GPU memory are needed, {free} GiB are free: the training will wait for them.")
+        problems.warning("gpu_memory_wait", message.format(**sizes), key="hardware.wait")
+        return
     if need.fit == "tight":
         message = _("It may just not fit: about {need} GiB are needed, {free} GiB are free.").format(**sizes)
         hint = _("Smaller: cutoff_len, per_device_train_batch_size (with more accumulation).")

@@ -100,6 +100,9 @@ class _Narrator:
         self._line(text.format(stage=event["stage"], status=status, time=duration(event["seconds"])))
 
     def _progress(self, event: Event) -> None:
+        if event.get("stage") == "wait":
+            self._show(f"  {event['message']}")
+            return
         if event.get("stage") != "train":
             self._show(_("  {rows} rows").format(rows=event.get("rows", 0)))
             return

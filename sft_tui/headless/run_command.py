@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from sft_tui.answers import Answers, read_answers
@@ -71,7 +72,7 @@ def _start(answers: Answers, situation: Situation, plan: Plan, args: argparse.Na
     show_problems(problems)
     layout = RunLayout(situation.project, situation.run)
     reader = EventReader(layout.events, from_end=True)
-    start(plan)
+    start(replace(plan, force=args.force))
     return _watch(layout, reader, args)
 
 
@@ -91,7 +92,8 @@ def watch(layout: RunLayout, reader: EventReader, *, as_json: bool) -> int:
     if state is not None and (code != ExitCode.INTERRUPTED or state.status is Status.STOPPED):
         if state.message:
             say(state.message)
-        if code not in (ExitCode.DONE, ExitCode.INTERRUPTED):
+        refused = code == ExitCode.PREFLIGHT and state.stage == "train"  # it was never started: there is no log of it
+        if code not in (ExitCode.DONE, ExitCode.INTERRUPTED) and not refused:
             show_end_of_log(layout, state)
         if not as_json:
             for line in summary(state, layout):
@@ -144,7 +146,7 @@ def _again(
         )
     say(_("Going on with the run {run}.").format(run=layout.name))
     reader = EventReader(layout.events, from_end=True)
-    resume(layout)
+    resume(layout, force=args.force)
     return _watch(layout, reader, args)
 
 

@@ -73,6 +73,8 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
         headless_command=f"sft-tui --non-interactive {shlex.quote(f'runs/{situation.run}/answers.yaml')} --fresh",
         answers_hash=answers_hash(answers, situation.source, situation.model.path),
         on_failure={"oom": answers.on_failure.oom},
+        wait=answers.hardware.wait,
+        any_gpu=answers.hardware.gpus == "auto",
     )
 
 

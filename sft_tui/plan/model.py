@@ -59,7 +59,8 @@ class Plan:
     `project` is absolute; `run` the run's name; `dataset` the name whose `_train` entry is trained on.
     `train_options` and `merge_options` are what the two YAML files say. `conversion` holds the arguments of the
     conversion. `reasons` says in a sentence each what was chosen for the user and why (template, preset, gpus,
-    environment, ...). `headless_command` repeats the run.
+    environment, ...). `headless_command` repeats the run. With `wait` the training starts once its GPU memory is free,
+    on any cards with `any_gpu`; `force` starts it though the memory seems too small.
     """
 
     project: str
@@ -82,6 +83,9 @@ class Plan:
     headless_command: str = ""
     answers_hash: str = ""
     on_failure: dict[str, str] = field(default_factory=dict)
+    wait: bool = False
+    any_gpu: bool = False
+    force: bool = False
 
     def stage(self, name: str) -> PlannedStage | None:
         """The stage called `name`, if the run has it."""

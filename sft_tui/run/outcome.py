@@ -10,7 +10,7 @@ from typing import Any
 from sft_tui.factory.failures import diagnose_file, gather_facts
 from sft_tui.i18n import _
 from sft_tui.plan.model import PlannedStage
-from sft_tui.problems import Refusal
+from sft_tui.problems import ExitCode, Refusal
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.state import StageState, Status
@@ -18,10 +18,14 @@ from sft_tui.run.state import StageState, Status
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a stage ended, and in a sentence why, where it did not finish."""
+    """How a stage ended, and in a sentence why, where it did not finish.
+
+    `exit_code` is what the run ends with where that is not the stage's usual one.
+    """
 
     status: Status
     message: str | None = None
+    exit_code: ExitCode | None = None
 
 
 def proofs_exist(project: Path, planned: PlannedStage) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sft_tui.factory import commands
 from sft_tui.i18n import _
 from sft_tui.plan.model import Plan
 from sft_tui.problems import ExitCode, Refusal, refuse
-from sft_tui.run.files import set_aside, write_atomically, write_json
+from sft_tui.run.files import read_json, set_aside, write_atomically, write_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.state import RunState, StageState, Status, present_status, read_state, write_state
 
@@ -112,10 +113,11 @@ def launch(layout: RunLayout) -> None:
     raise refuse("supervisor_failed", message, path=str(layout.supervisor_log), exit_code=ExitCode.PREFLIGHT)
 
 
-def resume(layout: RunLayout, changes: dict[str, Any] | None = None) -> None:
+def resume(layout: RunLayout, changes: dict[str, Any] | None = None, *, force: bool = False) -> None:
     """Go on with a run at the first stage without its proof; a trainer that still runs is adopted.
 
-    `changes` are training options to set, None to remove one: the run is planned anew with them. Raises `Refusal`.
+    `changes` are training options to set, None to remove one: the run is planned anew with them. `force` starts it
+    though the GPU memory seems too small. Raises `Refusal`.
     """
     state = read_state(layout)
     if state is None:
@@ -124,6 +126,9 @@ def resume(layout: RunLayout, changes: dict[str, Any] | None = None) -> None:
         raise refuse("already_running", _("The run {run} is running already.").format(run=layout.name))
     if changes:
         _replan(layout, state, changes)
+    plan = read_json(layout.plan) if force else None
+    if isinstance(plan, dict):
+        write_json(layout.plan, {**plan, "force": True})
     launch(layout)
 
 
@@ -136,7 +141,9 @@ def _replan(layout: RunLayout, state: RunState, changes: dict[str, Any]) -> None
     train = {**answers.train, **changes}
     train = {key: value for key, value in train.items() if not (key in changes and value is None)}
     changed = answers.model_copy(update={"train": train})
-    plan = make_plan(changed, gather(changed, layout.answers))
+    earlier = read_json(layout.plan)
+    force = isinstance(earlier, dict) and earlier.get("force") is True
+    plan = replace(make_plan(changed, gather(changed, layout.answers)), force=force)
     write_plan(layout, plan)
     if RESHAPING & set(changes) and commands.checkpoints(layout.save_dir):
         set_aside(layout.save_dir)

@@ -18,20 +18,26 @@ from pathlib import Path
 from sft_tui.factory import commands
 from sft_tui.i18n import _
 from sft_tui.machine.environment import installed_packages
+from sft_tui.machine.gpus import read_gpus
 from sft_tui.plan.model import Plan, PlannedStage, plan_from_json
 from sft_tui.problems import ExitCode
 from sft_tui.run.attempt import prepare_attempt
 from sft_tui.run.events import append_event, make_event
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
+from sft_tui.run.measure import PeakMeter
 from sft_tui.run.monitor import Monitor
 from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
 from sft_tui.run.processes import StageProcess
 from sft_tui.run.requests import RequestKind, take_requests
+from sft_tui.run.room import cards_of, lacking, on_cards, wait_for_room, waiting_text
 from sft_tui.run.start import write_plan
 from sft_tui.run.state import ProcessRef, RunState, StageState, Status, read_state, write_state
+from sft_tui.run.wait import Waiting
 
 _POLL_S = 0.5
+_TELL_S = 30.0
+"""While a run waits for GPU memory, an event says so this often."""
 _FAILED_STAGE_EXIT = {
     "convert": ExitCode.PREFLIGHT,
     "train": ExitCode.TRAIN,
@@ -49,6 +55,8 @@ class Supervisor:
         self._state = state
         self._stop: RequestKind | None = None
         self._retries = 0
+        self._meter: PeakMeter | None = None
+        self._told: float | None = None
 
     def run(self) -> ExitCode:
         """Do every stage that is not done yet. Returns what the run ends with."""
@@ -65,7 +73,7 @@ class Supervisor:
             while outcome.status is Status.FAILED and self._shrink(planned):
                 outcome = self._stage(planned)
             if outcome.status is not Status.FINISHED:
-                status, code = outcome.status, self._exit_code(planned.name, outcome.status)
+                status, code = outcome.status, outcome.exit_code or self._exit_code(planned.name, outcome.status)
                 self._state.message = outcome.message
                 break
         self._state.status = status
@@ -107,6 +115,11 @@ class Supervisor:
             return Outcome(Status.FINISHED)
         self._state.stage = planned.name
         adopted = stage.status is Status.RUNNING and stage.process is not None and stage.process.alive()
+        if planned.name == "train" and not adopted:
+            held_up = self._make_room()
+            if held_up is not None:
+                return self._finish(planned, stage, held_up, diagnose=False)
+            planned = self._plan.stage("train") or planned
         try:
             process = StageProcess(stage.process) if adopted and stage.process else self._start(planned, stage)
         except OSError as error:
@@ -116,6 +129,49 @@ class Supervisor:
         self._attend(planned, stage, process)
         stage.exit_code = process.exit_code
         return self._finish(planned, stage, judge_stage(self._layout, planned, stage, stopped=self._stop is not None))
+
+    def _make_room(self) -> Outcome | None:
+        """See that the GPU memory for the training is there, and wait for it if that was asked; why not to start."""
+        self._meter = None
+        if not self._plan.gpus:
+            return None
+        if self._plan.wait and self._plan.estimate is not None and not self._retries:
+            for waiting in wait_for_room(self._plan):
+                if waiting.over:
+                    self._plan = on_cards(self._plan, waiting.gpus)
+                    write_plan(self._layout, self._plan)
+                    self._state.message = None
+                    break
+                self._tell_waiting(waiting)
+                self._answer_requests_while_waiting()
+                if self._stop is not None:
+                    return Outcome(Status.STOPPED, _("Stopped as asked, while it waited for GPU memory."))
+        report = read_gpus()
+        self._meter = PeakMeter.start(cards_of(self._plan, report))
+        refused = None if self._retries else lacking(self._plan, report)
+        return None if refused is None else Outcome(Status.FAILED, refused, ExitCode.PREFLIGHT)
+
+    def _tell_waiting(self, waiting: Waiting) -> None:
+        """Into the state at once, into the events now and then."""
+        self._state.message = waiting_text(waiting)
+        self._save()
+        if self._told is not None and waiting.waited_s - self._told < _TELL_S:
+            return
+        self._told = waiting.waited_s
+        self._event(
+            "progress",
+            stage="wait",
+            id="waiting",
+            waited_s=round(waiting.waited_s, 1),
+            needed_bytes=waiting.needed_bytes,
+            free_bytes=waiting.best_free_bytes,
+            ahead=waiting.ahead,
+            message=self._state.message,
+        )
+
+    def _answer_requests_while_waiting(self) -> None:
+        for request in take_requests(self._layout):
+            self._stop = request.kind
 
     def _start(self, planned: PlannedStage, stage: StageState) -> StageProcess:
         attempt = prepare_attempt(self._layout, self._plan, planned, self._state, stage)
@@ -160,10 +216,10 @@ class Supervisor:
     def _training_has_begun(self) -> bool:
         return commands.training_has_begun(_end_of(self._layout.stage_log("train"), 1 << 18))
 
-    def _finish(self, planned: PlannedStage, stage: StageState, outcome: Outcome) -> Outcome:
+    def _finish(self, planned: PlannedStage, stage: StageState, outcome: Outcome, *, diagnose: bool = True) -> Outcome:
         stage.status, stage.finished = outcome.status, time.time()
         seconds = round(stage.finished - (stage.started or stage.finished), 1)
-        if outcome.status is Status.FAILED:
+        if outcome.status is Status.FAILED and diagnose:
             for diagnosis in explain_failure(self._layout, planned, stage):
                 self._state.diagnoses.append(diagnosis)
                 self._event("diagnosis", stage=planned.name, **diagnosis)

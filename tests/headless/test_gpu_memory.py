@@ -1,0 +1,110 @@
+"""Runs on a card that is in use: waited for, refused just before the start, forced. The card is a file of the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.headless import Project, make_project
+
+NVML = Path(__file__).parent.parent / "fakes" / "nvml"
+
+
+class Machine:
+    """A project on a machine with one fake card, of which `used` GiB of `total` are in use."""
+
+    def __init__(self, tmp_path: Path, *, used: float, total: float = 24, **hardware: Any) -> None:
+        self.project: Project = make_project(tmp_path)
+        self._file = tmp_path / "cards.json"
+        self.total = total
+        self.use(used)
+        path = os.pathsep.join([str(NVML), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.env = {"PYTHONPATH": path, "FAKE_NVML": str(self._file), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        self.project.env.update(self.env)
+        self.project.answer(hardware={"gpus": "auto", **hardware}, preset="guide-16gb", export={"enabled": False})
+
+    def use(self, used: float) -> None:
+        """From now on `used` GiB are in use, by this process."""
+        processes = [[os.getpid(), used - 0.5]] if used > 0.5 else []
+        card = {"uuid": "GPU-one", "total": self.total, "used": used, "processes": processes}
+        beside = self._file.with_suffix(".new")
+        beside.write_text(json.dumps([card]))
+        beside.replace(self._file)
+
+    def state(self) -> dict[str, Any]:
+        """The run's state, {} before there is one."""
+        path = self.project.path / "runs/apples/state.json"
+        return self.project.state() if path.exists() else {}
+
+
+def until(condition: Callable[[], Any], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_it_waits_without_a_terminal_until_the_memory_is_free(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=23.9, wait=True)
+    started = machine.project.run("--detach")
+    assert started.code == 0, started.err
+    assert "the training will wait" in started.err
+    until(lambda: "Waiting for GPU memory" in (machine.state().get("message") or ""))
+    assert machine.state()["stages"]["train"]["status"] == "pending"
+    machine.use(0.5)
+    until(lambda: machine.state()["status"] == "finished")
+    events = [json.loads(line) for line in (machine.project.path / "runs/apples/events.jsonl").read_text().splitlines()]
+    waits = [event for event in events if event.get("stage") == "wait"]
+    assert waits and waits[0]["ahead"] == 0 and waits[0]["needed_bytes"] > waits[0]["free_bytes"]
+    plan = json.loads((machine.project.path / "runs/apples/plan.json").read_text())
+    train = next(stage for stage in plan["stages"] if stage["name"] == "train")
+    assert train["env"]["CUDA_VISIBLE_DEVICES"] == "GPU-one"
+
+
+def test_a_waiting_run_can_be_left_and_stopped(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=23.9, wait=True)
+    command = [sys.executable, "-m", "sft_tui.cli", "--non-interactive", "answers.yaml"]
+    env = {**os.environ, **machine.project.fake.env, **machine.env}
+    front = subprocess.Popen(command, cwd=machine.project.path, env=env, stderr=subprocess.PIPE, text=True)
+    until(lambda: "Waiting for GPU memory" in (machine.state().get("message") or ""))
+    time.sleep(1)
+    front.send_signal(signal.SIGINT)
+    _out, err = front.communicate(timeout=20)
+    assert front.returncode == 130 and "Waiting for GPU memory" in err
+    assert machine.state()["status"] == "running"
+    assert machine.project.sft("stop", "apples").code in (0, 130)
+    until(lambda: machine.state()["status"] == "stopped")
+    assert "waited" in machine.state()["message"]
+    assert not list((tmp_path / "cache/sft-tui/queue").glob("*.json"))
+
+
+def test_a_run_that_never_fits_does_not_wait(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=0.5, total=0.9, wait=True)
+    result = machine.project.run()
+    assert result.code == 3 and "does not fit" in result.err
+    assert not (machine.project.path / "runs").exists()
+
+
+def test_memory_that_is_taken_in_between_refuses_the_start_and_names_who_holds_it(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=23.9)
+    result = machine.project.run("--force")
+    assert result.code == 0, result.err  # forced: the same card does not stop it
+    again = Machine(tmp_path / "b", used=0.5)
+    plan = again.project.run("--dry-run")
+    assert plan.code == 0, plan.err
+    again.project.fake.set_scenario({"fail": {"stage": "train", "exit_code": 1}})
+    assert again.project.run().code == 4
+    again.use(23.9)
+    refused = again.project.sft("resume", "apples")
+    assert refused.code == 3, refused.err
+    assert f"pid {os.getpid()}" in refused.err and "GiB" in refused.err
+    assert again.state()["exit_code"] == 3 and again.state()["diagnoses"] == []
+    again.project.fake.set_scenario({})
+    assert again.project.run("--force").code == 0
