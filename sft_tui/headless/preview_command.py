@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sft_tui.dataset import ConvertRequest, PreviewPage, preview
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help=_("a model directory: show the tokens as well"))
     parser.add_argument("--template", metavar="T", help=_("the template to render with"))
     parser.add_argument("--cutoff-len", metavar="N", default="2048", help=_("the longest sequence, in tokens"))
+    parser.add_argument("--stats", action="store_true", help=_("statistics of all rows instead of the rows"))
     for flag in _FLAGS:
         parser.add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=_("as in the training config"))
 
@@ -34,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Show the rows; 0 if it could be done, otherwise the refusal's exit code."""
     try:
         request = request_from(args)
+        if args.stats:
+            return _statistics(args, request)
         start, count = _number(args.start, "--start"), _number(args.rows, "--rows")
         page = preview(request, start, count)
         rendering = _render(args, request, page) if args.model else None
@@ -44,6 +48,28 @@ def run(args: argparse.Namespace) -> int:
         put_json(as_json(page, rendering))
     else:
         _tell(page, rendering)
+    return int(ExitCode.DONE)
+
+
+def _statistics(args: argparse.Namespace, request: ConvertRequest) -> int:
+    from sft_tui.run.data_statistics import source_statistics, statistics_lines
+
+    model = Path(args.model).expanduser() if args.model else None
+    if model is not None and not model.is_dir():
+        message = _("{path} is no model directory.").format(path=args.model)
+        raise refuse("model_not_found", message, hint=_("Tokens are counted with the model's own tokenizer."))
+    found = source_statistics(
+        request,
+        model=model,
+        template=args.template,
+        python=request.train_python or find_train_python(needed=True),
+        cutoff_len=_number(args.cutoff_len, "--cutoff-len"),
+    )
+    if args.json:
+        put_json(found.as_json())
+    else:
+        for line in statistics_lines(found):
+            put(line)
     return int(ExitCode.DONE)
 
 

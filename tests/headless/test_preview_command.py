@@ -103,3 +103,16 @@ def test_tokens_and_labels(here: Path) -> None:
     assert tokens["trained"] == sum(label != -100 for label in tokens["labels"]) > 0
     refused = shown(here, "a.csv", *words[:2], "--template", "llama", *words[4:], code=3)
     assert "llama" in refused["problems"][0]["message"]
+
+
+def test_statistics_of_all_rows(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    rows = [{"question": f"question {i}", "answer": "an answer " * (i % 7)} for i in range(50)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    command = [sys.executable, "-m", "sft_tui.cli", "preview", str(source), "--stats"]
+    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    assert found["rows"] == 42
+    assert found["dropped"]["empty_output"] == 8
+    assert found["tokens"] is None
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("42 samples")
