@@ -181,6 +181,20 @@ async def test_a_model_that_is_none_is_said_at_the_field(tmp_path: Path, typed: 
         assert app.screen.focused is app.screen.query_one("#model-input")
 
 
+async def test_enter_before_the_machine_is_known_is_not_lost(tmp_path: Path) -> None:
+    app = wizard(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.go("model")
+        await pilot.pause()
+        screen = shown(app)
+        app.screen.query_one("#model-input", LineInput).value = str(MODEL)
+        await pilot.pause()
+        await pilot.press("enter")
+        screen.post_message(type(screen).Known(app.services.machine()))  # type: ignore[attr-defined]
+        await settle(pilot)
+        assert shown(app).STEP == "data"
+
+
 async def test_an_existing_path_is_a_path_and_another_name_is_a_hub_id(tmp_path: Path) -> None:
     (tmp_path / "Qwen").mkdir()
     (tmp_path / "Qwen" / "Local").symlink_to(MODEL)

@@ -31,10 +31,9 @@ class ModelScreen(WizardScreen):
     class Looked(Message):
         """What the typed model is."""
 
-        def __init__(self, finding: ModelFinding, then_go: bool) -> None:
+        def __init__(self, finding: ModelFinding) -> None:
             super().__init__()
             self.finding = finding
-            self.then_go = then_go
 
     class Known(Message):
         """What this machine has."""
@@ -54,6 +53,7 @@ class ModelScreen(WizardScreen):
         super().__init__()
         self.finding: ModelFinding | None = None
         self._fits = PresetFits()
+        self._going = False
 
     def compose_body(self) -> ComposeResult:
         """The model first; template and preset have defaults."""
@@ -104,7 +104,7 @@ class ModelScreen(WizardScreen):
         self.sft.machine = event.machine
         self._show_presets()
         if self._field.value:
-            self._look(self._field.value, False)
+            self._look(self._field.value)
 
     @property
     def _field(self) -> PathField:
@@ -114,19 +114,20 @@ class ModelScreen(WizardScreen):
     def _left_field(self) -> None:
         text = self._field.value
         if text and (self.finding is None or self.finding.text != text):
-            self._look(text, False)
+            self._look(text)
 
     @on(Input.Changed, "#model-input")
     def _typed(self) -> None:
+        self._going = False
         self._field.show("")
         self.refresh_actions()
 
     @work(thread=True, group="model", exclusive=True)
-    def _look(self, text: str, then_go: bool) -> None:
+    def _look(self, text: str) -> None:
         app = self.sft
         machine = app.machine or app.services.machine()
         finding = app.services.look_at_model(text, app.draft.base, app.project, machine)
-        self.post_message(self.Looked(finding, then_go))
+        self.post_message(self.Looked(finding))
 
     @on(Looked)
     def _has_looked(self, event: Looked) -> None:
@@ -135,11 +136,12 @@ class ModelScreen(WizardScreen):
             return
         self.finding = finding
         self._show_finding()
-        if event.then_go and finding.error is None:
+        going, self._going = self._going, False
+        if going and finding.error is None:
             super().primary()
-        elif event.then_go:
+        elif going:
             self.set_focus(self.query_one("#model-input"))
-        if finding.error is None and not event.then_go:
+        elif finding.error is None:
             self._judge()
 
     def _show_finding(self) -> None:
@@ -246,7 +248,8 @@ class ModelScreen(WizardScreen):
             self.set_focus(self.query_one("#model-input"))
             return
         self.say(_("Looking at {model}").format(model=clean(text, " ")) if text else "")
-        self._look(text, True)
+        self._going = True
+        self._look(text)
 
     def next_text(self) -> str:
         """What comes next."""
