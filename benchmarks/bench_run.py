@@ -22,8 +22,9 @@ BIN = Path(sys.executable).parent
 
 
 def main(argv: list[str]) -> bool:
-    """Measure; whether every figure holds. `--rounds N`: how often each side runs (default 2)."""
-    rounds = int(argv[argv.index("--rounds") + 1]) if "--rounds" in argv else 2
+    """Measure; whether every figure holds. `--rounds=N`: how often each side runs (default 2)."""
+    given = [word.removeprefix("--rounds=") for word in argv if word.startswith("--rounds=")]
+    rounds = int(given[0]) if given else 2
     say("Whole run of the demo, against llamafactory-cli train + export by hand")
     ours, by_hand, shares, sizes = [], [], [], []
     with tempfile.TemporaryDirectory() as scratch:
