@@ -5,6 +5,7 @@ After a wanted change: `pytest tests/tui/test_snapshots.py --snapshot-update`, a
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ PICTURES = (
 
 def prepared(project: Path, step: str, lang: str, *, ascii: bool = False) -> WizardApp:
     """The app with everything answered, so that nothing on it depends on where or when the test runs."""
-    (project / "model").symlink_to(MODEL)
+    shutil.copytree(MODEL, project / "model")
     draft = filled(project, run__name="apples", train__learning_rate=0.0002)
     draft.set("model.path", "model")
     report = TWO_CARDS if step == "gpu" else NO_CARD
