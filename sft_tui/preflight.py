@@ -104,8 +104,9 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> b
     """Convert the first rows, which shows what is wrong with columns, format and file; whether there is data."""
     from sft_tui.dataset import preview
 
-    python = situation.environment.python if situation.environment else None
-    request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset, python)
+    request = conversion_request(
+        answers, situation.source, situation.project / "data", situation.dataset, situation.train_python
+    )
     try:
         page = preview(request, 1, 20)
     except Refusal as refusal:

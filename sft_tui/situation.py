@@ -68,6 +68,11 @@ class Situation:
         """Where LLaMA-Factory is installed, or None."""
         return self.search.environment
 
+    @property
+    def train_python(self) -> str | None:
+        """The Python that has LLaMA-Factory, or None."""
+        return self.environment.python if self.environment else None
+
 
 def gather(
     answers: Answers, answers_path: Path, *, fresh: bool = False, rows: int | None = None, light: bool = False

@@ -9,14 +9,12 @@ from typing import Any
 from sft_tui.dataset.request import BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT
 from sft_tui.dataset.samples import (
     Made,
+    Maker,
     Malformed,
-    Texts,
     drop,
-    malformed,
     read_images,
     read_json,
     read_tools,
-    unreadable_record,
 )
 from sft_tui.dataset.text import clean_text, json_text, parse_json
 from sft_tui.i18n import _
@@ -63,22 +61,8 @@ _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 _THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
 
 
-class TurnsMaker:
+class TurnsMaker(Maker):
     """Makes `conversations`, `system` and `tools` (and `images` where they are mapped)."""
-
-    def __init__(self, texts: Texts) -> None:
-        self.texts = texts
-
-    def make(self, record: Mapping[str, Any] | None) -> Made:
-        """The sample of `record`."""
-        if record is None:
-            return unreadable_record()
-        try:
-            return self._make(record)
-        except UnicodeError:
-            return malformed(_("a text holds characters that cannot be written"))
-        except Malformed as error:
-            return malformed(str(error))
 
     def _make(self, record: Mapping[str, Any]) -> Made:
         columns = self.texts.columns

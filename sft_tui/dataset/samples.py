@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sft_tui.dataset.request import BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT, MALFORMED, Columns
 from sft_tui.dataset.text import clean_text, json_text, parse_json
@@ -20,13 +21,6 @@ class Made(NamedTuple):
     reason: str | None = None
     why: str | None = None
     left_out: tuple[str, ...] = ()
-
-
-class Maker(Protocol):
-    """Makes samples out of records."""
-
-    def make(self, record: Mapping[str, Any] | None) -> Made:
-        """The sample that `record` becomes (None: a record that could not be read)."""
 
 
 class Malformed(ValueError):
@@ -67,14 +61,14 @@ def drop(reason: str) -> Made:
     return Made(None, reason, words[reason])
 
 
-class AlpacaMaker:
-    """Makes `instruction`, `input`, `output`, and `system`, `history`, `tools`, `images` where they are mapped."""
+class Maker(ABC):
+    """Makes samples out of records, by the mapping and the fixed texts of a conversion."""
 
     def __init__(self, texts: Texts) -> None:
         self.texts = texts
 
     def make(self, record: Mapping[str, Any] | None) -> Made:
-        """The sample of `record`."""
+        """The sample that `record` becomes (None: a record that could not be read)."""
         if record is None:
             return unreadable_record()
         try:
@@ -83,6 +77,14 @@ class AlpacaMaker:
             return malformed(_("a text holds characters that cannot be written"))
         except Malformed as error:
             return malformed(str(error))
+
+    @abstractmethod
+    def _make(self, record: Mapping[str, Any]) -> Made:
+        """The sample of a readable record. May raise `Malformed`."""
+
+
+class AlpacaMaker(Maker):
+    """Makes `instruction`, `input`, `output`, and `system`, `history`, `tools`, `images` where they are mapped."""
 
     def _make(self, record: Mapping[str, Any]) -> Made:
         columns, texts = self.texts.columns, self.texts

@@ -13,7 +13,7 @@ from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.plan import Plan, make_plan
 from sft_tui.preflight import preflight
-from sft_tui.problems import ExitCode, Problem, Refusal, Severity, exit_code_for, refuse
+from sft_tui.problems import ExitCode, Refusal, Severity, exit_code_for, refuse
 from sft_tui.run.events import EventReader
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
@@ -165,6 +165,3 @@ def _conflict(layout: RunLayout, earlier: object, plan: Plan, *, running: bool) 
         message += " " + _("They differ in: {keys}.").format(keys=", ".join(changed[:8]))
     hint = _("`--fresh` starts a new run beside it, or give another `run.name`.")
     return refuse("run_exists", message, key="run.name", hint=hint, path=str(layout.run_dir))
-
-
-__all__ = ["Problem", "add_arguments", "run", "show_end_of_log", "watch"]

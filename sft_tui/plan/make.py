@@ -15,7 +15,7 @@ from sft_tui.machine.environment import Environment
 from sft_tui.plan.estimate import plan_estimate
 from sft_tui.plan.model import Plan, PlannedFile, PlannedStage
 from sft_tui.plan.options import choose, train_options
-from sft_tui.problems import ExitCode, Fix, Problem, Problems, nearest
+from sft_tui.problems import ExitCode, Fix, Problems, nearest
 from sft_tui.situation import chosen_gpus, conversion_request
 
 if TYPE_CHECKING:
@@ -201,8 +201,7 @@ def _files(
 def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
     from dataclasses import asdict
 
-    python = situation.environment.python if situation.environment else None
-    request = conversion_request(answers, situation.source, Path("data"), situation.dataset, python)
+    request = conversion_request(answers, situation.source, Path("data"), situation.dataset, situation.train_python)
     return asdict(request) | {"out_dir": "data"}
 
 
@@ -269,6 +268,3 @@ def _stages(
             log, proof = f"logs/{run}/verify.log", f"runs/{run}/verify.json"
             stages.append(PlannedStage("verify", argv, log, (proof,), here | hub | visible))
     return tuple(stages)
-
-
-__all__ = ["OWNED", "Problem", "answers_hash", "check_answers", "make_plan", "relocated"]

@@ -13,7 +13,7 @@ from typing import Any
 from sft_tui.factory import commands
 from sft_tui.i18n import _
 from sft_tui.plan.model import Plan
-from sft_tui.problems import ExitCode, Refusal, refuse
+from sft_tui.problems import ExitCode, refuse
 from sft_tui.run.files import read_json, set_aside, write_atomically, write_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.state import RunState, StageState, Status, present_status, read_state, write_state
@@ -151,6 +151,3 @@ def _replan(layout: RunLayout, state: RunState, changes: dict[str, Any]) -> None
         if name in state.stages and state.stages[name].status is not Status.FINISHED:
             state.stages[name].status = Status.PENDING
     write_state(layout, state)
-
-
-__all__ = ["Refusal", "launch", "resume", "start", "write_plan"]

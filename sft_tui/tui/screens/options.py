@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from textual import on
 from textual.app import ComposeResult
 from textual.widget import Widget
 
 from sft_tui.i18n import _
-from sft_tui.tui.screen import BaseScreen
+from sft_tui.tui.filtered import FilteredScreen
 from sft_tui.tui.values import show_typed
 from sft_tui.tui.widgets.field import LineInput
 from sft_tui.tui.widgets.list_box import ListBox, Row, aligned
 
 
-class OptionsScreen(BaseScreen):
+class OptionsScreen(FilteredScreen):
     """Dismissed with the name of the chosen option, or with None."""
 
     CSS_PATH = "options.tcss"
@@ -35,7 +34,7 @@ class OptionsScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         """The search and the list."""
         yield LineInput(placeholder=_("part of a name or of what it does"), id="options-search")
-        yield ListBox(self._rows(""), id="options-list")
+        yield ListBox(self.rows(""), id="options-list")
 
     def first_field(self) -> Widget:
         """Typing searches."""
@@ -60,17 +59,8 @@ class OptionsScreen(BaseScreen):
         parts.append(_("Default: {value}.").format(value=default))
         return " ".join(parts)[:300]
 
-    def primary(self) -> None:
-        """Give the option to the settings."""
-        current = self.query_one(ListBox).current
-        if current is not None:
-            self.dismiss(current.id)
-
-    def back(self) -> None:
-        """Take none."""
-        self.dismiss(None)
-
-    def _rows(self, text: str) -> list[Row]:
+    def rows(self, text: str) -> list[Row]:
+        """The options that the words of `text` leave, each with its value."""
         from sft_tui.factory.options import search_options
         from sft_tui.plan.make import OWNED
 
@@ -84,23 +74,3 @@ class OptionsScreen(BaseScreen):
                 note = f"[{show_typed(option.default)}]  {option.help}"
             rows.append(Row(option.name, option.name, note))
         return aligned(rows, 34)
-
-    @on(LineInput.Changed)
-    def _filter(self, event: LineInput.Changed) -> None:
-        self.query_one(ListBox).set_rows(self._rows(event.value))
-
-    @on(ListBox.Moved)
-    def _moved(self) -> None:
-        self.refresh_actions()
-
-    @on(ListBox.Picked)
-    def _clicked(self) -> None:
-        self.primary()
-
-    def key_up(self) -> None:
-        """Up and Down move in the list while the search has the focus."""
-        self.query_one(ListBox).action_move(-1)
-
-    def key_down(self) -> None:
-        """Up and Down move in the list while the search has the focus."""
-        self.query_one(ListBox).action_move(1)

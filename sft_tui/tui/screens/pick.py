@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on
 from textual.app import ComposeResult
 from textual.widget import Widget
 
 from sft_tui.i18n import _
-from sft_tui.tui.screen import BaseScreen
+from sft_tui.tui.filtered import FilteredScreen
 from sft_tui.tui.widgets.choice import Item
 from sft_tui.tui.widgets.field import LineInput
 from sft_tui.tui.widgets.list_box import ListBox, Row, aligned
 
 
-class PickScreen(BaseScreen):
+class PickScreen(FilteredScreen):
     """Dismissed with the id of the picked item, or with None."""
 
     CSS_PATH = "pick.tcss"
@@ -34,7 +33,7 @@ class PickScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         """The filter and the list."""
         yield LineInput(placeholder=_("type to filter"), id="pick-filter")
-        yield ListBox(self._rows(""), id="pick-list", marks=True)
+        yield ListBox(self.rows(""), id="pick-list", marks=True)
 
     def first_field(self) -> Widget:
         """Typing filters."""
@@ -49,17 +48,8 @@ class PickScreen(BaseScreen):
         current = self.query_one(ListBox).current
         return next((item.note for item in self._items if current and item.id == current.id), "")
 
-    def primary(self) -> None:
-        """Give the current line to who asked."""
-        current = self.query_one(ListBox).current
-        if current is not None:
-            self.dismiss(current.id)
-
-    def back(self) -> None:
-        """Take none."""
-        self.dismiss(None)
-
-    def _rows(self, text: str) -> list[Row]:
+    def rows(self, text: str) -> list[Row]:
+        """The items that hold all words of `text`."""
         words = text.lower().split()
         rows = [
             Row(item.id, item.label, item.note, item.id == self._value)
@@ -67,23 +57,3 @@ class PickScreen(BaseScreen):
             if all(word in item.label.lower() or word in item.note.lower() for word in words)
         ]
         return aligned(rows, 34)
-
-    @on(LineInput.Changed)
-    def _filter(self, event: LineInput.Changed) -> None:
-        self.query_one(ListBox).set_rows(self._rows(event.value))
-
-    @on(ListBox.Moved)
-    def _moved(self) -> None:
-        self.refresh_actions()
-
-    @on(ListBox.Picked)
-    def _clicked(self) -> None:
-        self.primary()
-
-    def key_up(self) -> None:
-        """Up and Down move in the list while the filter has the focus."""
-        self.query_one(ListBox).action_move(-1)
-
-    def key_down(self) -> None:
-        """Up and Down move in the list while the filter has the focus."""
-        self.query_one(ListBox).action_move(1)
