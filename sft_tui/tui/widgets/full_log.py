@@ -41,16 +41,22 @@ class FullLog(LogTail):
         super().__init__(path, title)
         self._index: LineIndex | None = None
         self._asking_line = False
+        self._jumping = False
 
     def open(self, path: Path, title: str) -> None:
         """Show another file from now on."""
         self._index = None
+        self._jumping = False
         self._place = ""
         super().open(path, title)
 
     @on(LogView.Moved)
     def _locate(self) -> None:
-        """Say at which line the view stands, unless it follows the end."""
+        """Say at which line the view stands, unless it follows the end. A jump on its way will say it itself: the view
+        also moves when the field of the number closes, and that must not cancel the jump.
+        """
+        if self._jumping:
+            return
         self._place = ""
         log = self.view.log_file
         if log is not None and not self.view.follow:
@@ -83,6 +89,7 @@ class FullLog(LogTail):
         if log is None or log.path != event.path:
             return
         if event.jump:
+            self._jumping = False
             self.view.show_at(event.offset)
         self._place = _("line {number} of {count}").format(number=f"{event.number:,}", count=f"{event.lines:,}")
         self._describe()
@@ -113,6 +120,7 @@ class FullLog(LogTail):
         number = value.strip().replace(",", "")
         log = self.view.log_file
         if number.isdecimal() and log is not None:
+            self._jumping = True
             self._find_line(log.path, 0, int(number))
         else:
             self._note = _("{text} is no number of a line").format(text=value)
