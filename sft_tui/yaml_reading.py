@@ -48,6 +48,11 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789."))
 
 
+def is_number(text: str) -> bool:
+    """Whether `text`, written without quotes, is read as a number, here or by LLaMA-Factory's OmegaConf."""
+    return _NUMBER.match(text) is not None
+
+
 def read_document(path: Path) -> Document:
     """The mapping in the file at `path`, or a document whose `problems` say why there is none."""
     try:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from sft_tui.yaml_reading import is_number
+
 
 def scalar(value: Any) -> str:
     """`value` as it stands behind `key: ` on one line; floats as `1.0e-4`, lists and mappings in flow style."""
@@ -21,7 +23,7 @@ def scalar(value: Any) -> str:
         return "{" + ", ".join(f"{_in_flow(k)}: {_in_flow(v)}" for k, v in value.items()) + "}"
     text = yaml.safe_dump(value, allow_unicode=True, width=1 << 30, default_flow_style=True)
     text = text.removesuffix("\n").removesuffix("\n...").removesuffix("\n")
-    if isinstance(value, str) and "\n" in text:
+    if isinstance(value, str) and ("\n" in text or (text == value and is_number(value))):
         return _quoted(value)
     return text
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sft_tui.machine.gpus import GpuReport
+from sft_tui.tui.assess import Assessor
 from sft_tui.tui.draft import Draft
 from sft_tui.tui.widgets.choice import Choice
 from sft_tui.tui.widgets.chooser import Chooser
@@ -419,6 +422,34 @@ async def test_a_mistake_in_a_folded_group_is_opened_and_focused(tmp_path: Path)
         await settle(pilot)
         assert app.screen.focused is setting(app, "train.warmup_ratio").control
         assert "much" in text(app)
+
+
+async def test_a_field_that_still_reports_its_change_does_not_undo_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = wizard(tmp_path, draft=filled(tmp_path))
+    go_on = threading.Event()
+    go_on.set()
+    assess = Assessor.assess
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        go_on.wait()
+        return assess(*arguments, **options)
+
+    monkeypatch.setattr(Assessor, "assess", slowly)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.go("config")
+        await settle(pilot)
+        control = setting(app, "train.per_device_train_batch_size").control
+        assert isinstance(control, LineInput)
+        go_on.clear()
+        await pilot.press("enter")
+        control.value = "4"
+        await pilot.pause(0.4)
+        go_on.set()
+        await settle(pilot)
+        assert shown(app).STEP == "review"
+    assert app.draft.get("train.per_device_train_batch_size") == 4
 
 
 async def test_any_other_option_can_be_opened_by_name(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 
 
 @given(
-    source=texts,
+    source=texts | st.sampled_from(["1e-4", "0E0", "1_0", ".5", "007", "0x1F", "1:30", "null", "yes", "~", ".inf"]),
     system=st.none() | st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40),
     rate=st.floats(1e-9, 1e3),
     targets=st.lists(texts, max_size=3),

@@ -50,11 +50,10 @@ class ConfigScreen(WizardScreen):
     class Assessed(Message):
         """What the settings amount to."""
 
-        def __init__(self, assessment: Assessment, number: int, then_go: bool) -> None:
+        def __init__(self, assessment: Assessment, number: int) -> None:
             super().__init__()
             self.assessment = assessment
             self.number = number
-            self.then_go = then_go
 
     def __init__(self, field_key: str | None = None) -> None:
         super().__init__()
@@ -63,6 +62,7 @@ class ConfigScreen(WizardScreen):
         self._number = 0
         self._timer: Timer | None = None
         self._built = False
+        self._going = False
         self.assessment: Assessment | None = None
 
     # -- the form -----------------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class ConfigScreen(WizardScreen):
     def on_mount(self) -> None:
         """Find out what the options are before showing them."""
         super().on_mount()
-        self._assess(False)
+        self._assess()
 
     def focus_first(self) -> None:
         """Wait for the form."""
@@ -168,30 +168,34 @@ class ConfigScreen(WizardScreen):
     @on(Chooser.Changed)
     @on(Toggle.Changed)
     def _changed(self) -> None:
+        self._stop_timer()
+        self._timer = self.set_timer(PAUSE_S, self._assess)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(PAUSE_S, lambda: self._assess(False))
+        self._timer = None
 
     @property
     def waiting(self) -> bool:
         """Whether what is shown is not yet that of the last key."""
         return self._timer is not None or self.assessment is None
 
-    def _assess(self, then_go: bool) -> None:
-        self._timer = None
+    def _assess(self) -> None:
+        self._stop_timer()
         if self._built:
             self.store()
         self._number += 1
         rows = self.sft.rows
         count = rows[1] if rows is not None and rows[0] == self.sft.draft.get("data.source") else None
-        self._work_out(_copy(self.sft.draft.data), count, self._number, then_go)
+        self._work_out(_copy(self.sft.draft.data), count, self._number)
 
     @work(thread=True, group="assess")
-    def _work_out(self, data: dict[str, Any], rows: int | None, number: int, then_go: bool) -> None:
+    def _work_out(self, data: dict[str, Any], rows: int | None, number: int) -> None:
         if self._assessor is None:
             self._assessor = Assessor(self.sft.services.gpus)
         found = self._assessor.assess(data, self.sft.draft.answers_path, rows)
-        self.post_message(self.Assessed(found, number, then_go))
+        self.post_message(self.Assessed(found, number))
 
     @on(Assessed)
     async def _has_assessed(self, event: Assessed) -> None:
@@ -201,7 +205,8 @@ class ConfigScreen(WizardScreen):
         if not self._built and event.assessment.options:
             await self._build(event.assessment)
         self._show()
-        if event.then_go:
+        if self._going:
+            self._going = False
             if event.assessment.errors:
                 self._lead_to_error()
             else:
@@ -301,8 +306,9 @@ class ConfigScreen(WizardScreen):
                 draft.set(key, None)
 
     def primary(self) -> None:
-        """Check everything once more, then go on."""
-        self._assess(True)
+        """Check everything once more, then go on; a field that still reports its change does not undo the wish."""
+        self._going = True
+        self._assess()
 
     def action_options(self) -> None:
         """F5: any option of the installed LLaMA-Factory by name."""
