@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measuring import interleaved, say, verdict, wall_s
 
 ROOT = Path(__file__).parent.parent
+ONE_MODEL = """
+import argparse, yaml, pydantic
+class Model(pydantic.BaseModel):
+    number: int
+Model(number=1)
+"""
 
 
 def main(argv: list[str]) -> bool:
@@ -17,15 +24,20 @@ def main(argv: list[str]) -> bool:
     say("Start-up, against python -c 'import argparse, yaml, pydantic'")
     sft = str(Path(sys.executable).parent / "sft-tui")
     with tempfile.TemporaryDirectory() as scratch:
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": scratch}  # as after an installation
         commands = {
             "imports": [sys.executable, "-c", "import argparse, yaml, pydantic"],
+            "one model": [sys.executable, "-c", ONE_MODEL],
             "--help": [sft, "--help"],
             "runs": [sft, "runs"],
             "check": [sft, "check", str(ROOT / "data" / "demo" / "answers.yaml")],
         }
+        for words in commands.values():
+            wall_s(words, Path(scratch), compiled)
         times = interleaved(
-            {name: (lambda words=words: wall_s(words, Path(scratch))) for name, words in commands.items()}, rounds
+            {name: partial(wall_s, words, Path(scratch), compiled) for name, words in commands.items()}, rounds
         )
+    say(f"  (the least that pydantic can do, one model of one field: {times['one model'] / times['imports']:.2f}x)")
     held = [verdict(f"sft-tui {name}", times[name] / times["imports"], 1.5) for name in ("--help", "runs", "check")]
     return all(held)
 
