@@ -20,6 +20,7 @@ from sft_tui.machine.system import System, read_system
 from sft_tui.presets import Preset, load_presets
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
+from sft_tui.run.peaks import Peak, read_peaks
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
@@ -47,7 +48,9 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything that a plan takes into account. `rows` is None where nobody counted yet."""
+    """Everything that a plan takes into account. `rows` is None where nobody counted yet, `peaks` are what
+    earlier runs of the project needed.
+    """
 
     base: Path
     project: Path
@@ -62,6 +65,7 @@ class Situation:
     presets: dict[str, Preset]
     rows: int | None = None
     python: str = sys.executable
+    peaks: tuple[Peak, ...] = ()
 
     @property
     def environment(self) -> Environment | None:
@@ -104,6 +108,7 @@ def gather(
         model=model,
         presets=load_presets(),
         rows=_rows(source, light=light) if rows is None else rows,
+        peaks=read_peaks(project),
     )
 
 

@@ -13,6 +13,7 @@ from sft_tui.problems import ExitCode, nearest, refuse
 if TYPE_CHECKING:
     from sft_tui.machine.gpus import Gpu
     from sft_tui.memory import Estimate, FittedOptions, Suggestion, TimeEstimate
+    from sft_tui.run.peaks import PeakFound
 
 GIB = 2**30
 _BAR = 28
@@ -21,7 +22,11 @@ _LARGEST_CARD_GIB = 4096.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `estimate`."""
-    parser.add_argument("model", metavar="MODEL", help=_("a model's directory, its config.json, or a known name"))
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help=_("a model's directory, its config.json, or a known name; an answers file with --measure"),
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help=_("a LLaMA-Factory option; may be repeated")
     )
@@ -31,11 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, metavar="N", help=_("training samples, for the time"))
     parser.add_argument("--tokens", type=float, default=512.0, metavar="N", help=_("tokens a sample on average"))
     parser.add_argument("--fit", action="store_true", help=_("change the options so that they fit"))
+    parser.add_argument("--dir", metavar="PROJECT", help=_("show what earlier runs of the project needed beside it"))
+    parser.add_argument(
+        "--measure", action="store_true", help=_("train three steps on the longest samples of an answers file's data")
+    )
     parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Estimate and print. Raises `Refusal` (exit 2) for a model or option that cannot be read."""
+    if args.measure:
+        from sft_tui.headless import measure_command
+
+        return measure_command.run(args)
     from sft_tui.factory.train_config import guide_defaults
     from sft_tui.memory import Fit, estimate, estimate_time, find_config, fit_options, judge, suggestions
 
@@ -53,12 +66,32 @@ def run(args: argparse.Namespace) -> int:
         used = fitted.options if fitted else options
         name = card.name if card else None
         time = estimate_time(config, used, samples=args.samples, mean_tokens=args.tokens, gpu_name=name, gpus=gpus)
+    earlier = _measured(args.model, args.dir, options, gpus) if args.dir else None
     if args.json:
-        put_json(_as_json(found, fit.value, limit, more, fitted, time))
+        data = _as_json(found, fit.value, limit, more, fitted, time)
+        put_json(data | ({"measured": earlier.as_json() if earlier else None} if args.dir else {}))
     else:
         for line in _table(args.model, found, fit.value, limit, card, more, fitted, time):
             put(line)
+        if earlier:
+            from sft_tui.run.peaks import peak_text
+
+            put(_("measured: {text}").format(text=peak_text(earlier)))
     return int(ExitCode.DONE)
+
+
+def _measured(model: str, directory: str, options: dict[str, Any], gpus: int) -> PeakFound | None:
+    """What an earlier run of the project in `directory` needed for `model`."""
+    from pathlib import Path
+
+    from sft_tui.run.peaks import find_peak, read_peaks
+    from sft_tui.situation import portable
+
+    project, path = Path(directory).expanduser().resolve(), Path(model).expanduser()
+    if path.exists():
+        place = path.resolve()
+        model = portable(place.parent if place.is_file() else place, project)
+    return find_peak(read_peaks(project), model, options, gpus)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

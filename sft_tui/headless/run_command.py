@@ -13,6 +13,7 @@ from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.plan import Plan, make_plan
 from sft_tui.preflight import preflight
+from sft_tui.presets import GIB
 from sft_tui.problems import ExitCode, Refusal, Severity, exit_code_for, refuse
 from sft_tui.run.events import EventReader
 from sft_tui.run.files import read_json
@@ -59,9 +60,18 @@ def _dry_run(answers: Answers, situation: Situation, plan: Plan, args: argparse.
         for stage in plan.stages:
             put(f"{stage.name}: {stage.shown or ' '.join(stage.argv)}")
         for key, reason in plan.reasons.items():
-            put(f"{key}: {getattr(plan, key, '') if key != 'environment' else plan.environment['python']} ({reason})")
+            put(f"{key}: {_chosen(plan, key)} ({reason})")
         show_problems(problems)
     return int(exit_code_for(problems))
+
+
+def _chosen(plan: Plan, key: str) -> object:
+    """What was chosen for `key` of the plan's reasons, as text."""
+    if key == "environment":
+        return plan.environment["python"]
+    if key == "estimate":
+        return f"{plan.estimate.peak_bytes / GIB:.1f} GiB" if plan.estimate else _("unknown")
+    return getattr(plan, key, "")
 
 
 def _start(answers: Answers, situation: Situation, plan: Plan, args: argparse.Namespace) -> int:

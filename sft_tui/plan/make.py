@@ -67,6 +67,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
             "preset": choice.why,
             "gpus": _why_gpus(answers, situation, gpus),
             "environment": environment.why or _("LLaMA-Factory was not found"),
+            **_measured(situation, options, gpus),
         },
         warnings=tuple(problems),
         estimate=plan_estimate(situation, options, gpus),
@@ -76,6 +77,14 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
         wait=answers.hardware.wait,
         any_gpu=answers.hardware.gpus == "auto",
     )
+
+
+def _measured(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]) -> dict[str, str]:
+    """What an earlier run of the model needed, where the project has one."""
+    from sft_tui.run.peaks import find_peak, peak_text
+
+    found = find_peak(situation.peaks, situation.model.path, options, len(gpus)) if gpus else None
+    return {"estimate": peak_text(found)} if found else {}
 
 
 def answers_hash(answers: Answers, source: str, model: str) -> str:

@@ -7,9 +7,11 @@ import time
 
 from sft_tui.factory.commands import TRAINER_LOG
 from sft_tui.factory.trainer_log import GradNorms, Metric, TrainerLog
+from sft_tui.machine.gpus import read_gpus
 from sft_tui.run.alarms import Alarm, Alarms
 from sft_tui.run.events import append_event, make_event
 from sft_tui.run.layout import RunLayout
+from sft_tui.run.measure import PeakMeter
 from sft_tui.run.state import RunState, StageState
 
 _FIGURES = {
@@ -27,21 +29,23 @@ _FIGURES = {
     "vram_reserved": "vram_reserved_gib",
 }
 _TICK_S = 5.0
+_READING_S = 1.0
 
 
 class Monitor:
     """Turns new lines of trainer_log.jsonl into events and the state's figures, and raises alarms."""
 
-    def __init__(self, layout: RunLayout, state: RunState, stage: StageState, gpus: tuple[int, ...]) -> None:
+    def __init__(self, layout: RunLayout, state: RunState, stage: StageState, meter: PeakMeter | None) -> None:
         self._layout = layout
         self._state = state
         self._stage = stage
         self._skip = stage.lines_read
-        self._gpus = gpus
+        self._meter = meter
         self._log = TrainerLog(layout.save_dir / TRAINER_LOG)
         self._norms = GradNorms(layout.stage_log("train"))
         self._alarms = Alarms()
-        self._last_tick = time.time()
+        self._last_tick = self._last_reading = time.time()
+        self._loads: list[float] = []
 
     def look(self) -> bool:
         """Read what is new; whether there was anything."""
@@ -57,6 +61,9 @@ class Monitor:
         for norm in self._norms.poll():
             self._raise(self._alarms.observe_grad_norm(norm))
         now = time.time()
+        if self._meter is not None and now - self._last_reading >= _READING_S:
+            self._last_reading = now
+            self._read_cards(self._meter)
         if now - self._last_tick >= _TICK_S:
             self._last_tick = now
             self._raise(self._alarms.tick(now, *self._machine()))
@@ -77,24 +84,24 @@ class Monitor:
             self._event("metric", **{k: v for k, v in figures.items() if k not in ("percent", "remaining_s")})
         self._raise(self._alarms.observe(metric, time.time()))
 
+    def _read_cards(self, meter: PeakMeter) -> None:
+        """The peak so far into the state, and how busy the cards are."""
+        report = read_gpus()
+        peak = meter.look(report)
+        if peak is not None:
+            known = self._state.metrics.get("gpu_peak_bytes", 0)
+            self._state.metrics["gpu_peak_bytes"] = max(known, peak)
+        cards = [gpu for gpu in report.gpus if gpu.uuid in meter.uuids]
+        self._loads = [gpu.utilisation for gpu in cards if gpu.utilisation is not None]
+
     def _machine(self) -> tuple[float | None, int, int]:
         """Load of the busiest of the run's GPUs in percent (None: unknown), free memory and free disk in bytes."""
         import shutil
 
         import psutil
 
-        from sft_tui.machine.gpus import read_gpus
-
-        loads: list[float] = []
-        if self._gpus:
-            for gpu in read_gpus().gpus:
-                if gpu.index in self._gpus:
-                    if gpu.utilisation is not None:
-                        loads.append(gpu.utilisation)
-                    peak = self._state.metrics.get("gpu_peak_bytes", 0)
-                    self._state.metrics["gpu_peak_bytes"] = max(peak, gpu.used_bytes)
         free_disk = shutil.disk_usage(self._layout.project).free
-        return max(loads, default=None), psutil.virtual_memory().available, free_disk
+        return max(self._loads, default=None), psutil.virtual_memory().available, free_disk
 
     def _raise(self, alarms: list[Alarm]) -> None:
         for alarm in alarms:

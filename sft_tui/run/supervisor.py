@@ -28,6 +28,7 @@ from sft_tui.run.layout import RunLayout
 from sft_tui.run.measure import PeakMeter
 from sft_tui.run.monitor import Monitor
 from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
+from sft_tui.run.peaks import append_peak, peak_of_run
 from sft_tui.run.processes import StageProcess
 from sft_tui.run.requests import RequestKind, take_requests
 from sft_tui.run.room import cards_of, lacking, on_cards, wait_for_room, waiting_text
@@ -56,6 +57,7 @@ class Supervisor:
         self._stop: RequestKind | None = None
         self._retries = 0
         self._meter: PeakMeter | None = None
+        self._card = ""
         self._told: float | None = None
 
     def run(self) -> ExitCode:
@@ -128,7 +130,26 @@ class Supervisor:
             return self._finish(planned, stage, outcome)
         self._attend(planned, stage, process)
         stage.exit_code = process.exit_code
-        return self._finish(planned, stage, judge_stage(self._layout, planned, stage, stopped=self._stop is not None))
+        outcome = judge_stage(self._layout, planned, stage, stopped=self._stop is not None)
+        if planned.name == "train" and outcome.status is Status.FINISHED and not adopted:
+            self._keep_peak()
+        return self._finish(planned, stage, outcome)
+
+    def _keep_peak(self) -> None:
+        """What the training needed, for the estimates to come."""
+        plan, need = self._plan, self._plan.estimate
+        peak = peak_of_run(
+            plan.run,
+            plan.model,
+            plan.train_options,
+            self._state.metrics,
+            estimate_bytes=need.peak_bytes if need and not self._retries else None,
+            cards=len(plan.gpus),
+            card=self._card,
+        )
+        if peak is not None:
+            with contextlib.suppress(OSError):
+                append_peak(self._layout.project, peak)
 
     def _make_room(self) -> Outcome | None:
         """See that the GPU memory for the training is there, and wait for it if that was asked; why not to start."""
@@ -147,7 +168,8 @@ class Supervisor:
                 if self._stop is not None:
                     return Outcome(Status.STOPPED, _("Stopped as asked, while it waited for GPU memory."))
         report = read_gpus()
-        self._meter = PeakMeter.start(cards_of(self._plan, report))
+        cards = cards_of(self._plan, report)
+        self._meter, self._card = PeakMeter.start(cards), cards[0].name if cards else ""
         refused = None if self._retries else lacking(self._plan, report)
         return None if refused is None else Outcome(Status.FAILED, refused, ExitCode.PREFLIGHT)
 
@@ -194,7 +216,7 @@ class Supervisor:
         """Watch a stage until it has ended."""
         monitor: Monitor | None = None
         if planned.name == "train":
-            monitor = Monitor(self._layout, self._state, stage, self._plan.gpus)
+            monitor = Monitor(self._layout, self._state, stage, self._meter)
         while not process.poll():
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():

@@ -108,3 +108,29 @@ def test_memory_that_is_taken_in_between_refuses_the_start_and_names_who_holds_i
     assert again.state()["exit_code"] == 3 and again.state()["diagnoses"] == []
     again.project.fake.set_scenario({})
     assert again.project.run("--force").code == 0
+
+
+def test_what_a_run_needed_stands_beside_the_next_estimate(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=0.5)
+    machine.project.fake.set_scenario({"step_s": 0.2, "steps": 20})
+    assert machine.project.run().code == 0
+    rows = [json.loads(line) for line in (machine.project.path / "runs/peaks.jsonl").read_text().splitlines()]
+    assert [(row["run"], row["model"], row["card"]) for row in rows] == [("apples", "./model", "Fake Card")]
+    assert rows[0]["measured_bytes"] > 0 and rows[0]["estimate_bytes"] > 0
+    dry = machine.project.run("--dry-run", "--fresh")
+    assert "the run apples of this model needed" in dry.out
+    shown = machine.project.sft("estimate", "model", "--dir", ".", "--json", "--set", "cutoff_len=777")
+    measured = json.loads(shown.out)["measured"]
+    assert measured["run"] == "apples" and measured["differs"]["cutoff_len"][1] == 777
+
+
+def test_a_measurement_needs_a_gpu_and_keeps_nothing(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=0.5)
+    result = machine.project.sft("estimate", "--measure", "answers.yaml", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["estimate_bytes"] > 0 and found["steps"] == 3
+    assert not (machine.project.path / "data").exists() and not (machine.project.path / "runs").exists()
+    machine.project.answer(hardware={"gpus": "none"})
+    without = machine.project.sft("estimate", "--measure", "answers.yaml")
+    assert without.code == 3 and "no GPU to measure on" in without.err

@@ -1,0 +1,142 @@
+"""`sft-tui estimate --measure ANSWERS`: three real steps on the longest samples, against the estimate."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.headless.output import put, put_json, say
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, refuse
+from sft_tui.run.measure import TRIAL_STEPS, Trial, longest, run_trial, trial_options, trial_rows
+
+if TYPE_CHECKING:
+    from sft_tui.plan import Plan
+    from sft_tui.situation import Situation
+
+GIB = 2**30
+_LEFT_OUT = ("LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "TENSORBOARD_LOGGING_DIR", "CUDA_VISIBLE_DEVICES")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print. Raises `Refusal`: exit 2 for the answers, 3 without a GPU or LLaMA-Factory."""
+    from sft_tui.answers import read_answers
+    from sft_tui.plan import make_plan
+    from sft_tui.situation import gather
+
+    path = Path(args.model)
+    answers = read_answers(path).require()
+    situation = gather(answers, path)
+    plan = make_plan(answers, situation)
+    _require(situation, plan)
+    with tempfile.TemporaryDirectory(prefix="sft-tui-measure-") as folder:
+        trial, reserved = _measure(situation, plan, Path(folder))
+        if trial.exit_code != 0:
+            return _failed(trial)
+    need = plan.estimate.peak_bytes if plan.estimate else None
+    measured = trial.peak_bytes
+    error = (need - measured) / measured if need and measured else None
+    if args.json:
+        put_json(
+            {
+                "estimate_bytes": need,
+                "measured_bytes": measured,
+                "reserved_bytes": reserved,
+                "error": error,
+                "margin": plan.estimate.margin if plan.estimate else None,
+                "steps": TRIAL_STEPS,
+                "seconds": round(trial.seconds, 1),
+            }
+        )
+        return int(ExitCode.DONE)
+    put(_("estimated: {size}").format(size=_gib(need)))
+    text = _("measured:  {size} on the card, {reserved} of it PyTorch's ({steps} steps on the longest samples)")
+    put(text.format(size=_gib(measured), reserved=_gib(reserved), steps=TRIAL_STEPS))
+    if error is not None:
+        put(_("the estimate is off by {error}").format(error=f"{error:+.1%}"))
+    return int(ExitCode.DONE)
+
+
+def _gib(size: int | None) -> str:
+    return "?" if size is None else f"{size / GIB:.2f} GiB"
+
+
+def _require(situation: Situation, plan: Plan) -> None:
+    if not plan.gpus:
+        reason = situation.gpus.reason or _("none was chosen.")
+        message = _("There is no GPU to measure on: {reason}").format(reason=reason)
+        raise refuse("no_gpu", message, key="hardware.gpus", exit_code=ExitCode.PREFLIGHT)
+    if situation.environment is None:
+        message = _("LLaMA-Factory was not found. Looked at: {places}.")
+        text = message.format(places="; ".join(situation.search.looked_at))
+        raise refuse("no_environment", text, exit_code=ExitCode.PREFLIGHT)
+
+
+def _measure(situation: Situation, plan: Plan, folder: Path) -> tuple[Trial, int | None]:
+    """Convert the data into `folder`, train on its longest rows there; the trial and PyTorch's peak in bytes."""
+    from sft_tui.factory import commands
+    from sft_tui.factory.train_config import render_train_config
+    from sft_tui.factory.trainer_log import read_metrics
+    from sft_tui.machine.gpus import read_gpus
+    from sft_tui.run.room import cards_of
+
+    say(_("Measuring {steps} steps; nothing of it is kept.").format(steps=TRIAL_STEPS))
+    _longest_data(plan, situation, folder)
+    options = trial_options(plan.train_options, "longest", folder, folder / "out")
+    if situation.model.directory is not None:
+        options["model_name_or_path"] = str(situation.model.directory)
+    config = folder / commands.TRAIN_CONFIG
+    config.write_text(render_train_config(options, "measure"), encoding="utf-8")
+    stage = plan.stage("train")
+    env = {key: value for key, value in (stage.env if stage else {}).items() if key not in _LEFT_OUT}
+    gpus = cards_of(plan, read_gpus())
+    cli = tuple(plan.environment["cli"])
+    trial = run_trial(commands.train_argv(cli, str(config)), folder, gpus, folder / "log", env=env)
+    metrics = read_metrics(folder / "out" / commands.TRAINER_LOG)
+    reserved = max((m.vram_reserved for m in metrics if m.vram_reserved), default=None)
+    return trial, int(reserved * GIB) if reserved else None
+
+
+def _longest_data(plan: Plan, situation: Situation, folder: Path) -> None:
+    """The dataset `longest` in `folder`: the longest samples, as many as the steps take, repeated if need be."""
+    from sft_tui.dataset import ConvertRequest
+    from sft_tui.factory.dataset_info import entries_for, register
+    from sft_tui.run.conversion import convert_and_register
+    from sft_tui.run.convert_stage import request_from_json
+
+    request: ConvertRequest = request_from_json(plan.conversion, situation.project)
+    result = convert_and_register(replace(request, out_dir=folder, name="all", test_size=0))
+    wanted = trial_rows(plan.train_options) * max(1, len(plan.gpus))
+    rows = longest(_lengths(result.train), wanted)
+    if not rows:
+        raise refuse("source_empty", _("The data has no row to measure with."), key="data.source")
+    rows = (rows * (wanted // len(rows) + 1))[:wanted]
+    train = folder / "longest_train.jsonl"
+    train.write_bytes(b"".join(row.rstrip(b"\n") + b"\n" for row in rows))
+    entries = entries_for("longest", replace(result, train=train, test=None, test_rows=0))
+    register(folder, {name.removesuffix("_train"): entry for name, entry in entries.items()})
+
+
+def _lengths(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Length in bytes and text of each line; lines of Chinese and of English need about as many tokens a byte."""
+    with path.open("rb") as stream:
+        for line in stream:
+            yield len(line), line
+
+
+def _failed(trial: Trial) -> int:
+    from sft_tui.factory.failures import diagnose_file, gather_facts
+
+    say(_("The trial ended with exit code {code}.").format(code=trial.exit_code))
+    facts = gather_facts(exit_code=trial.exit_code, stage="train", log=trial.log)
+    for diagnosis in diagnose_file(trial.log, facts)[:1]:
+        data: dict[str, Any] = diagnosis.as_json()
+        say(_("cause: {title}").format(title=data["title"]))
+        say(f"  {data['cause']}")
+    for line in trial.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]:
+        say(f"  | {line}")
+    return int(ExitCode.TRAIN)
