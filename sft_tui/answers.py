@@ -33,6 +33,10 @@ class RunAnswers(_Section):
         description="Name of the run: small letters, digits, hyphens. Made from model, dataset and time if absent.",
     )
     dir: StrictStr = Field(".", description="The project directory, relative to this file.")
+    notify: Annotated[list[Annotated[StrictStr, Field(min_length=1)]], Field(min_length=1)] | None = Field(
+        None,
+        description="A program and its arguments, told of each alarm and of the end as a JSON object on its input.",
+    )
 
 
 class ModelAnswers(_Section):
@@ -214,6 +218,7 @@ _REASONS = {
 }
 _EXPECTED = {
     "run.name": N_("small letters, digits and hyphens, at most 80, for example apples-1"),
+    "run.notify": N_("a list of a program and its arguments, for example [./tell.sh, --urgent]"),
     "data.name": N_("letters, digits, hyphens and underscores, at most 80"),
     "data.test_size": N_("a share between 0 and 1 (0.1) or a whole number of rows (100; 0 for none)"),
     "data.max_samples": N_("a whole number from 1"),

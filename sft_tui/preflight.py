@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ def preflight(
     problems = Problems()
     _check_environment(situation, problems)
     _check_project(situation, problems)
+    _check_notify(situation, problems)
     _check_model(answers, situation, problems)
     readable = (_glance_at_data if light else _check_data)(answers, situation, problems)
     judged = situation if readable else replace(situation, rows=None)
@@ -86,6 +88,17 @@ def _check_project(situation: Situation, problems: Problems) -> None:
         message = _("The project directory {path} cannot be written.").format(path=situation.project)
         hint = _("Choose another directory with `run.dir`.")
         problems.error("project_not_writable", message, key="run.dir", hint=hint, path=str(situation.project))
+
+
+def _check_notify(situation: Situation, problems: Problems) -> None:
+    """Whether the program to tell is there; the run goes on without it."""
+    if not situation.notify:
+        return
+    program = situation.notify[0]
+    if shutil.which(str(situation.project / program) if "/" in program else program) is None:
+        message = _("The program {program} of `run.notify` is not there or may not be executed: nobody will be told.")
+        hint = _("Check its path, and: chmod +x {program}").format(program=program)
+        problems.warning("notify_program", message.format(program=program), key="run.notify", hint=hint)
 
 
 def _check_model(answers: Answers, situation: Situation, problems: Problems) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Everything that a plan takes into account. `rows` is None where nobody counted yet, `peaks` are what
-    earlier runs of the project needed.
+    earlier runs of the project needed, `notify` the command of the answers with its program where it was found.
     """
 
     base: Path
@@ -66,6 +66,7 @@ class Situation:
     rows: int | None = None
     python: str = sys.executable
     peaks: tuple[Peak, ...] = ()
+    notify: tuple[str, ...] = ()
 
     @property
     def environment(self) -> Environment | None:
@@ -109,6 +110,7 @@ def gather(
         presets=load_presets(),
         rows=_rows(source, light=light) if rows is None else rows,
         peaks=read_peaks(project),
+        notify=resolve_command(answers.run.notify or (), base, project),
     )
 
 
@@ -120,6 +122,17 @@ def resolve_path(text: str, places: Iterable[Path]) -> Path | None:
         if candidate.exists():
             return Path(candidate).resolve()
     return None
+
+
+def resolve_command(command: Sequence[str], base: Path, project: Path) -> tuple[str, ...]:
+    """`command` with its program relative to the project or absolute; a bare name is looked for on PATH when it runs.
+
+    A program with a slash is looked for like every file of the answers.
+    """
+    if not command or "/" not in command[0]:
+        return tuple(command)
+    found = resolve_path(command[0], (base, project))
+    return (portable(found, project) if found else command[0], *command[1:])
 
 
 def resolve_source(text: str, base: Path, project: Path) -> str:

@@ -76,6 +76,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
         on_failure={"oom": answers.on_failure.oom},
         wait=answers.hardware.wait,
         any_gpu=answers.hardware.gpus == "auto",
+        notify=situation.notify,
     )
 
 
@@ -104,7 +105,9 @@ def relocated(answers: Answers, situation: Situation) -> Answers:
         source = portable(Path(source), situation.project)
     return answers.model_copy(
         update={
-            "run": answers.run.model_copy(update={"name": situation.run, "dir": "../.."}),
+            "run": answers.run.model_copy(
+                update={"name": situation.run, "dir": "../..", "notify": list(situation.notify) or None}
+            ),
             "data": answers.data.model_copy(update={"source": source}),
             "model": answers.model.model_copy(update={"path": situation.model.path}),
         }

@@ -60,7 +60,8 @@ class Plan:
     `train_options` and `merge_options` are what the two YAML files say. `conversion` holds the arguments of the
     conversion. `reasons` says in a sentence each what was chosen for the user and why (template, preset, gpus,
     environment, ...). `headless_command` repeats the run. With `wait` the training starts once its GPU memory is free,
-    on any cards with `any_gpu`; `force` starts it though the memory seems too small.
+    on any cards with `any_gpu`; `force` starts it though the memory seems too small. `notify` is a program and its
+    arguments that are told of alarms and of the end.
     """
 
     project: str
@@ -86,6 +87,7 @@ class Plan:
     wait: bool = False
     any_gpu: bool = False
     force: bool = False
+    notify: tuple[str, ...] = ()
 
     def stage(self, name: str) -> PlannedStage | None:
         """The stage called `name`, if the run has it."""
@@ -111,6 +113,7 @@ def plan_from_json(data: dict[str, Any]) -> Plan:
     )
     fields["gpus"] = tuple(fields["gpus"])
     fields["warnings"] = ()
+    fields["notify"] = tuple(fields.get("notify", ()))
     estimate = fields.get("estimate")
     fields["estimate"] = PlannedEstimate(**estimate) if estimate else None
     return Plan(**fields)

@@ -9,8 +9,9 @@ stage_finished {stage, status, exit_code, seconds} - run_finished {status, exit_
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,22 @@ def append_event(path: Path, event: Event) -> None:
     line = json.dumps(event, ensure_ascii=False) + "\n"
     with path.open("ab", buffering=0) as stream:
         stream.write(line.encode("utf-8", "replace"))
+
+
+class EventLog:
+    """The events of one run: each into its file, and to `tell`, who wants to hear of it."""
+
+    def __init__(self, path: Path, tell: Callable[[Event], None] | None = None) -> None:
+        self._path = path
+        self._tell = tell
+
+    def add(self, kind: str, **fields: Any) -> None:
+        """An event happens now. A full disk must not end the run that could still finish."""
+        event = make_event(kind, **fields)
+        with contextlib.suppress(OSError):
+            append_event(self._path, event)
+        if self._tell is not None:
+            self._tell(event)
 
 
 class EventReader:

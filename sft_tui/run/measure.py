@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,12 @@ class PeakMeter:
     peak_bytes: int | None = None
 
     @classmethod
-    def start(cls, gpus: Sequence[Gpu]) -> PeakMeter:
-        """A meter for `gpus`, which the run does not use yet."""
-        others = {gpu.uuid: sum(process.memory_bytes or 0 for process in gpu.processes) for gpu in gpus}
+    def start(cls, gpus: Sequence[Gpu], own: Collection[int] = ()) -> PeakMeter:
+        """A meter for `gpus`, which the run does not use yet, or only by its processes `own`."""
+        others = {
+            gpu.uuid: sum(process.memory_bytes or 0 for process in gpu.processes if process.pid not in own)
+            for gpu in gpus
+        }
         return cls(tuple(gpu.uuid for gpu in gpus), others)
 
     def look(self, report: GpuReport) -> int | None:

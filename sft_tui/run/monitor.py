@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 from sft_tui.factory.commands import TRAINER_LOG
 from sft_tui.factory.trainer_log import GradNorms, Metric, TrainerLog
 from sft_tui.machine.gpus import read_gpus
 from sft_tui.run.alarms import Alarm, Alarms
-from sft_tui.run.events import append_event, make_event
+from sft_tui.run.events import EventLog
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.measure import PeakMeter
 from sft_tui.run.state import RunState, StageState
@@ -35,11 +34,14 @@ _READING_S = 1.0
 class Monitor:
     """Turns new lines of trainer_log.jsonl into events and the state's figures, and raises alarms."""
 
-    def __init__(self, layout: RunLayout, state: RunState, stage: StageState, meter: PeakMeter | None) -> None:
+    def __init__(
+        self, layout: RunLayout, state: RunState, stage: StageState, events: EventLog, meter: PeakMeter | None
+    ) -> None:
         self._layout = layout
         self._state = state
         self._stage = stage
         self._skip = stage.lines_read
+        self._events = events
         self._meter = meter
         self._log = TrainerLog(layout.save_dir / TRAINER_LOG)
         self._norms = GradNorms(layout.stage_log("train"))
@@ -79,9 +81,9 @@ class Monitor:
         if metric.eval_loss is not None:
             self._state.metrics.setdefault("first_eval_loss", metric.eval_loss)
         progress = {k: figures[k] for k in ("step", "total_steps", "percent", "epoch", "remaining_s") if k in figures}
-        self._event("progress", stage="train", **progress)
+        self._events.add("progress", stage="train", **progress)
         if metric.loss is not None or metric.eval_loss is not None:
-            self._event("metric", **{k: v for k, v in figures.items() if k not in ("percent", "remaining_s")})
+            self._events.add("metric", **{k: v for k, v in figures.items() if k not in ("percent", "remaining_s")})
         self._raise(self._alarms.observe(metric, time.time()))
 
     def _read_cards(self, meter: PeakMeter) -> None:
@@ -105,8 +107,4 @@ class Monitor:
 
     def _raise(self, alarms: list[Alarm]) -> None:
         for alarm in alarms:
-            self._event("warning", id=alarm.id, message=alarm.message, hint=alarm.hint)
-
-    def _event(self, kind: str, **fields: object) -> None:
-        with contextlib.suppress(OSError):
-            append_event(self._layout.events, make_event(kind, **fields))
+            self._events.add("warning", id=alarm.id, message=alarm.message, hint=alarm.hint)

@@ -62,6 +62,10 @@ class StageProcess:
                 sent += 1
         return sent
 
+    def pids(self) -> frozenset[int]:
+        """Itself and its descendants, as far as they can be seen."""
+        return frozenset({self.reference.pid, *self._descendants(lambda _command: True)})
+
     def end(self, patience_s: float = 10.0) -> None:
         """End it and everything in its session: politely first, after `patience_s` seconds for good."""
         self._signal_group(signal.SIGTERM)

@@ -145,6 +145,7 @@ def _replan(layout: RunLayout, state: RunState, changes: dict[str, Any]) -> None
     force = isinstance(earlier, dict) and earlier.get("force") is True
     plan = replace(make_plan(changed, gather(changed, layout.answers)), force=force)
     write_plan(layout, plan)
+    state.metrics.pop("gpu_peak_bytes", None)
     if RESHAPING & set(changes) and commands.checkpoints(layout.save_dir):
         set_aside(layout.save_dir)
     for name in ("train", "export", "verify"):

@@ -22,11 +22,12 @@ from sft_tui.machine.gpus import read_gpus
 from sft_tui.plan.model import Plan, PlannedStage, plan_from_json
 from sft_tui.problems import ExitCode
 from sft_tui.run.attempt import prepare_attempt
-from sft_tui.run.events import append_event, make_event
+from sft_tui.run.events import EventLog
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.measure import PeakMeter
 from sft_tui.run.monitor import Monitor
+from sft_tui.run.notify import Notifier
 from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
 from sft_tui.run.peaks import append_peak, peak_of_run
 from sft_tui.run.processes import StageProcess
@@ -54,6 +55,7 @@ class Supervisor:
         self._layout = layout
         self._plan = plan
         self._state = state
+        self._events = event_log(layout, plan)
         self._stop: RequestKind | None = None
         self._retries = 0
         self._meter: PeakMeter | None = None
@@ -68,7 +70,7 @@ class Supervisor:
         self._state.message = self._state.exit_code = self._state.finished = None
         self._state.diagnoses = []
         self._save()
-        self._event("run_started", run=self._plan.run)
+        self._events.add("run_started", run=self._plan.run)
         code, status = ExitCode.DONE, Status.FINISHED
         for planned in self._plan.stages:
             outcome = self._stage(planned)
@@ -83,7 +85,7 @@ class Supervisor:
         self._state.finished = time.time()
         self._save()
         seconds = round(time.time() - began, 1)
-        self._event(
+        self._events.add(
             "run_finished", status=status.value, exit_code=int(code), message=self._state.message, seconds=seconds
         )
         return code
@@ -101,10 +103,11 @@ class Supervisor:
             return False
         self._plan, change = smaller
         self._retries += 1
+        self._state.metrics.pop("gpu_peak_bytes", None)
         write_plan(self._layout, self._plan)
         self._state.diagnoses = []
         message = _("The GPU memory did not suffice; trying again with {change}.").format(change=change)
-        self._event("warning", id="oom_retry", message=message, hint=None)
+        self._events.add("warning", id="oom_retry", message=message, hint=None)
         return True
 
     @staticmethod
@@ -128,6 +131,8 @@ class Supervisor:
             text = _("{program} cannot be started: {reason}")
             outcome = Outcome(Status.FAILED, text.format(program=planned.argv[0], reason=error.strerror or error))
             return self._finish(planned, stage, outcome)
+        if adopted and planned.name == "train":
+            self._meter = PeakMeter.start(cards_of(self._plan, read_gpus()), own=process.pids())
         self._attend(planned, stage, process)
         stage.exit_code = process.exit_code
         outcome = judge_stage(self._layout, planned, stage, stopped=self._stop is not None)
@@ -180,7 +185,7 @@ class Supervisor:
         if self._told is not None and waiting.waited_s - self._told < _TELL_S:
             return
         self._told = waiting.waited_s
-        self._event(
+        self._events.add(
             "progress",
             stage="wait",
             id="waiting",
@@ -200,7 +205,7 @@ class Supervisor:
         if attempt.kept is not None:
             name = attempt.kept.relative_to(self._layout.project).as_posix()
             message = _("The adapter of the stopped training is kept in {path}.").format(path=name)
-            self._event("warning", id="adapter_kept", message=message, hint=None)
+            self._events.add("warning", id="adapter_kept", message=message, hint=None)
         log = self._layout.project / planned.log
         log.write_text(f"$ {planned.shown or ' '.join(attempt.argv)}\n", encoding="utf-8")
         stage.attempt += 1
@@ -209,14 +214,14 @@ class Supervisor:
         stage.status, stage.process = Status.RUNNING, process.reference
         self._save()
         argv = list(attempt.argv)
-        self._event("stage_started", stage=planned.name, attempt=stage.attempt, argv=argv, log=planned.log)
+        self._events.add("stage_started", stage=planned.name, attempt=stage.attempt, argv=argv, log=planned.log)
         return process
 
     def _attend(self, planned: PlannedStage, stage: StageState, process: StageProcess) -> None:
         """Watch a stage until it has ended."""
         monitor: Monitor | None = None
         if planned.name == "train":
-            monitor = Monitor(self._layout, self._state, stage, self._meter)
+            monitor = Monitor(self._layout, self._state, stage, self._events, self._meter)
         while not process.poll():
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():
@@ -230,7 +235,9 @@ class Supervisor:
             graceful = request.kind is RequestKind.STOP and planned.name == "train" and self._training_has_begun()
             if graceful and self._stop is None:
                 process.signal(signal.SIGABRT, commands.is_worker)
-                self._event("warning", id="stopping", message=_("Stopping at the next step and saving."), hint=None)
+                self._events.add(
+                    "warning", id="stopping", message=_("Stopping at the next step and saving."), hint=None
+                )
             elif not graceful:
                 process.end()
             self._stop = request.kind
@@ -244,19 +251,21 @@ class Supervisor:
         if outcome.status is Status.FAILED and diagnose:
             for diagnosis in explain_failure(self._layout, planned, stage):
                 self._state.diagnoses.append(diagnosis)
-                self._event("diagnosis", stage=planned.name, **diagnosis)
+                self._events.add("diagnosis", stage=planned.name, **diagnosis)
         self._save()
         fields = {"status": outcome.status.value, "exit_code": stage.exit_code, "seconds": seconds}
-        self._event("stage_finished", stage=planned.name, **fields)
+        self._events.add("stage_finished", stage=planned.name, **fields)
         return outcome
 
     def _save(self) -> None:
         with contextlib.suppress(OSError):  # a full disk must not end the run that could still finish
             write_state(self._layout, self._state)
 
-    def _event(self, kind: str, **fields: object) -> None:
-        with contextlib.suppress(OSError):
-            append_event(self._layout.events, make_event(kind, **fields))
+
+def event_log(layout: RunLayout, plan: Plan) -> EventLog:
+    """The run's events, told to the program that the answers name."""
+    project = Path(plan.project)
+    return EventLog(layout.events, Notifier(plan.notify, project, run=plan.run, project=str(project)).tell)
 
 
 def _end_of(path: Path, size: int) -> str:
@@ -283,10 +292,10 @@ def main(run_dir: str) -> int:
         try:
             return int(Supervisor(layout, plan, state).run())
         except Exception as error:  # noqa: BLE001 - the last line of defence: a run must never end without a word
-            return _give_up(layout, error)
+            return _give_up(layout, plan, error)
 
 
-def _give_up(layout: RunLayout, error: Exception) -> int:
+def _give_up(layout: RunLayout, plan: Plan, error: Exception) -> int:
     """An error that nobody expected: its traceback into the supervisor's log, the rest into state and events."""
     traceback.print_exception(error)
     code = ExitCode.TRAIN
@@ -296,7 +305,7 @@ def _give_up(layout: RunLayout, error: Exception) -> int:
     if state is not None:
         state.status, state.message, state.exit_code, state.finished = Status.FAILED, message, int(code), time.time()
         write_state(layout, state)
-    append_event(layout.events, make_event("run_finished", status="failed", exit_code=int(code), message=message))
+    event_log(layout, plan).add("run_finished", status="failed", exit_code=int(code), message=message)
     return int(code)
 
 
