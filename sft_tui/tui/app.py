@@ -21,7 +21,9 @@ from sft_tui.tui.signs import UNICODE, AsciiScrollBar, Signs
 from sft_tui.tui.widgets.bars import STEPS, KeyBar
 
 if TYPE_CHECKING:
+    from sft_tui.dataset.data_statistics import Statistics
     from sft_tui.run.layout import RunLayout
+    from sft_tui.tui.statistics import MeanTokens
     from sft_tui.tui.widgets.choice import Item
 
 SCREEN_CLASSES = {
@@ -39,6 +41,7 @@ SCREEN_CLASSES = {
     "options": "OptionsScreen",
     "pick": "PickScreen",
     "files": "FilesScreen",
+    "statistics": "StatisticsScreen",
 }
 """Screen names, which are module names in `sft_tui.tui.screens`, and their classes."""
 
@@ -85,6 +88,8 @@ class SftApp(App[int]):
         self.kept, self.set_aside = kept_draft(project) if draft is None else (None, None)
         self.machine: Machine | None = None
         self.rows: tuple[str, int] | None = None
+        self.statistics: dict[tuple[str, ...], Statistics] = {}
+        self.mean_tokens: MeanTokens | None = None
         self._start = start
         self._hook = CrashHook(self)
         ScrollBar.renderer = AsciiScrollBar if signs.ascii else ScrollBarRender

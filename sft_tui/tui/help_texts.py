@@ -141,8 +141,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         N_("Preview"),
         N_(
             "At the left a row as it is in your file, at the right what the model will learn from. Left and Right go "
-            "through the rows, `/` searches, `g` goes to a row, `x` to the next row that is dropped.\n\nIf something "
-            "stands in the wrong place, go back with Esc and change the columns."
+            "through the rows, `/` searches, `g` goes to a row, `x` to the next row that is dropped, `t` looks at all "
+            "rows.\n\nIf something stands in the wrong place, go back with Esc and change the columns."
+        ),
+    ),
+    "statistics": (
+        N_("Statistics"),
+        N_(
+            "Every row is looked at. Lengths are counted in tokens, with the tokenizer and the template of your model; "
+            "a sample that is longer than `cutoff_len` loses its end, which is often the end of the answer.\n\nA "
+            "number sets what is suggested, the same number takes it back; it stands in the settings, two steps on. A "
+            "letter goes to the rows of what is doubtful; there `n` shows the next of them. Likely personal data is "
+            "found by its form alone: look before you believe it."
         ),
     ),
     "preview.search": (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.dataset import PreviewPage, Progress, SourceInfo
+    from sft_tui.dataset.data_statistics import Statistics
     from sft_tui.factory.options import Factory
     from sft_tui.machine.environment import Environment
     from sft_tui.machine.gpus import GpuReport
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sft_tui.tui.assess import Assessment
     from sft_tui.tui.model_check import ModelFinding
     from sft_tui.tui.preset_fit import PresetFits
+    from sft_tui.tui.statistics import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,18 @@ class Services:
 
         source = resolve_source(answers.data.source, base, project)
         return preview(conversion_request(answers, source, project / "data", "preview"), start, count)
+
+    def statistics_job(self, answers: Answers, answers_path: Path, machine: Machine) -> Job:
+        """What the statistics of the draft's examples depend on; raises `Refusal`."""
+        from sft_tui.tui.statistics import make_job
+
+        return make_job(answers, answers_path, machine)
+
+    def statistics(self, job: Job, progress: Callable[[Progress], None]) -> Statistics:
+        """Look at every row: seconds, and about ten more with a template; raises `Refusal`."""
+        from sft_tui.tui.statistics import look
+
+        return look(job, progress)
 
     def dataset_info(self, found: Assessment) -> str:
         """The entries that the run adds to dataset_info.json, as JSON; raises `Refusal` for a source with problems."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.dataset import PreviewPage, PreviewRow
     from sft_tui.tui.app import SftApp
+    from sft_tui.tui.statistics import MeanTokens
 
 PAGE = 50
 SURVEY_ROWS = 1000
@@ -44,11 +45,13 @@ class PreviewScreen(WizardScreen):
     STEP = "preview"
     CSS_PATH = "preview.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", N_("Before"), key_display="←"),
-        Binding("right", "step(1)", N_("Next row"), key_display="→"),
+        Binding("left", "step(-1)", "", show=False),
+        Binding("right", "step(1)", N_("Rows"), key_display="←→"),
+        Binding("n", "next_marked", N_("Next of these")),
+        Binding("t", "statistics", N_("Statistics")),
+        Binding("x", "dropped", N_("Dropped")),
         Binding("slash", "find", N_("Search")),
-        Binding("g", "jump", N_("Go to row")),
-        Binding("x", "dropped", N_("Next dropped")),
+        Binding("g", "jump", N_("Go to")),
     ]
 
     class Loaded(Message):
@@ -64,8 +67,9 @@ class PreviewScreen(WizardScreen):
     class Surveyed(Message):
         """What happens to the first rows."""
 
-        def __init__(self, seen: int, dropped: dict[str, int], more: bool) -> None:
+        def __init__(self, seen: int, dropped: dict[str, int], more: bool, guess: MeanTokens | None) -> None:
             super().__init__()
+            self.guess = guess
             self.seen = seen
             self.dropped = dropped
             self.more = more
@@ -88,6 +92,8 @@ class PreviewScreen(WizardScreen):
         self._broken = False
         self._mode = ""
         self._searching: Task | None = None
+        self._marked: tuple[int, ...] = ()
+        self._mark = ""
 
     def compose_body(self) -> ComposeResult:
         """Which row this is, the row, the sample."""
@@ -153,14 +159,21 @@ class PreviewScreen(WizardScreen):
             page = app.services.preview(answers, app.draft.base, app.project, 1, SURVEY_ROWS)
         except Refusal:
             return
+        from sft_tui.tui.statistics import MeanTokens, guess_tokens
+
+        mean = guess_tokens([as_text(row.sample) for row in page.rows if row.sample is not None])
+        guess = MeanTokens(answers.data.source, mean, False) if mean is not None else None
         dropped: dict[str, int] = {}
         for row in page.rows:
             if row.drop is not None:
                 dropped[row.drop] = dropped.get(row.drop, 0) + 1
-        task.post(self.Surveyed(len(page.rows), dropped, page.more))
+        task.post(self.Surveyed(len(page.rows), dropped, page.more, guess))
 
     @on(Surveyed)
     def _has_surveyed(self, event: Surveyed) -> None:
+        known = self.sft.mean_tokens
+        if event.guess is not None and (known is None or known.source != event.guess.source or not known.counted):
+            self.sft.mean_tokens = event.guess
         total = sum(event.dropped.values())
         of = _("the first {count:,} rows") if event.more else _("{count:,} rows")
         of = of.format(count=event.seen)
@@ -190,7 +203,7 @@ class PreviewScreen(WizardScreen):
         where = where.format(number=row.number, total=total or 0)
         head = self.query_one("#preview-head", Static)
         if row.drop is None:
-            head.update(Content(f"{where}  {signs.done} " + _("becomes a sample")))
+            head.update(Content(clean(f"{where}{self._marked_text()}  {signs.done} " + _("becomes a sample"))))
         else:
             reason = _(DROPS.get(row.drop, row.drop))
             text = _("is dropped: {reason}. {why}").format(reason=reason, why=row.why or "")
@@ -202,6 +215,35 @@ class PreviewScreen(WizardScreen):
         self.query_one("#body").scroll_home(animate=False)
         if not self._broken:
             self.refresh_actions()
+
+    def _marked_text(self) -> str:
+        if self.number not in self._marked:
+            return ""
+        return f"  {self._mark} {self._marked.index(self.number) + 1}/{len(self._marked)}"
+
+    def show_rows(self, label: str, rows: tuple[int, ...]) -> None:
+        """Go to the first of `rows`, which are what `label` says; `n` goes on to the next."""
+        self._mark, self._marked = label, rows
+        self.refresh_bindings()
+        if rows:
+            self._go_to(rows[0])
+
+    def action_next_marked(self) -> None:
+        """`n`: the next of the rows that were chosen in the statistics."""
+        after = [row for row in self._marked if row > self.number]
+        if self._marked:
+            self._go_to(after[0] if after else self._marked[0])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`n` only where there is something to go through."""
+        return action != "next_marked" or bool(self._marked)
+
+    def action_statistics(self) -> None:
+        """`t`: what the rows are like as a whole."""
+        if self._broken:
+            self.say(_("These rows cannot be used: Esc goes back to the file and its columns."), "error")
+        else:
+            self.sft.open("statistics")
 
     def action_step(self, step: int) -> None:
         """Left and Right."""

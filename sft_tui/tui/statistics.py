@@ -1,0 +1,197 @@
+"""What is known of the examples as a whole: how it is found out, kept, and put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.i18n import N_, _
+from sft_tui.tui.values import show_typed
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.dataset import Progress
+    from sft_tui.dataset.content_checks import Finding
+    from sft_tui.dataset.data_statistics import Statistics, Suggestion
+    from sft_tui.dataset.request import ConvertRequest
+    from sft_tui.dataset.token_lengths import TokenLengths
+    from sft_tui.tui.services import Machine
+    from sft_tui.tui.signs import Signs
+
+SCRIPTS: dict[str, str] = {
+    "han": N_("Chinese"),
+    "latin": N_("Latin"),
+    "kana": N_("Japanese"),
+    "hangul": N_("Korean"),
+    "cyrillic": N_("Cyrillic"),
+    "arabic": N_("Arabic"),
+    "devanagari": N_("Devanagari"),
+    "other": N_("other"),
+}
+"""Scripts in words; they tell languages apart as far as that matters here."""
+PERSONAL: dict[str, str] = {
+    "mail": N_("mail addresses"),
+    "phone": N_("phone numbers"),
+    "id_number": N_("identity numbers"),
+    "key": N_("keys and passwords of programs"),
+}
+DEFAULT_CUTOFF = 2048
+SPARK_CELLS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be looked at: every row of `request`, with the tokenizer of `model` where that is a directory.
+
+    Two jobs with the same `mark` find the same. `cutoff_len` and `batch_size` are those of the training as it stands.
+    """
+
+    request: ConvertRequest
+    model: Path | None
+    template: str | None
+    python: str | None
+    cutoff_len: int
+    batch_size: int
+    options: Mapping[str, Any]
+    mark: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeanTokens:
+    """Tokens a sample on average of the examples in `source`: `counted`, or guessed from the letters of some rows."""
+
+    source: str
+    mean: float
+    counted: bool
+
+
+def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:
+    """Find out what the statistics of the draft's examples depend on. Raises `Refusal`."""
+    from sft_tui.plan.options import train_options
+    from sft_tui.run.conversion import fingerprint
+    from sft_tui.situation import conversion_request, gather
+
+    situation = replace(gather(answers, answers_path, fresh=True, rows=0), gpus=machine.gpus)
+    options, _origins = train_options(answers, situation)
+    python = machine.environment.python if machine.environment is not None else None
+    request = conversion_request(answers, situation.source, situation.project / "data", "statistics", python)
+    model = situation.model.directory
+    template = situation.model.template if model is not None else None
+    return Job(
+        request,
+        model,
+        template,
+        python,
+        _whole(options.get("cutoff_len"), DEFAULT_CUTOFF),
+        _whole(options.get("per_device_train_batch_size"), 1),
+        options,
+        (fingerprint(request), str(model), str(template), str(python)),
+    )
+
+
+def _whole(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+
+
+def look(job: Job, progress: Callable[[Progress], None]) -> Statistics:
+    """Read every row. Raises `Refusal`, and what `progress` raises."""
+    from sft_tui.run.data_statistics import source_statistics
+
+    return source_statistics(
+        job.request,
+        model=job.model,
+        template=job.template,
+        python=job.python,
+        cutoff_len=job.cutoff_len,
+        batch_size=job.batch_size,
+        progress=progress,
+    )
+
+
+def overview(found: Statistics, job: Job, signs: Signs) -> list[str]:
+    """What the examples are like, in a few lines."""
+    first = _("{rows:,} samples").format(rows=found.rows)
+    left_out = sum(count for reason, count in found.dropped.items() if reason != "duplicate")
+    if left_out:
+        first += ", " + _("{count:,} rows are left out").format(count=left_out)
+    if found.duplicates:
+        first += ", " + _("{count:,} occur twice").format(count=found.duplicates)
+    lines = [first]
+    shares = ", ".join(
+        f"{_(SCRIPTS.get(name, name))} {share:.0%}" for name, share in found.scripts.items() if share >= 0.005
+    )
+    if shares:
+        lines.append(_("written in: {scripts}").format(scripts=shares))
+    return lines + (_lengths(found.tokens, job, signs) if found.tokens is not None else [_why_no_tokens(job)])
+
+
+def _why_no_tokens(job: Job) -> str:
+    if job.model is None:
+        return _("tokens: - (they are counted with the model's own tokenizer, and the model is no directory here)")
+    return _("tokens: - (they are counted in LLaMA-Factory's environment, which was not found)")
+
+
+def _lengths(tokens: TokenLengths, job: Job, signs: Signs) -> list[str]:
+    half, most, nearly, longest = (tokens.percentile(share) for share in (0.5, 0.9, 0.99, 1.0))
+    text = _("tokens: half of the samples have up to {half:,}, 90 % up to {most:,}, 99 % up to {nearly:,}")
+    lines = [text.format(half=half, most=most, nearly=nearly)]
+    lines.append(f"0 {spark(tokens, signs)} {longest:,}")
+    share = tokens.share_longer_than(job.cutoff_len)
+    cut = _("longer than {cutoff} and cut off there: {share:.1%} of the samples")
+    lines.append(cut.format(cutoff=job.cutoff_len, share=share))
+    loss = _("trained on (the answers): {share:.0%} of the tokens").format(share=tokens.loss_share)
+    lines.append(loss if tokens.with_template else loss + " " + _("(the template's own tokens are not counted)"))
+    return lines
+
+
+def spark(tokens: TokenLengths, signs: Signs, cells: int = SPARK_CELLS) -> str:
+    """How many samples have which length, from nothing to the longest, as a row of blocks."""
+    longest = max(tokens.percentile(1.0), 1)
+    heights = [0] * cells
+    for length, count in tokens.histogram:
+        heights[min(cells - 1, length * cells // (longest + 1))] += count
+    top, blocks = max(heights), signs.blocks
+    return "".join(blocks[max(1, round(h / top * (len(blocks) - 1)))] if h else " " for h in heights) if top else ""
+
+
+def to_look_at(found: Statistics) -> list[tuple[str, Finding]]:
+    """What is doubtful, in words, with its row numbers."""
+    named = [(_("answers that are nearly empty"), found.near_empty), (_("answers that look cut off"), found.cut_off)]
+    text = _("likely personal data: {what}")
+    named += [(text.format(what=_(PERSONAL.get(kind, kind))), each) for kind, each in found.personal.items()]
+    return [(label, finding) for label, finding in named if finding.count]
+
+
+def suggested(found: Statistics, job: Job) -> tuple[Suggestion, ...]:
+    """What the numbers suggest for the training as it stands now."""
+    from sft_tui.dataset.data_statistics import suggest
+
+    return suggest(found.rows, found.tokens, job.batch_size)
+
+
+def already(suggestion: Suggestion, options: Mapping[str, Any]) -> bool:
+    """Whether the training has the suggested value anyway."""
+    present = options.get(suggestion.key)
+    if isinstance(suggestion.value, bool):
+        return bool(present) == suggestion.value
+    return bool(present == suggestion.value)
+
+
+def shown_value(value: Any) -> str:
+    """A value as one would type it; nothing is "-"."""
+    return show_typed(value) or "-"
+
+
+def guess_tokens(texts: list[str]) -> float | None:
+    """Tokens a sample, guessed: a Chinese character is about 0.7 of one, four other characters are one."""
+    if not texts:
+        return None
+    wide = sum(1 for text in texts for character in text if character >= "\u2e80")
+    narrow = sum(len(text) for text in texts) - wide
+    return (0.7 * wide + 0.25 * narrow) / len(texts) + TEMPLATE_TOKENS
+
+
+TEMPLATE_TOKENS = 20
+"""What a template adds to a sample, roughly."""
