@@ -1,11 +1,11 @@
-"""`sft-tui estimate --measure ANSWERS`: three real steps on the longest samples, against the estimate."""
+"""`sft-tui estimate ANSWERS --measure`: three real steps on the longest samples, against the estimate."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,58 +22,104 @@ GIB = 2**30
 _LEFT_OUT = ("LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "TENSORBOARD_LOGGING_DIR", "CUDA_VISIBLE_DEVICES")
 
 
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a trial showed. `estimate_bytes` and `measured_bytes` are of the card, None without one; `reserved_bytes`
+    is PyTorch's part of it; `memory_bytes` is of the main memory.
+    """
+
+    estimate_bytes: int | None
+    margin: float | None
+    measured_bytes: int | None
+    reserved_bytes: int | None
+    memory_bytes: int | None
+    gpus: tuple[int, ...]
+    seconds: float
+
+    @property
+    def error(self) -> float | None:
+        """How much more than measured was estimated, as a share of what was measured."""
+        if not self.estimate_bytes or not self.measured_bytes:
+            return None
+        return (self.estimate_bytes - self.measured_bytes) / self.measured_bytes
+
+    def as_json(self) -> dict[str, Any]:
+        """The object for `--json`."""
+        return {
+            "estimate_bytes": self.estimate_bytes,
+            "measured_bytes": self.measured_bytes,
+            "reserved_bytes": self.reserved_bytes,
+            "memory_bytes": self.memory_bytes,
+            "error": self.error,
+            "margin": self.margin,
+            "gpus": list(self.gpus),
+            "steps": TRIAL_STEPS,
+            "seconds": round(self.seconds, 1),
+        }
+
+
 def run(args: argparse.Namespace) -> int:
-    """Measure and print. Raises `Refusal`: exit 2 for the answers, 3 without a GPU or LLaMA-Factory."""
+    """Measure and print. Raises `Refusal`: exit 2 for the answers, 3 without LLaMA-Factory or readable data."""
     from sft_tui.answers import read_answers
     from sft_tui.plan import make_plan
     from sft_tui.situation import gather
 
     path = Path(args.model)
+    if not path.is_file() or path.suffix.lower() not in (".yaml", ".yml"):
+        message = _("{path} is no answers file: a measurement needs the data that the training will see.")
+        hint = _("sft-tui estimate answers.yaml --measure")
+        raise refuse("no_answers", message.format(path=args.model), key="--measure", hint=hint)
     answers = read_answers(path).require()
     situation = gather(answers, path)
     plan = make_plan(answers, situation)
-    _require(situation, plan)
-    with tempfile.TemporaryDirectory(prefix="sft-tui-measure-") as folder:
-        trial, reserved = _measure(situation, plan, Path(folder))
-        if trial.exit_code != 0:
-            return _failed(trial)
-    need = plan.estimate.peak_bytes if plan.estimate else None
-    measured = trial.peak_bytes
-    error = (need - measured) / measured if need and measured else None
-    if args.json:
-        put_json(
-            {
-                "estimate_bytes": need,
-                "measured_bytes": measured,
-                "reserved_bytes": reserved,
-                "error": error,
-                "margin": plan.estimate.margin if plan.estimate else None,
-                "steps": TRIAL_STEPS,
-                "seconds": round(trial.seconds, 1),
-            }
-        )
-        return int(ExitCode.DONE)
-    put(_("estimated: {size}").format(size=_gib(need)))
-    text = _("measured:  {size} on the card, {reserved} of it PyTorch's ({steps} steps on the longest samples)")
-    put(text.format(size=_gib(measured), reserved=_gib(reserved), steps=TRIAL_STEPS))
-    if error is not None:
-        put(_("the estimate is off by {error}").format(error=f"{error:+.1%}"))
-    return int(ExitCode.DONE)
-
-
-def _gib(size: int | None) -> str:
-    return "?" if size is None else f"{size / GIB:.2f} GiB"
-
-
-def _require(situation: Situation, plan: Plan) -> None:
-    if not plan.gpus:
-        reason = situation.gpus.reason or _("none was chosen.")
-        message = _("There is no GPU to measure on: {reason}").format(reason=reason)
-        raise refuse("no_gpu", message, key="hardware.gpus", exit_code=ExitCode.PREFLIGHT)
     if situation.environment is None:
         message = _("LLaMA-Factory was not found. Looked at: {places}.")
         text = message.format(places="; ".join(situation.search.looked_at))
         raise refuse("no_environment", text, exit_code=ExitCode.PREFLIGHT)
+    if not plan.gpus:
+        reason = plan.reasons["gpus"].rstrip(".")
+        say(_("No GPU is used ({reason}): only the main memory is measured.").format(reason=reason))
+    with tempfile.TemporaryDirectory(prefix="sft-tui-measure-") as folder:
+        trial, reserved = _measure(situation, plan, Path(folder))
+        if trial.exit_code != 0 or trial.too_slow:
+            return _failed(trial)
+    need = plan.estimate
+    found = Measurement(
+        need.peak_bytes if need else None,
+        need.margin if need else None,
+        trial.peak_bytes,
+        reserved,
+        trial.memory_bytes,
+        plan.gpus,
+        trial.seconds,
+    )
+    if args.json:
+        put_json(found.as_json())
+        return int(ExitCode.DONE)
+    for line in _lines(found):
+        put(line)
+    return int(ExitCode.DONE)
+
+
+def _lines(found: Measurement) -> Iterator[str]:
+    steps = _("{steps} steps on the longest samples").format(steps=TRIAL_STEPS)
+    memory = _gib(found.memory_bytes)
+    if not found.gpus:
+        yield _("measured:  {size} of main memory ({steps})").format(size=memory, steps=steps)
+        yield _("what a GPU would need says: sft-tui estimate MODEL")
+        return
+    yield _("estimated: {size}").format(size=_gib(found.estimate_bytes))
+    text = _("measured:  {size} on the card ({steps}), and {memory} of main memory")
+    yield text.format(size=_gib(found.measured_bytes), steps=steps, memory=memory)
+    if found.reserved_bytes:
+        yield _("           {size} of it are PyTorch's").format(size=_gib(found.reserved_bytes))
+    if found.error is not None:
+        text = _("the estimate is off by {error} (up to {margin} was expected)")
+        yield text.format(error=f"{found.error:+.1%}", margin=f"{found.margin or 0:.0%}")
+
+
+def _gib(size: int | None) -> str:
+    return "?" if size is None else f"{size / GIB:.2f} GiB"
 
 
 def _measure(situation: Situation, plan: Plan, folder: Path) -> tuple[Trial, int | None]:
@@ -131,6 +177,11 @@ def _lengths(path: Path) -> Iterator[tuple[int, bytes]]:
 def _failed(trial: Trial) -> int:
     from sft_tui.factory.failures import diagnose_file, gather_facts
 
+    if trial.too_slow:
+        minutes = round(trial.seconds / 60)
+        say(_("The trial was ended: {steps} steps took more than {minutes} minutes.").format(
+            steps=TRIAL_STEPS, minutes=minutes))  # fmt: skip
+        return int(ExitCode.TRAIN)
     say(_("The trial ended with exit code {code}.").format(code=trial.exit_code))
     facts = gather_facts(exit_code=trial.exit_code, stage="train", log=trial.log)
     for diagnosis in diagnose_file(trial.log, facts)[:1]:

@@ -46,12 +46,18 @@ class PeakMeter:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A trial run's outcome. `peak_bytes` is None where no card could be read; `log` holds what the program said."""
+    """A trial run's outcome. `peak_bytes` is None where no card could be read; `log` holds what the program said.
+
+    `memory_bytes` is the most main memory that its processes had together, None where that cannot be read.
+    `too_slow` says that it was ended because the time was over.
+    """
 
     peak_bytes: int | None
     exit_code: int | None
     seconds: float
     log: Path
+    memory_bytes: int | None = None
+    too_slow: bool = False
 
 
 def longest(rows: Iterable[tuple[int, bytes]], count: int) -> list[bytes]:
@@ -71,19 +77,31 @@ def trial_rows(options: Mapping[str, Any]) -> int:
 
 
 def trial_options(options: Mapping[str, Any], dataset: str, dataset_dir: Path, output_dir: Path) -> dict[str, Any]:
-    """`options` for three steps on `dataset` that write nothing worth keeping."""
-    dropped = ("num_train_epochs", "val_size", "eval_dataset", "eval_strategy", "eval_steps", "resume_from_checkpoint")
-    kept = {key: value for key, value in options.items() if key not in dropped}
+    """`options` for three steps on `dataset` that write nothing worth keeping; where they evaluate, it does so once."""
+    kept = {key: value for key, value in options.items() if key not in _NOT_IN_A_TRIAL}
+    if str(options.get("eval_strategy") or "no") != "no":
+        kept |= {"eval_dataset": dataset, "eval_strategy": "steps", "eval_steps": TRIAL_STEPS}
     return kept | {
         "dataset": dataset,
         "dataset_dir": str(dataset_dir),
         "output_dir": str(output_dir),
         "max_steps": TRIAL_STEPS,
+        "max_samples": None,
+        "logging_steps": 1,
         "save_strategy": "no",
         "plot_loss": False,
         "report_to": "none",
         "overwrite_output_dir": True,
     }
+
+
+_NOT_IN_A_TRIAL = frozenset(
+    {
+        *("num_train_epochs", "val_size", "eval_dataset", "eval_strategy", "eval_steps", "eval_on_each_dataset"),
+        *("resume_from_checkpoint", "load_best_model_at_end", "early_stopping_steps", "predict_with_generate"),
+        *("push_to_hub", "hub_model_id", "save_steps"),
+    }
+)
 
 
 def run_trial(
@@ -97,16 +115,24 @@ def run_trial(
     read: Callable[[], GpuReport] = read_gpus,
     every_s: float = 0.2,
 ) -> Trial:
-    """Run `argv` on `gpus` and watch their memory until it ends or `limit_s` is over (then it is ended)."""
+    """Run `argv` on `gpus` and watch their memory until it ends or `limit_s` is over (then it is ended).
+
+    Without `gpus` it sees none, and only the main memory is watched.
+    """
     meter = PeakMeter.start(gpus)
     started = time.monotonic()
     process = StageProcess.start(argv, cwd, {**visible_environment(gpus), **(env or {})}, log)
+    memory: int | None = None
+    too_slow = False
     try:
         while not process.poll():
-            meter.look(read())
-            if time.monotonic() - started > limit_s:
+            if gpus:
+                meter.look(read())
+            memory = max(process.memory_bytes(), memory or 0) or None
+            too_slow = time.monotonic() - started > limit_s
+            if too_slow:
                 break
             time.sleep(every_s)
     finally:
         process.end()
-    return Trial(meter.peak_bytes, process.exit_code, time.monotonic() - started, log)
+    return Trial(meter.peak_bytes, process.exit_code, time.monotonic() - started, log, memory, too_slow)

@@ -66,6 +66,20 @@ class StageProcess:
         """Itself and its descendants, as far as they can be seen."""
         return frozenset({self.reference.pid, *self._descendants(lambda _command: True)})
 
+    def memory_bytes(self) -> int:
+        """The main memory that it and its descendants have now; what they share counts once. 0 where unknown."""
+        import psutil
+
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                with contextlib.suppress(psutil.Error, AttributeError):
+                    total += process.memory_full_info().pss
+                    continue
+                total += process.memory_info().rss  # of a process that may not be looked into
+        return total
+
     def end(self, patience_s: float = 10.0) -> None:
         """End it and everything in its session: politely first, after `patience_s` seconds for good."""
         self._signal_group(signal.SIGTERM)

@@ -131,6 +131,24 @@ def test_a_measurement_needs_a_gpu_and_keeps_nothing(tmp_path: Path) -> None:
     found = json.loads(result.out)
     assert found["estimate_bytes"] > 0 and found["steps"] == 3
     assert not (machine.project.path / "data").exists() and not (machine.project.path / "runs").exists()
-    machine.project.answer(hardware={"gpus": "none"})
-    without = machine.project.sft("estimate", "--measure", "answers.yaml")
-    assert without.code == 3 and "no GPU to measure on" in without.err
+    assert found["gpus"] == [0] and found["memory_bytes"] > 0
+    no_data = machine.project.sft("estimate", "model", "--measure")
+    assert no_data.code == 2 and "no answers file" in no_data.err
+
+
+def test_without_a_gpu_the_main_memory_is_measured(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"step_s": 0.1})
+    result = project.sft("estimate", "answers.yaml", "--measure", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["memory_bytes"] > 0 and found["gpus"] == []
+    assert found["estimate_bytes"] is found["measured_bytes"] is found["error"] is None
+    assert "No GPU is used" in result.err
+    shown = project.sft("estimate", "answers.yaml", "--measure")
+    assert "of main memory" in shown.out
+
+
+def test_a_trial_that_fails_says_why(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"fail": {"stage": "train", "at_step": 1, "text": "oom"}})
+    result = project.sft("estimate", "answers.yaml", "--measure")
+    assert result.code == 4 and "cause:" in result.err
