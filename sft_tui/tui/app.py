@@ -42,6 +42,7 @@ SCREEN_CLASSES = {
     "pick": "PickScreen",
     "files": "FilesScreen",
     "statistics": "StatisticsScreen",
+    "memory": "MemoryScreen",
 }
 """Screen names, which are module names in `sft_tui.tui.screens`, and their classes."""
 

@@ -7,13 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.i18n import _
 from sft_tui.problems import Problem, Refusal
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
-    from sft_tui.machine.gpus import GpuReport
+    from sft_tui.machine.gpus import Gpu, GpuReport
+    from sft_tui.memory import TimeEstimate
     from sft_tui.plan import Plan
     from sft_tui.situation import Situation
+    from sft_tui.tui.statistics import MeanTokens
+
+
+USUAL_TOKENS = 512.0
+"""Tokens a sample where nobody has looked: the same as `sft-tui estimate` assumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,7 @@ class Assessment:
     """`options` are those of the training with `origins`; `base` is what they are where the user sets none.
 
     `steps`, `rows` and `effective_batch` are None where they cannot be known yet; `plan` where there are errors.
+    `time` rests on `tokens`, which are None where a usual length was assumed; `no_time` says why there is none.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -35,6 +43,9 @@ class Assessment:
     answers: Answers | None = None
     plan: Plan | None = None
     problems: tuple[Problem, ...] = ()
+    time: TimeEstimate | None = None
+    no_time: str = ""
+    tokens: MeanTokens | None = None
 
     @property
     def errors(self) -> list[Problem]:
@@ -49,11 +60,21 @@ class Assessor:
         self._read_gpus = read_gpus
         self._key: tuple[Any, ...] = ()
         self._situation: Situation | None = None
+        self._tokens: MeanTokens | None = None
 
-    def assess(self, data: dict[str, Any], answers_path: Path, rows: int | None, *, deep: bool = False) -> Assessment:
+    def assess(
+        self,
+        data: dict[str, Any],
+        answers_path: Path,
+        rows: int | None,
+        *,
+        deep: bool = False,
+        tokens: MeanTokens | None = None,
+    ) -> Assessment:
         """What `data` amounts to; with `deep` also everything that the preflight finds. Takes some 10 ms."""
         from sft_tui.answers import validate
 
+        self._tokens = tokens
         problems, answers = validate(data)
         if answers is None:
             return self._assess_the_rest(data, answers_path, rows, tuple(problems))
@@ -98,7 +119,8 @@ class Assessor:
 
         base, base_origins = train_options(answers.model_copy(update={"train": {}}), situation)
         options, origins = train_options(answers, situation)
-        gpus = len(chosen_gpus(answers, situation.gpus))
+        cards = chosen_gpus(answers, situation.gpus)
+        gpus = len(cards)
         trained = training_rows(answers, situation.rows)
         plan: Plan | None = None
         problems: list[Problem] = []
@@ -108,6 +130,8 @@ class Assessor:
         except Refusal as refusal:
             problems += refusal.problems
         problems += self._check(answers, situation, plan, options, deep)
+        tokens = self._tokens if self._tokens is not None and self._tokens.source == answers.data.source else None
+        time, no_time = estimated_time(situation, options, cards, trained, tokens.mean if tokens else USUAL_TOKENS)
         return Assessment(
             options=options,
             origins=origins,
@@ -121,6 +145,9 @@ class Assessor:
             answers=answers,
             plan=plan,
             problems=tuple(_once(problems)),
+            time=time,
+            no_time=no_time,
+            tokens=tokens,
         )
 
     def _check(
@@ -133,6 +160,30 @@ class Assessor:
         from sft_tui.preflight import check_options
 
         return check_options(answers, situation, options)
+
+
+def estimated_time(
+    situation: Situation, options: Mapping[str, Any], cards: tuple[Gpu, ...], rows: int | None, mean_tokens: float
+) -> tuple[TimeEstimate | None, str]:
+    """How long the training takes on `cards`, or why that is not known."""
+    from sft_tui.memory import estimate_time
+    from sft_tui.plan.estimate import model_config
+
+    if not cards:
+        return None, _("on the processor it is not estimated; the first steps will tell")
+    if not rows:
+        return None, _("it depends on the rows, which are not counted yet")
+    config = model_config(situation)
+    if config is None:
+        return None, _("the architecture of this model is not known here")
+    try:
+        name = cards[0].name
+        found = estimate_time(config, options, samples=rows, mean_tokens=mean_tokens, gpu_name=name, gpus=len(cards))
+    except (Refusal, ValueError, TypeError, KeyError, ArithmeticError):  # values that the checks report
+        return None, _("the settings have mistakes")
+    if found.seconds_low is None:
+        return None, _("the speed of {card} is not known here; the first steps will tell").format(card=name)
+    return found, ""
 
 
 def _batch(options: Mapping[str, Any], gpus: int) -> int | None:

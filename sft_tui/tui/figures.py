@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sft_tui.i18n import _
+from sft_tui.i18n import N_, _
+from sft_tui.tui.assess import USUAL_TOKENS
+from sft_tui.tui.memory_view import need_text
 
 if TYPE_CHECKING:
     from sft_tui.tui.assess import Assessment
     from sft_tui.tui.signs import Signs
 
-GIB = 2**30
 
-
-def amounts(found: Assessment, signs: Signs) -> list[str]:
-    """One line of steps and one of memory."""
+def amounts(found: Assessment, signs: Signs, before: int | None = None) -> list[str]:
+    """One line of steps, one of memory (`before` is the peak before the last change) and one of time."""
     parts = []
     if found.effective_batch is not None:
         cards = f" x {found.gpus}" if found.gpus > 1 else ""
@@ -27,7 +27,7 @@ def amounts(found: Assessment, signs: Signs) -> list[str]:
     if found.rows is not None:
         parts.append(_("{rows:,} training rows").format(rows=found.rows))
     lines = [", ".join(parts)] if parts else []
-    lines.append(memory_line(found, signs))
+    lines += [memory_line(found, signs, before), time_line(found)]
     return [line for line in lines if line]
 
 
@@ -37,21 +37,48 @@ def _times(found: Assessment) -> str:
     return f"{each} x {accumulation}"
 
 
-def memory_line(found: Assessment, signs: Signs) -> str:
+def memory_line(found: Assessment, signs: Signs, before: int | None = None) -> str:
     """What the run needs on the card and whether that fits, as far as it is known."""
+    if found.plan is None and found.errors:
+        return _("memory: - ({why})").format(why=_("the settings have mistakes"))
     estimate = found.plan.estimate if found.plan is not None else None
     if estimate is None:
         return _("memory: not known for this model") if found.gpus else _("memory: the computer's own, not estimated")
-    need = estimate.peak_bytes / GIB
-    if estimate.limit_bytes is None:
-        return _("memory: about {need:.1f} GiB").format(need=need)
-    have = estimate.limit_bytes / GIB
-    words = {
-        "fits": f"{signs.done} " + _("fits"),
-        "tight": f"{signs.warning} " + _("tight"),
-        "no": f"{signs.problem} " + _("does not fit"),
-        "unknown": _("whether it fits is unknown"),
-    }
-    bar = signs.bar(need / have, 10) if have else ""
-    text = _("memory: about {need:.1f} of {have:.1f} GiB {bar} {word}")
-    return text.format(need=need, have=have, bar=bar, word=words.get(estimate.fit, estimate.fit))
+    return need_text(estimate, signs, before)
+
+
+def time_line(found: Assessment) -> str:
+    """How long the training takes, and on what that rests; or why it is not known."""
+    time = found.time
+    if time is None or time.seconds_low is None or time.seconds_high is None:
+        return _("time: - ({why})").format(why=found.no_time) if found.no_time else ""
+    span = time_span(time.seconds_low, time.seconds_high)
+    return _("time: about {span} ({tokens})").format(span=span, tokens=_tokens_text(found))
+
+
+def _tokens_text(found: Assessment) -> str:
+    tokens = found.tokens
+    if tokens is None:
+        return _("assuming {count} tokens a sample").format(count=round(USUAL_TOKENS))
+    if tokens.counted:
+        return _("{count} tokens a sample on average").format(count=round(tokens.mean))
+    return _("guessing {count} tokens a sample").format(count=round(tokens.mean))
+
+
+def time_span(low_s: float, high_s: float) -> str:
+    """A range of durations as people say it: `12-20 min`, `1.5-4 h`."""
+    if high_s < 90:
+        return _("a minute")
+    for most, seconds, text in (
+        (90 * 60, 60, N_("{low}-{high} min")),
+        (48 * 3600, 3600, N_("{low}-{high} h")),
+        (float("inf"), 86400, N_("{low}-{high} days")),
+    ):
+        if high_s <= most:
+            return _(text).format(low=_rounded(low_s / seconds), high=_rounded(high_s / seconds))
+    raise AssertionError
+
+
+def _rounded(value: float) -> str:
+    """As many digits as so wide a range has."""
+    return f"{max(value, 0.1):.1f}".removesuffix(".0") if value < 3 else f"{value:.0f}"

@@ -155,6 +155,16 @@ TEXTS: dict[str, tuple[str, str]] = {
             "found by its form alone: look before you believe it."
         ),
     ),
+    "memory": (
+        N_("Memory on the card"),
+        N_(
+            "What the training will need on each card, part by part, worked out from the model's architecture and the "
+            "settings. `±` is the error to be expected: `fits` is said only where even that is within what is free "
+            "now.\n\nA number sets what helps, `f` sets the fewest changes that make it fit and keep the effective "
+            "batch size, `u` takes the last change back. What comes first costs the least quality. Without any change: "
+            "a smaller model, a larger card, or several cards."
+        ),
+    ),
     "preview.search": (
         N_("Search"),
         N_("Type a text and press Enter: the next row that contains it is shown. Esc closes the question."),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sft_tui.presets import Preset
     from sft_tui.run.layout import RunLayout
     from sft_tui.tui.assess import Assessment
+    from sft_tui.tui.memory_view import MemoryView
     from sft_tui.tui.model_check import ModelFinding
     from sft_tui.tui.preset_fit import PresetFits
     from sft_tui.tui.statistics import Job
@@ -71,7 +72,7 @@ class Services:
         from sft_tui.presets import load_presets
 
         environment = find_environment().environment
-        factory = load_factory(environment.python if environment else None)
+        factory = load_factory(environment.python, environment.packages) if environment else load_factory()
         return Machine(environment, factory, self.gpus(), read_system(Path.cwd()), load_presets())
 
     def look_at_model(self, text: str, base: Path, project: Path, machine: Machine) -> ModelFinding:
@@ -85,6 +86,12 @@ class Services:
         from sft_tui.tui.preset_fit import preset_fits
 
         return preset_fits(data, answers_path, machine)
+
+    def memory(self, data: dict[str, Any], answers_path: Path) -> MemoryView:
+        """What the draft needs on its cards, part by part, and what would make that less."""
+        from sft_tui.tui.memory_view import look_at_memory
+
+        return look_at_memory(data, answers_path, self.gpus)
 
     def inspect_source(self, source: str, base: Path, project: Path, sheet: str | None = None) -> SourceInfo:
         """What the head of the source shows; raises `Refusal` where it cannot be read."""
@@ -141,12 +148,15 @@ class Services:
         )
         return json.dumps(entries, ensure_ascii=False, indent=2)
 
-    def start(self, found: Assessment) -> RunLayout:
-        """Write the run's files and launch it; raises `Refusal`. Takes about a second."""
+    def start(self, found: Assessment, *, force: bool = False) -> RunLayout:
+        """Write the run's files and launch it, with `force` though the GPU memory seems too small; raises `Refusal`.
+
+        Takes about a second.
+        """
         from sft_tui.run.start import start
 
         assert found.plan is not None
-        return start(found.plan)
+        return start(replace(found.plan, force=force))
 
 
 @dataclass(frozen=True, slots=True)

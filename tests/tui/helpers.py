@@ -64,6 +64,7 @@ class FakeServices(Services):
     def __init__(self, report: GpuReport = NO_CARD) -> None:
         self.report = report
         self.started: list[Assessment] = []
+        self.forced: list[bool] = []
 
     def now(self) -> float:
         """Always the same moment."""
@@ -82,9 +83,10 @@ class FakeServices(Services):
         system = System(64 * GIB, 60 * GIB, 8, 500 * GIB, "/")
         return Machine(None, snapshot(), self.report, system, load_presets())
 
-    def start(self, found: Assessment) -> RunLayout:
+    def start(self, found: Assessment, *, force: bool = False) -> RunLayout:
         """Remember what would be started."""
         self.started.append(found)
+        self.forced.append(force)
         assert found.plan is not None
         return RunLayout(Path(found.plan.project), found.plan.run)
 

@@ -243,7 +243,7 @@ async def test_the_command_list_goes_anywhere(tmp_path: Path) -> None:
 
 async def test_a_refused_start_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
     class Refusing(type(wizard(tmp_path).services)):  # type: ignore[misc]
-        def start(self, found: Assessment) -> None:
+        def start(self, found: Assessment, *, force: bool = False) -> None:
             raise Refusal([Problem("disk_full", "The disk [/b] is full.", hint="Free space.")])
 
     app = wizard(tmp_path, draft=filled(tmp_path))

@@ -18,8 +18,9 @@ from sft_tui.i18n import N_, _
 from sft_tui.problems import Problem, Severity
 from sft_tui.tui.app import step_of_key
 from sft_tui.tui.assess import Assessment, Assessor
+from sft_tui.tui.cost_screen import CostScreen, copied
 from sft_tui.tui.figures import amounts
-from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.memory_view import TOO_MUCH, main_parts
 from sft_tui.tui.settings import ANSWER_CHOICES, ANSWER_DEFAULTS, GROUPS, LISTED, Group, Setting, setting_of
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.choice import Toggle
@@ -37,7 +38,7 @@ ORIGINS = {
 }
 
 
-class ConfigScreen(WizardScreen):
+class ConfigScreen(CostScreen):
     """Groups of fields; `field_key` is the setting that gets the focus."""
 
     STEP = "config"
@@ -63,6 +64,7 @@ class ConfigScreen(WizardScreen):
         self._timer: Timer | None = None
         self._built = False
         self._going = False
+        self._peak_before: int | None = None
         self.assessment: Assessment | None = None
 
     # -- the form -----------------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class ConfigScreen(WizardScreen):
             setting, value, base, kind=kind, choices=choices, optional=option.optional if option is not None else True
         )
 
-    def add_option(self, name: str) -> None:
+    def add_option(self, name: str, *, focus: bool = True) -> None:
         """Show the option `name` (in its group, or among the further ones) and put the focus on it."""
         key = f"train.{name}"
         field = self._fields().get(key)
@@ -160,16 +162,23 @@ class ConfigScreen(WizardScreen):
             fold.set_open(True)
         if field is not None:
             control = self._open(field)
-            self.call_after_refresh(self.set_focus, control)
+            if focus:
+                self.call_after_refresh(self.set_focus, control)
 
     # -- what it amounts to -------------------------------------------------------------------------------------------
 
     @on(Input.Changed)
     @on(Chooser.Changed)
     @on(Toggle.Changed)
-    def _changed(self) -> None:
+    def _changed(self, event: Input.Changed | Chooser.Changed | Toggle.Changed) -> None:
+        if any(self._differs(field) for field in event.control.ancestors if isinstance(field, SettingField)):
+            self.notice = ""
         self._stop_timer()
         self._timer = self.set_timer(PAUSE_S, self._assess)
+
+    def _differs(self, field: SettingField) -> bool:
+        """Whether the field holds something that is not in the draft yet: the user has just changed it."""
+        return bool(field.value != self.sft.draft.get(field.key, field.base))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -188,19 +197,21 @@ class ConfigScreen(WizardScreen):
         self._number += 1
         rows = self.sft.rows
         count = rows[1] if rows is not None and rows[0] == self.sft.draft.get("data.source") else None
-        self._work_out(_copy(self.sft.draft.data), count, self._number)
+        self._work_out(copied(self.sft.draft.data), count, self._number)
 
     @work(thread=True, group="assess")
     def _work_out(self, data: dict[str, Any], rows: int | None, number: int) -> None:
         if self._assessor is None:
             self._assessor = Assessor(self.sft.services.gpus)
-        found = self._assessor.assess(data, self.sft.draft.answers_path, rows)
+        tokens = self.sft.mean_tokens
+        found = self._assessor.assess(data, self.sft.draft.answers_path, rows, tokens=tokens)
         self.post_message(self.Assessed(found, number))
 
     @on(Assessed)
     async def _has_assessed(self, event: Assessed) -> None:
         if event.number != self._number:
             return
+        self._remember_peak(event.assessment)
         self.assessment = event.assessment
         if not self._built and event.assessment.options:
             await self._build(event.assessment)
@@ -212,11 +223,44 @@ class ConfigScreen(WizardScreen):
             else:
                 super().primary()
 
+    def _remember_peak(self, new: Assessment) -> None:
+        """What the last change of the settings changed the memory from."""
+        old, now = _peak(self.assessment), _peak(new)
+        if old is None or now is None:
+            self._peak_before = None
+        elif old != now:
+            self._peak_before = old
+
+    @property
+    def fit(self) -> str:
+        """What the estimate says."""
+        plan = self.assessment.plan if self.assessment is not None else None
+        return plan.estimate.fit if plan is not None and plan.estimate is not None else ""
+
+    def draft_changed(self) -> None:
+        """Take the values of the draft into the fields, also where one has the focus."""
+        fields, train = self._fields(), self.sft.draft.get("train", {})
+        for key, field in fields.items():
+            field.take(self.sft.draft.get(key))
+        for name in train if isinstance(train, dict) else ():
+            if f"train.{name}" not in fields:
+                self.add_option(name, focus=False)
+        self._assess()
+
+    def _amounts(self, found: Assessment) -> list[str]:
+        lines = amounts(found, self.sft.signs, self._peak_before)
+        need = found.plan.estimate if found.plan is not None else None
+        if need is not None and self.has_class("-wide"):
+            lines.append(_("most of the memory: {parts}").format(parts=main_parts(need)))
+        if self.fit in TOO_MUCH:
+            lines.append(_("F7 changes the settings so that it fits, F6 shows each change that helps."))
+        return lines
+
     def _show(self) -> None:
         found = self.assessment
         if found is None:
             return
-        self.query_one("#amounts", Static).update(Content("\n".join(amounts(found, self.sft.signs))))
+        self.query_one("#amounts", Static).update(Content("\n".join(self._amounts(found))))
         by_key: dict[str, Problem] = {}
         for problem in found.problems:
             if (
@@ -232,6 +276,7 @@ class ConfigScreen(WizardScreen):
                 field.set_base(found.base[name], _(ORIGINS[origin]) if origin in ORIGINS else "")
             field.show(*self._message(field, by_key.get(key)))
         self._list_problems(found)
+        self.refresh_bindings()
         self.refresh_actions()
 
     def _message(self, field: SettingField, problem: Problem | None) -> tuple[str, str]:
@@ -336,7 +381,7 @@ class ConfigScreen(WizardScreen):
         if found.errors:
             count = len(found.errors)
             return _("{count} to put right (F8 goes there).").format(count=count)
-        return _("F5 opens any of the other options. Next: review what will be run")
+        return self.notice or _("F5 opens any of the other options. Next: review what will be run")
 
     def say(self, text: str, severity: str = "") -> None:
         """Problems are shown as such."""
@@ -345,5 +390,6 @@ class ConfigScreen(WizardScreen):
         super().say(text, severity)
 
 
-def _copy(data: dict[str, Any]) -> dict[str, Any]:
-    return {k: _copy(v) if isinstance(v, dict) else v for k, v in data.items()}
+def _peak(found: Assessment | None) -> int | None:
+    plan = found.plan if found is not None else None
+    return plan.estimate.peak_bytes if plan is not None and plan.estimate is not None else None

@@ -11,7 +11,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import _
-from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.cost_screen import CostScreen, copied
+from sft_tui.tui.memory_view import MemoryView, need_text
 from sft_tui.tui.text import clean, one_line
 from sft_tui.tui.widgets.choice import Choice, Item
 
@@ -19,7 +20,7 @@ GIB = 2**30
 POLL_S = 2.0
 
 
-class GpuScreen(WizardScreen):
+class GpuScreen(CostScreen):
     """The cards with who uses them; one, several, or the processor."""
 
     STEP = "gpu"
@@ -32,9 +33,18 @@ class GpuScreen(WizardScreen):
             super().__init__()
             self.report = report
 
+    class Judged(Message):
+        """What the training needs on the chosen cards."""
+
+        def __init__(self, view: MemoryView) -> None:
+            super().__init__()
+            self.view = view
+
     def __init__(self) -> None:
         super().__init__()
         self.report: Any = None
+        self.view: MemoryView | None = None
+        self._judged_for: object = None
 
     def compose_body(self) -> ComposeResult:
         """The question, what is there, the choice, and who holds the memory."""
@@ -42,11 +52,13 @@ class GpuScreen(WizardScreen):
         yield Static(_("reading the GPUs"), id="gpu-report", classes="note dim", markup=False)
         yield Choice((), id="gpu-mode", help_id="hardware.gpus")
         yield Choice((), id="gpu-cards", several=True, help_id="hardware.gpus.several")
+        yield Static("", id="gpu-memory", classes="note gap", markup=False)
         yield Static("", id="gpu-processes", classes="note gap", markup=False)
 
     def on_mount(self) -> None:
         """Read the cards, and again every two seconds where there are some."""
         self.query_one("#gpu-cards").display = False
+        self.query_one("#gpu-memory").display = False
         self._show_modes()
         super().on_mount()
         self._read()
@@ -66,6 +78,52 @@ class GpuScreen(WizardScreen):
             self._show_modes()
         self._show_cards()
         self.refresh_actions()
+        self._judge()
+
+    # -- what the training needs there, once there is a model ---------------------------------------------------------
+
+    def _judge(self) -> None:
+        """Estimate anew where the choice or the free memory is another one."""
+        if not self.sft.draft.get("model.path") or self.report is None:
+            return
+        self.store()
+        free = tuple((gpu.index, round(gpu.free_bytes / GIB, 1)) for gpu in self.report.gpus)
+        now = (self.sft.draft.get("hardware.gpus"), free, self.sft.draft.get("train"))
+        if repr(now) != self._judged_for:
+            self._judged_for = repr(now)
+            self._estimate(copied(self.sft.draft.data))
+
+    @work(thread=True, group="estimate", exclusive=True)
+    def _estimate(self, data: dict[str, Any]) -> None:
+        self.post_message(self.Judged(self.sft.services.memory(data, self.sft.draft.answers_path)))
+
+    @on(Judged)
+    def _has_judged(self, event: Judged) -> None:
+        self.view = event.view
+        line = self.query_one("#gpu-memory", Static)
+        line.display = event.view.need is not None
+        if event.view.need is not None:
+            line.update(clean(f"{self.sft.draft.get('model.path')}: {need_text(event.view.need, self.sft.signs)}"))
+            line.set_class(event.view.too_much, "warning")
+        self.refresh_bindings()
+        self.refresh_actions()
+
+    @property
+    def fit(self) -> str:
+        """What the estimate says."""
+        return self.view.need.fit if self.view is not None and self.view.need is not None else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The memory depends on the model."""
+        if action == "memory":
+            return bool(self.sft.draft.get("model.path"))
+        return super().check_action(action, parameters)
+
+    def draft_changed(self) -> None:
+        """The training options are others."""
+        self._judge()
+
+    # -- what is there ------------------------------------------------------------------------------------------------
 
     def _show_report(self) -> None:
         report = self.report
@@ -151,7 +209,9 @@ class GpuScreen(WizardScreen):
     def _changed(self, event: Choice.Changed) -> None:
         if event.choice.id == "gpu-mode":
             self.query_one("#gpu-cards").display = event.choice.value == "several"
+        self.notice = ""
         self.refresh_actions()
+        self._judge()
 
     def first_field(self) -> Widget:
         """How to choose."""
@@ -180,6 +240,8 @@ class GpuScreen(WizardScreen):
 
     def next_text(self) -> str:
         """What the choice means, and what comes next."""
+        if self.notice:
+            return self.notice
         mode = self.query_one("#gpu-mode", Choice).value
         if mode == "none":
             return _("No GPU will be touched. Next: choose the model")

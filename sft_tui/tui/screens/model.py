@@ -11,9 +11,10 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from sft_tui.i18n import _
+from sft_tui.tui.cost_screen import CostScreen, copied
+from sft_tui.tui.memory_view import MemoryView, need_text
 from sft_tui.tui.model_check import ModelFinding
 from sft_tui.tui.preset_fit import PresetFits
-from sft_tui.tui.screen import WizardScreen
 from sft_tui.tui.services import Machine
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.choice import Choice, Item
@@ -22,7 +23,7 @@ from sft_tui.tui.widgets.field import Field
 from sft_tui.tui.widgets.path_field import PathField
 
 
-class ModelScreen(WizardScreen):
+class ModelScreen(CostScreen):
     """A path or a hub id; everything else has a default."""
 
     STEP = "model"
@@ -49,9 +50,17 @@ class ModelScreen(WizardScreen):
             super().__init__()
             self.fits = fits
 
+    class Judged(Message):
+        """What the training needs with the chosen preset."""
+
+        def __init__(self, view: MemoryView) -> None:
+            super().__init__()
+            self.view = view
+
     def __init__(self) -> None:
         super().__init__()
         self.finding: ModelFinding | None = None
+        self.view: MemoryView | None = None
         self._fits = PresetFits()
         self._going = False
 
@@ -74,12 +83,14 @@ class ModelScreen(WizardScreen):
         yield Field(_("Download from"), hub, key="model.source", id="hub-field")
         template = Chooser((), str(draft.get("model.template", "auto")), title=_("Template"), id="template")
         yield Field(_("Chat template"), template, key="model.template", id="template-field")
+        yield Static("", id="model-memory", classes="note gap", markup=False)
         yield Static(_("Start from the settings of a preset:"), classes="note gap", markup=False)
         yield Choice((), id="preset", help_id="preset")
 
     def on_mount(self) -> None:
         """Fill in what is known of the machine, and look at a model that was given before."""
         self.query_one("#hub-field").display = False
+        self.query_one("#model-memory").display = False
         self._show_template()
         super().on_mount()
         if self.sft.machine is not None:
@@ -119,6 +130,7 @@ class ModelScreen(WizardScreen):
     @on(Input.Changed, "#model-input")
     def _typed(self) -> None:
         self._going = False
+        self.notice = ""
         self._field.show("")
         self.refresh_actions()
 
@@ -214,18 +226,51 @@ class ModelScreen(WizardScreen):
 
     def _judge(self) -> None:
         self.store()
-        self._estimate(self.sft.draft.data)
+        data = copied(self.sft.draft.data)
+        self._estimate(data)
+        self._estimate_presets(data)
+
+    @work(thread=True, group="estimate", exclusive=True)
+    def _estimate(self, data: dict[str, Any]) -> None:
+        self.post_message(self.Judged(self.sft.services.memory(data, self.sft.draft.answers_path)))
 
     @work(thread=True, group="fits", exclusive=True)
-    def _estimate(self, data: dict[str, Any]) -> None:
+    def _estimate_presets(self, data: dict[str, Any]) -> None:
         machine = self.sft.machine
         if machine is not None:
             self.post_message(self.Fits(self.sft.services.preset_fits(data, self.sft.draft.answers_path, machine)))
 
     @on(Fits)
-    def _has_judged(self, event: Fits) -> None:
+    def _presets_judged(self, event: Fits) -> None:
         self._fits = event.fits
         self._show_presets()
+
+    @on(Judged)
+    def _has_judged(self, event: Judged) -> None:
+        self.view = event.view
+        line = self.query_one("#model-memory", Static)
+        line.display = event.view.need is not None
+        if event.view.need is not None:
+            line.update(clean(need_text(event.view.need, self.sft.signs)))
+            line.set_class(event.view.too_much, "warning")
+        self.refresh_bindings()
+        self.refresh_actions()
+
+    @on(Choice.Changed, "#preset")
+    def _preset_changed(self) -> None:
+        self.notice = ""
+        if self.finding is not None and self.finding.error is None and self.finding.text == self._field.value:
+            self.store()
+            self._estimate(copied(self.sft.draft.data))
+
+    @property
+    def fit(self) -> str:
+        """What the estimate says."""
+        return self.view.need.fit if self.view is not None and self.view.need is not None else ""
+
+    def draft_changed(self) -> None:
+        """The training options are others."""
+        self._estimate(copied(self.sft.draft.data))
 
     def store(self) -> None:
         """The model, where it comes from, its template, the preset."""
@@ -253,4 +298,4 @@ class ModelScreen(WizardScreen):
 
     def next_text(self) -> str:
         """What comes next."""
-        return _("Next: choose the file with your examples")
+        return self.notice or _("Next: choose the file with your examples")

@@ -18,21 +18,26 @@ from sft_tui.problems import Problem, Refusal, Severity
 from sft_tui.run.layout import RunLayout
 from sft_tui.tui.app import step_of_key
 from sft_tui.tui.assess import Assessment, Assessor
+from sft_tui.tui.cost_screen import CostScreen, copied
 from sft_tui.tui.highlight import highlighted
-from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.memory_view import changes_text
 from sft_tui.tui.summary import differences, plan_lines
 from sft_tui.tui.text import clean, pad, wrapped
 from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.tabs import Page, TabBar, Tabs
 
+MEMORY = "gpu_memory"
+"""The problem of a run that seems not to fit."""
 
-class ReviewScreen(WizardScreen):
+
+class ReviewScreen(CostScreen):
     """Pages with the plan; Enter starts it."""
 
     STEP = "review"
     CSS_PATH = "review.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "save", N_("Save answers")),
+        Binding("f", "force", N_("Start anyway")),
         Binding("pageup", "scroll(-1)", "", show=False),
         Binding("pagedown", "scroll(1)", "", show=False),
     ]
@@ -71,9 +76,12 @@ class ReviewScreen(WizardScreen):
         """Look at everything once more."""
         self.query_one("#save-field").display = False
         super().on_mount()
+        self._look_again()
+
+    def _look_again(self) -> None:
         rows = self.sft.rows
         source = self.sft.draft.get("data.source")
-        self._assess(dict(self.sft.draft.data), rows[1] if rows is not None and rows[0] == source else None)
+        self._assess(copied(self.sft.draft.data), rows[1] if rows is not None and rows[0] == source else None)
 
     def first_field(self) -> Widget:
         """The pages."""
@@ -81,7 +89,8 @@ class ReviewScreen(WizardScreen):
 
     @work(thread=True, group="assess", exclusive=True)
     def _assess(self, data: dict[str, Any], rows: int | None) -> None:
-        found = Assessor(self.sft.services.gpus).assess(data, self.sft.draft.answers_path, rows, deep=True)
+        assessor, path, tokens = Assessor(self.sft.services.gpus), self.sft.draft.answers_path, self.sft.mean_tokens
+        found = assessor.assess(data, path, rows, deep=True, tokens=tokens)
         info = ""
         try:
             info = self.sft.services.dataset_info(found)
@@ -94,7 +103,29 @@ class ReviewScreen(WizardScreen):
         self.found = event.found
         self.query_one("#review-wait").display = False
         self.query_one(Tabs).set_pages(self._pages(event.found, event.info))
+        self.refresh_bindings()
         self.refresh_actions()
+
+    @property
+    def fit(self) -> str:
+        """What the estimate says."""
+        plan = self.found.plan if self.found is not None else None
+        return plan.estimate.fit if plan is not None and plan.estimate is not None else ""
+
+    def draft_changed(self) -> None:
+        """Everything once more with the other training options."""
+        self.found, self._refused = None, ()
+        self.query_one("#review-wait").display = True
+        self._look_again()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Starting anyway makes sense where nothing but the memory is in the way."""
+        return self._only_memory if action == "force" else super().check_action(action, parameters)
+
+    @property
+    def _only_memory(self) -> bool:
+        """Whether the estimate of the memory is all that is in the way."""
+        return bool(self._errors) and all(problem.code == MEMORY for problem in self._errors)
 
     # -- the pages ----------------------------------------------------------------------------------------------------
 
@@ -137,8 +168,18 @@ class ReviewScreen(WizardScreen):
             sign, style = (signs.problem, "$error bold") if error else (signs.warning, "$warning")
             for index, line in enumerate(wrapped(problem.message, width - 2)):
                 lines.append(Content.styled(f"{sign if index == 0 else ' '} {line}", style))
-            lines += [Content(f"  {line}") for line in wrapped(problem.hint or "", width - 2) if line]
+            hint = self._way_out() if problem.code == MEMORY else problem.hint or ""
+            lines += [Content(f"  {line}") for line in wrapped(hint, width - 2) if line]
         return [*lines, Content("")] if lines else []
+
+    def _way_out(self) -> str:
+        """What can be done here about a run that seems not to fit."""
+        plan = self.found.plan if self.found is not None else None
+        changes = plan.estimate.changes if plan is not None and plan.estimate is not None else {}
+        if changes:
+            text = _("F7 makes it fit ({changes}); F6 shows what else helps; f starts it all the same.")
+            return text.format(changes=changes_text(changes))
+        return _("F6 shows what makes it less; f starts it all the same.")
 
     def _commands(self, found: Assessment) -> Content:
         plan = found.plan
@@ -235,23 +276,41 @@ class ReviewScreen(WizardScreen):
             self._save()
         elif self.found is None or self._starting:
             self.say(_("one moment"))
+        elif self._only_memory:
+            self.action_memory()
         elif self._errors:
             key = next((p.key for p in self._errors if p.key), None)
             step = step_of_key(key)
             self.sft.go(step, *([key] if step == "config" and key else []))
         else:
+            self._begin(force=False)
+
+    def _begin(self, *, force: bool) -> None:
+        if self.found is not None and not self._starting:
             self._starting = True
             self.say(_("starting"))
-            self._start_run(self.found)
+            self._start_run(self.found, force)
+
+    def action_force(self) -> None:
+        """`f`: start though the memory seems too small, after asking."""
+        from sft_tui.tui.screens.confirm import ConfirmScreen
+
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                self._begin(force=True)
+
+        lines = [problem.message for problem in self._errors]
+        lines.append(_("If the memory runs out, the training ends with an error; nothing that was there is lost."))
+        self.app.push_screen(ConfirmScreen(_("Start all the same?"), lines, _("start anyway")), answered)
 
     @property
     def _errors(self) -> list[Problem]:
         return [*self._refused, *(self.found.errors if self.found is not None else [])]
 
     @work(thread=True, group="start", exclusive=True)
-    def _start_run(self, found: Assessment) -> None:
+    def _start_run(self, found: Assessment, force: bool) -> None:
         try:
-            layout = self.sft.services.start(found)
+            layout = self.sft.services.start(found, force=force)
         except Refusal as refusal:
             self.post_message(self.Started(None, refusal.problems))
             return
@@ -285,12 +344,18 @@ class ReviewScreen(WizardScreen):
             return _("Save")
         if self.found is None:
             return _("Wait")
+        if self._only_memory:
+            return _("What helps")
         return _("Put it right") if self._errors else _("Start training")
 
     def next_text(self) -> str:
         """What Start does."""
         if self._saving or self.found is None:
             return ""
+        if self.notice:
+            return self.notice
+        if self._only_memory:
+            return _("It seems not to fit: F7 makes it fit, f starts anyway.")
         if self._errors:
             return _("{count} in the way of starting. Enter leads there.").format(count=len(self._errors))
         return _("Start writes the files and trains. Closing this window does not stop it.")

@@ -84,7 +84,11 @@ class SettingField(Field):
         note = _(self.setting.note) if self.setting.note else ""
         self.set_note("  ".join(part for part in (note, origin) if part))
 
-    def _put(self, value: Any) -> None:
+    def take(self, value: Any) -> None:
+        """Hold `value` from now on (None: what holds where the user sets none), as if the user had entered it."""
+        self._put(self.base if value is None else value, always=True)
+
+    def _put(self, value: Any, *, always: bool = False) -> None:
         control = self.control
         if isinstance(control, Toggle):
             if control.value != bool(value):
@@ -92,7 +96,7 @@ class SettingField(Field):
                 control.refresh()
         elif isinstance(control, Chooser):
             control.value = NOTHING if value is None else show_typed(value)
-        elif isinstance(control, LineInput) and not control.has_focus:
+        elif isinstance(control, LineInput) and (always or not control.has_focus):
             text = "" if value is None else show_typed(value)
             if control.value != text:
                 control.value = text

@@ -32,8 +32,8 @@ class TabBar(Widget, can_focus=True):
 
     DEFAULT_CSS = "TabBar { height: auto; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", N_("Page before"), key_display="←"),
-        Binding("right", "turn(1)", N_("Next page"), key_display="→"),
+        Binding("left", "turn(-1)", "", show=False),
+        Binding("right", "turn(1)", N_("Pages"), key_display="←→"),
     ]
 
     def render(self) -> Content:
