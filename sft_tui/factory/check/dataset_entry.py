@@ -9,6 +9,7 @@ from typing import Any
 
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.shapes import COLUMN_NAMES, ENTRY_KEYS, TAG_DEFAULTS
+from sft_tui.factory.check.splits import rows_of_split
 from sft_tui.i18n import _
 from sft_tui.problems import nearest
 
@@ -93,9 +94,13 @@ def _check_stage(dataset: Dataset) -> None:
 
 def _check_numbers(dataset: Dataset) -> None:
     split, count = dataset.entry.get("split", "train"), dataset.entry.get("num_samples")
-    if "file_name" in dataset.entry and (not isinstance(split, str) or not split.startswith("train")):
-        text = _("The entry of `{name}` asks for split `{split}`, but a file has only `train`.")
-        dataset.error("bad_split", text.format(name=dataset.name, split=split), _("Delete `split` from the entry."))
+    if "file_name" in dataset.entry:
+        try:
+            rows_of_split(split, None)
+        except ValueError:
+            text = _("The entry of `{name}` asks for split `{split}`, but a file has only `train`.")
+            dataset.error("bad_split", text.format(name=dataset.name, split=split), _("Delete `split` from the entry."))
+            dataset.entry.pop("split")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         text = _("`num_samples` of `{name}` must be a whole number from 1; it is {value}.")
         dataset.error("bad_entry", text.format(name=dataset.name, value=json.dumps(count)))

@@ -6,36 +6,85 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.factory.check.dataset_entry import FORMATTINGS, Dataset
-from sft_tui.factory.check.records import Records, numeric_columns, read_records
-from sft_tui.factory.check.shapes import TAG_DEFAULTS, Shape, judge, mixed_types, needed_columns, shape_of
+from sft_tui.factory.check.judge import judge
+from sft_tui.factory.check.kinds import mixed_types
+from sft_tui.factory.check.parquet_rows import parquet_head
+from sft_tui.factory.check.records import WHOLE_BYTES, Records, numeric_columns, read_records
+from sft_tui.factory.check.shapes import TAG_DEFAULTS, Shape, needed_columns, shape_of
+from sft_tui.factory.check.splits import rows_of_split
 from sft_tui.i18n import _
 from sft_tui.problems import nearest
 
 _FILES_READ = 3
+_MOST_FILES = 64
+_BYTES_READ = 24 << 20
+_LENGTHS_READ = 400
 
 
 def check_files(dataset: Dataset, files: list[tuple[Path, str]]) -> int | None:
-    """Look into the files; returns the rows where all are known. Of many files only the first ones are read."""
+    """Look into the files (of many only the first ones); returns the rows where all are known."""
     total: int | None = 0
     known = dataset.entry.get("formatting", "alpaca") in FORMATTINGS
-    for path, kind in files[:_FILES_READ]:
+    read, first = _files_to_read(files), None
+    for path, kind in read:
         records = read_records(path, kind)
         if records.fault:
             code, message, line = records.fault
             dataset.error(code, message, _("Repair the file, or convert the source again."), path, line=line)
             return None
+        if known and kind == "parquet" and dataset.entry.get("formatting", "alpaca") != "alpaca":
+            records.rows = parquet_head(path)
         if known and records.rows:
-            _check_records(dataset, path, kind, records)
+            _check_records(dataset, path, kind, records, alone=len(files) == 1)
         elif known and records.columns:
             _check_kinds(dataset, path, records)
+        if first is None:
+            first = path, records.columns
+        elif records.columns and records.columns != first[1]:
+            _report_columns(dataset, first[0], path, first[1] ^ records.columns)
+            return None
         total = None if total is None or records.total is None else total + records.total
-    if len(files) > _FILES_READ:
+    return _rows_used(dataset, None if len(files) > len(read) else total)
+
+
+def _files_to_read(files: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """The first files, as many as can be read in no time."""
+    budget, kept = _BYTES_READ, 0
+    for path, _kind in files[:_MOST_FILES]:
+        budget -= min(path.stat().st_size, WHOLE_BYTES)
+        if budget < 0 and kept >= _FILES_READ:
+            break
+        kept += 1
+    return files[:kept]
+
+
+def _report_columns(dataset: Dataset, first: Path, other: Path, columns: set[str]) -> None:
+    text = _("{first} and {other} of `{name}` differ in their columns: {columns}.")
+    names = ", ".join(f"`{column}`" for column in sorted(map(str, columns))[:6])
+    text = text.format(first=first.name, other=other.name, name=dataset.name, columns=names)
+    dataset.error("columns_differ", text, _("Give all files the same columns, or register them apart."), other)
+
+
+def _rows_used(dataset: Dataset, total: int | None) -> int | None:
+    """The rows of the split, or `num_samples`; reports a split without rows."""
+    split, wanted = dataset.entry.get("split", "train"), dataset.entry.get("num_samples")
+    rows = rows_of_split(split, total)
+    if rows == 0 and total:
+        text = _("The split `{split}` of `{name}` holds no rows: there are only {rows}.")
+        hint = _("Delete `split` from the entry.")
+        dataset.error("bad_split", text.format(split=split, name=dataset.name, rows=total), hint)
         return None
-    wanted = dataset.entry.get("num_samples")
-    return wanted if isinstance(wanted, int) and not isinstance(wanted, bool) else total
+    return wanted if isinstance(wanted, int) and not isinstance(wanted, bool) else rows
 
 
-def _check_records(dataset: Dataset, path: Path, kind: str, records: Records) -> None:
+def _converted(dataset: Dataset, records: Records, alone: bool) -> list[Any]:
+    """The rows that are converted: `max_samples` of a file are its first ones, the others are only loaded."""
+    limit = dataset.findings.get("max_samples")
+    plain = alone and dataset.entry.get("split", "train") == "train" and "num_samples" not in dataset.entry
+    return records.rows[:limit] if plain and isinstance(limit, int) and limit > 0 else records.rows
+
+
+def _check_records(dataset: Dataset, path: Path, kind: str, records: Records, *, alone: bool) -> None:
     shape = shape_of(dataset.entry)
     if not all(isinstance(row, dict) for row in records.rows):
         text = _("The records of {file} are no objects with columns.").format(file=path.name)
@@ -51,14 +100,17 @@ def _check_records(dataset: Dataset, path: Path, kind: str, records: Records) ->
         dataset.error("mixed_types", text, _("A column must have one type in all records."), path)
         return
     numeric = numeric_columns(records.rows) if kind == "csv" else set()
-    verdict = judge(shape, records.rows, numeric, str(dataset.findings.get("stage")))
+    verdict = judge(shape, _converted(dataset, records, alone), numeric, str(dataset.findings.get("stage")))
     if verdict.fatal:
         hint = _("Correct the file, or `columns` and `tags` of the entry in dataset_info.json.")
         dataset.error(verdict.fatal[0], verdict.fatal[1], hint, path)
     elif verdict.dropped:
         _report_dropped(dataset, path, verdict.dropped.most_common(1)[0], verdict.examined, verdict.all_dropped)
+    if verdict.nameless_tools and not verdict.fatal:
+        text = _("A tool in {file} has no `name` or no `parameters`, so no model can call it.").format(file=path.name)
+        dataset.warning("nameless_tool", text, _("Describe each tool with `name`, `description` and `parameters`."))
     _check_media(dataset, verdict.with_media)
-    _check_cutoff(dataset, path, shape, records.rows)
+    _check_cutoff(dataset, path, shape, records.rows[:_LENGTHS_READ])
     if records.whole:
         _check_blocks(dataset, path, shape, records.rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from sft_tui.factory.check.parquet_footer import read_footer
 from sft_tui.i18n import _
 
 HEAD_BYTES = 512 << 10
-WHOLE_BYTES = 4 << 20
+WHOLE_BYTES = 16 << 20
 COUNT_BYTES = 48 << 20
-MAX_RECORDS = 400
+MAX_RECORDS = 20_000
+_HEAD_RECORDS = 400
+_TWICE_RECORDS = 50
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ def _read_json(path: Path, size: int) -> Records:
 def _json_array(path: Path, head: bytes, whole: bool, size: int) -> Records:
     if whole:
         try:
-            rows = _loads(head)
+            rows = _loads(head, strict=False)
         except ValueError as error:
             line = getattr(error, "lineno", None)
             text = _("{file} is not valid JSON: {reason}.").format(file=path.name, reason=_reason(error))
@@ -101,9 +104,9 @@ def _json_array(path: Path, head: bytes, whole: bool, size: int) -> Records:
 
 def _array_head(path: Path, text: str) -> Records:
     """The elements of a JSON array of which `text` is the beginning."""
-    decoder, at = json.JSONDecoder(), text.index("[") + 1
+    decoder, at = json.JSONDecoder(strict=False), text.index("[") + 1
     rows: list[Any] = []
-    while len(rows) < MAX_RECORDS:
+    while len(rows) < _HEAD_RECORDS:
         while at < len(text) and text[at] in " \t\r\n,":
             at += 1
         try:
@@ -126,12 +129,15 @@ def _json_lines(path: Path, head: bytes, whole: bool, size: int) -> Records:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        if len(rows) >= MAX_RECORDS and not whole:
+        if len(rows) >= _HEAD_RECORDS and not whole:
             break
         try:
             row = _loads(line)
+            if len(rows) < _TWICE_RECORDS:
+                _no_key_twice(line)
         except ValueError as error:
-            stream = _json_stream(head.decode("utf-8", "strict" if whole else "ignore"), whole)
+            refused = isinstance(error, _Refused)
+            stream = None if refused else _json_stream(head.decode("utf-8", "strict" if whole else "ignore"), whole)
             if stream is not None:
                 return stream
             text = _("Line {line} of {file} is not valid JSON: {reason}.")
@@ -162,12 +168,52 @@ def _json_stream(text: str, whole: bool) -> Records | None:
     return Records(rows[:MAX_RECORDS], whole and len(rows) <= MAX_RECORDS, len(rows) if whole else None)
 
 
-def _loads(raw: bytes) -> Any:
-    """JSON as Python's `json` reads it (NaN allowed), at orjson's speed where it can."""
+class _Refused(ValueError):
+    """What is valid JSON for Python, but not for the dataset library."""
+
+
+def _loads(raw: bytes, *, strict: bool = True) -> Any:
+    """JSON as the dataset library reads it, at orjson's speed where it can; raises ValueError.
+
+    It reads JSON Lines with Arrow (`strict`), a list with pandas, which takes control characters and half of a
+    surrogate pair, but no whole number beyond 64 bits (which Arrow makes a decimal number).
+    """
     try:
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return json.loads(raw.decode("utf-8"))
+        if b"\0" in raw:
+            raise
+        value = json.loads(raw.decode("utf-8"), strict=strict)
+        if strict and _HALF_PAIR.search(json.dumps(value, ensure_ascii=False)):
+            raise _Refused(_("a character is half of a surrogate pair")) from None
+    if not strict and _LONG_NUMBER.search(raw):
+        json.loads(raw.decode("utf-8"), strict=False, parse_int=_integer)
+    return value
+
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_LONG_NUMBER = re.compile(rb"[:\[,]\s*-?[1-9]\d{18,}\s*[,}\]]")
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not -(1 << 63) <= value < 1 << 64:
+        raise _Refused(_("{number} is too large a number").format(number=text))
+    return value
+
+
+def _no_key_twice(line: bytes) -> None:
+    """Raise ValueError where an object has a key twice: Arrow refuses it, Python takes the last."""
+    json.loads(line.decode("utf-8"), object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _value in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Refused(_("the key {name} is there twice").format(name=twice))
+    return value
 
 
 def _reason(error: ValueError) -> str:
@@ -194,7 +240,7 @@ def _read_csv(path: Path, size: int) -> Records:
         return broken
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        rows = list(reader) if whole else [row for _i, row in zip(range(MAX_RECORDS), reader, strict=False)]
+        rows = list(reader) if whole else [row for _i, row in zip(range(_HEAD_RECORDS), reader, strict=False)]
     except csv.Error as error:
         message = _("{file} is not valid CSV: {reason}.").format(file=path.name, reason=error)
         return Records(fault=("bad_csv", message, reader.line_num))
