@@ -212,7 +212,8 @@ class SftApp(App[int]):
         """F1: help for the focused field, with the keys that work there."""
         screen = self.screen
         if isinstance(screen, BaseScreen) and type(screen).__name__ != "HelpScreen":
-            keys = [(name, text) for bar in screen.query(KeyBar) for _key, name, text in bar.shown_keys()]
+            bars = screen.query(KeyBar)
+            keys = [(name, text) for bar in bars for _key, name, text in bar.shown_keys(translated=False)]
             self.push_screen(self.make("help", screen.help_topic(), keys))
 
     def action_report(self) -> None:
@@ -247,13 +248,23 @@ class SftApp(App[int]):
         self._close_messages_no_wait()
 
     def action_language(self) -> None:
-        """F2: the other language; the screen is made anew from what it holds."""
+        """F2: the other language; the screen is made anew from what it holds, and those below when they are seen."""
         if not isinstance(self.screen, BaseScreen):
             return
-        self.keep()
         self.language = "en" if self.language == "zh_CN" else "zh_CN"
         set_language(self.language)
-        self.switch_screen(self.screen.again())
+        self.in_new_language()
+
+    def in_new_language(self) -> None:
+        """Make the present screen anew; one that gives an answer back is closed without an answer."""
+        screen = self.screen
+        if not isinstance(screen, BaseScreen):
+            return
+        self.keep()
+        if screen.REMADE:
+            self.switch_screen(screen.again())
+        else:
+            screen.back()
 
     def action_runs(self) -> None:
         """F3: the runs of this project."""

@@ -170,7 +170,7 @@ def estimated_time(
     from sft_tui.plan.estimate import model_config
 
     if not cards:
-        return None, _("on the processor it is not estimated; the first steps will tell")
+        return None, _("not estimated on the processor")
     if not rows:
         return None, _("it depends on the rows, which are not counted yet")
     config = model_config(situation)

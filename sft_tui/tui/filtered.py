@@ -14,6 +14,8 @@ from sft_tui.tui.widgets.list_box import ListBox, Row
 class FilteredScreen(BaseScreen):
     """Dismissed with the id of the current row, or with None. Up and Down move in the list while typing filters."""
 
+    REMADE = False
+
     def primary(self) -> None:
         """Give the current row to who asked."""
         current = self.query_one(ListBox).current

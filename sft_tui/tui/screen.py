@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from sft_tui.i18n import N_, _
+from sft_tui.i18n import N_, _, current_language
 from sft_tui.tui.widgets.bars import STEPS, ActionBar, KeyBar, Primary, StepBar
 from sft_tui.tui.widgets.body import Body
 
@@ -26,6 +26,8 @@ class BaseScreen(Screen[Any]):
     Enter is the primary action everywhere, Esc goes back and never leaves the app.
     """
 
+    REMADE: ClassVar[bool] = True
+    """Whether `again` can make it anew in another language; what gives an answer back is closed instead."""
     STEP: ClassVar[str] = ""
     HELP_ID: ClassVar[str] = ""
     AUTO_FOCUS = ""
@@ -40,6 +42,10 @@ class BaseScreen(Screen[Any]):
     def sft(self) -> SftApp:
         """The app, typed."""
         return cast("SftApp", self.app)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.language = current_language()
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""
@@ -83,6 +89,11 @@ class BaseScreen(Screen[Any]):
     def first_field(self) -> Widget | None:
         """The widget that the focus starts on; None is the first that takes it."""
         return None
+
+    def on_screen_resume(self) -> None:
+        """Back from a screen on which the language was changed: show this one in it, too."""
+        if self.language != current_language():
+            self.sft.in_new_language()
 
     def on_mount(self) -> None:
         """Show what happens next and put the focus on the one question."""

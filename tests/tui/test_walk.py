@@ -141,3 +141,23 @@ async def test_the_language_switches_on_every_step_and_keeps_the_answers(tmp_pat
             assert "Continue" not in chinese and "Start training" not in chinese
             assert text(app).split("\n")[0] == english.split("\n")[0]
     assert app.draft.get("data.source") == "rows.csv"
+
+
+async def test_the_language_switches_over_a_step_too(tmp_path: Path) -> None:
+    app = wizard(tmp_path, draft=filled(tmp_path, train__lora_rank=32))
+    async with app.run_test(size=(80, 24)) as pilot:
+        for step, key in (("config", "f1"), ("config", "f6"), ("config", "f5"), ("preview", "t"), ("data", "f4")):
+            app.show_step(step)
+            await settle(pilot)
+            await pilot.press(key)
+            await settle(pilot)
+            await pilot.press("f2")
+            await settle(pilot)
+            while step != shown(app).STEP:
+                await pilot.press("escape")
+                await settle(pilot)
+            assert "继续" in text(app) and "F10 退出" in text(app), (step, key, text(app))
+            await pilot.press("f2")
+            await settle(pilot)
+            assert "Enter: Continue" in text(app)
+    assert app.draft.get("train.lora_rank") == 32

@@ -26,6 +26,7 @@ from sft_tui.tui.widgets.list_box import ListBox, Row, aligned
 class FilesScreen(BaseScreen):
     """Dismissed with the chosen path, relative where it is below the first base, or with None."""
 
+    REMADE = False
     CSS_PATH = "files.tcss"
     HELP_ID = "files"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("left", "up", N_("Parent directory"), priority=True)]

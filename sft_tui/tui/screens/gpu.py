@@ -103,7 +103,11 @@ class GpuScreen(CostScreen):
         line = self.query_one("#gpu-memory", Static)
         line.display = event.view.need is not None
         if event.view.need is not None:
-            line.update(clean(f"{self.sft.draft.get('model.path')}: {need_text(event.view.need, self.sft.signs)}"))
+            text = _("For {model}: {need}").format(
+                model=one_line(str(self.sft.draft.get("model.path")), 40, self.sft.signs.ellipsis),
+                need=need_text(event.view.need, self.sft.signs),
+            )
+            line.update(clean(text))
             line.set_class(event.view.too_much, "warning")
         self.refresh_bindings()
         self.refresh_actions()

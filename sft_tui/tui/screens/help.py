@@ -15,7 +15,7 @@ from sft_tui.tui.text import clean, pad
 
 
 class HelpScreen(BaseScreen):
-    """The help for `topic`; `keys` are (key, what it does) of the screen that was left."""
+    """The help for `topic`; `keys` are (key, what it does, not translated) of the screen that was left."""
 
     CSS_PATH = "help.tcss"
     HELP_ID = "help"
@@ -24,6 +24,10 @@ class HelpScreen(BaseScreen):
         super().__init__()
         self._topic = topic
         self._keys = tuple(keys)
+
+    def again(self) -> BaseScreen:
+        """The same help."""
+        return HelpScreen(self._topic, self._keys)
 
     def heading(self) -> str:
         """That this is help."""
@@ -37,7 +41,8 @@ class HelpScreen(BaseScreen):
         for paragraph in text.paragraphs:
             yield Static(Content(clean(paragraph)), classes="note gap", markup=False)
         yield Static(_("Keys"), classes="title gap", markup=False)
-        lines = [f"{pad(key, 12)} {what}" for key, what in (*self._keys, *_everywhere())]
+        keys = [(key, _(what)) for key, what in self._keys]
+        lines = [f"{pad(key, 12)} {what}" for key, what in (*keys, *_everywhere())]
         yield Static(Content(clean("\n".join(dict.fromkeys(lines)))), classes="note", markup=False)
 
     def primary_label(self) -> str:

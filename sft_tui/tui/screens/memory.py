@@ -43,6 +43,12 @@ class MemoryScreen(BaseScreen):
         self._undo: list[dict[str, Any]] = []
         self._changed = False
 
+    def again(self) -> BaseScreen:
+        """The same, with what can be taken back."""
+        screen = MemoryScreen()
+        screen._undo, screen._changed = self._undo, self._changed
+        return screen
+
     def compose_body(self) -> ComposeResult:
         """The parts, and what would help."""
         yield ReadingLines(id="memory-lines")

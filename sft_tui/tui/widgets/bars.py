@@ -146,14 +146,15 @@ class KeyBar(Widget):
         """Follow the bindings as the focus moves."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.refresh())
 
-    def shown_keys(self) -> list[tuple[str, str, str]]:
+    def shown_keys(self, *, translated: bool = True) -> list[tuple[str, str, str]]:
         """(key, its name, what it does), those of the focused widget and the screen before those of the app."""
         shown: dict[str, tuple[str, str, str]] = {}
         for key, active in self.screen.active_bindings.items():
             binding = active.binding
             if binding.show and active.enabled and binding.action not in shown:
                 name = key_name(key) if signs_of(self).ascii else binding.key_display or key_name(key)
-                text = "zh/en" if key == "f2" and signs_of(self).ascii else _(binding.description)
+                text = _(binding.description) if translated else binding.description
+                text = "zh/en" if key == "f2" and signs_of(self).ascii else text
                 shown[binding.action] = (key, name, text)
         return list(shown.values())
 
