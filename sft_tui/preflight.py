@@ -268,13 +268,11 @@ def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: 
         problems.warning("gpu_memory_tight", message, key="hardware.gpus", hint=hint)
         return
     message = _("It does not fit: about {need} GiB of GPU memory are needed, {free} GiB are free.").format(**sizes)
-    holders = [
-        _("pid {pid} ({user})").format(pid=process.pid, user=process.user or "?")
-        for gpu in chosen_gpus(answers, situation.gpus)
-        for process in gpu.processes
-    ]
+    from sft_tui.run.room import holder
+
+    holders = [holder(process) for gpu in chosen_gpus(answers, situation.gpus) for process in gpu.processes]
     if holders:
-        message += " " + _("Held by: {who}.").format(who=", ".join(holders[:6]))
+        message += " " + _("Held by: {who}.").format(who="; ".join(holders[:4]))
     hint = _("`sft-tui estimate` suggests smaller settings; `--force` starts all the same.")
     if need.changes:
         changed = ", ".join(f"{key}: {scalar(value)}" for key, value in need.changes.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -275,23 +275,27 @@ def snapshot(version: str = TESTED_VERSION) -> Factory:
     return factory_from(orjson.loads((SNAPSHOTS / f"{version}.json").read_bytes()), "snapshot")
 
 
-def load_factory(environment_python: str | None = None, cache_dir: Path | None = None) -> Factory:
+def load_factory(
+    environment_python: str | None = None,
+    packages: Mapping[str, str] | None = None,
+    cache_dir: Path | None = None,
+) -> Factory:
     """What is known of the LLaMA-Factory in an environment: its cached probe if there is one, else the snapshot.
 
-    With the snapshot the installed versions are still read from the environment's site-packages, where it has one.
-    Starts no process and imports nothing heavy (a few ms); `probe_environment` is what asks the environment.
+    `packages` are the versions of the distributions that were seen there, by normalised name; with the snapshot they
+    tell what is installed. Starts no process and imports nothing heavy (a few ms); `probe_environment` is what asks
+    the environment.
     """
     if not environment_python:
         return snapshot()
-    from sft_tui.factory.probe import cached_probe, installed_versions
+    from sft_tui.factory.probe import cached_probe
 
     found = cached_probe(environment_python, cache_dir)
     if found is not None:
         return found.factory
-    versions = installed_versions(environment_python)
-    if versions is None or "llamafactory" not in versions:
+    if packages is None or "llamafactory" not in packages:
         return snapshot()
-    return replace(snapshot(), versions=versions, versions_known=True)
+    return replace(snapshot(), versions=dict(packages), versions_known=True)
 
 
 def search_options(text: str, factory: Factory, options: Iterable[Option] | None = None) -> list[Option]:

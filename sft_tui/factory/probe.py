@@ -72,22 +72,6 @@ def probe_environment(python: str, timeout_s: float = 120, cache_dir: Path | Non
     return result
 
 
-def installed_versions(python: str) -> dict[str, str] | None:
-    """The distributions in the site-packages of `python`'s environment, without starting it; None if not found."""
-    prefix = Path(os.path.abspath(python)).parent.parent  # noqa: PTH100 - must not resolve the venv's link
-    folders = [*prefix.glob("lib/python3*/site-packages"), *prefix.glob("lib/python3*/dist-packages")]
-    if not folders:
-        return None
-    versions: dict[str, str] = {}
-    for folder in folders:
-        for entry in os.scandir(folder):
-            stem, dot, kind = entry.name.rpartition(".")
-            if dot and kind in ("dist-info", "egg-info"):
-                name, _dash, version = stem.partition("-")
-                versions[name.lower().replace("_", "-")] = version
-    return versions
-
-
 def _run_script(command: list[str], timeout_s: float) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     try:

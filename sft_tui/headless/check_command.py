@@ -67,7 +67,7 @@ def ask_factory(path: Path) -> list[Problem]:
     if environment is None:
         raise refuse("no_environment", _("LLaMA-Factory was not found."), exit_code=ExitCode.PREFLIGHT)
     mode = "merge" if is_merge_config(read_document(path).data) else "train"
-    options = frozenset(load_factory(environment.python).options)
+    options = frozenset(load_factory(environment.python, environment.packages).options)
     return run_verdict(environment.python, path, Path.cwd(), mode=mode, options=options)
 
 
@@ -113,7 +113,7 @@ def _check_plain(path: Path) -> list[Problem]:
 
     environment = find_environment().environment
     context = CheckContext(
-        factory=load_factory(environment.python if environment else None),
+        factory=load_factory(environment.python, environment.packages) if environment else load_factory(),
         base_dir=Path.cwd(),
         gpus=read_gpus().gpus,
         cpus=read_system(Path.cwd()).cpus,

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from sft_tui.machine.environment import find_environment
 
     environment = find_environment().environment
-    factory = load_factory(environment.python if environment else None)
+    factory = load_factory(environment.python, environment.packages) if environment else load_factory()
     if args.search is not None or args.all:
         return _list(args, factory)
     if not args.key:

@@ -140,11 +140,21 @@ def _site_packages(python: str) -> list[str]:
     return more + _site_packages_of_prefix(Path(python).parent.parent)
 
 
+def _user_site(prefix: Path) -> list[Path]:
+    """Where `pip install --user` puts packages for the interpreter in `prefix`: by its minor version."""
+    if os.environ.get("PYTHONNOUSERSITE"):
+        return []
+    base = Path(os.environ.get("PYTHONUSERBASE") or Path.home() / ".local")
+    minors = {folder.name for folder in prefix.glob("lib/python3.*") if folder.is_dir()}
+    return [folder for folder in sorted(base.glob("lib/python3.*/site-packages")) if folder.parent.name in minors]
+
+
 def _site_packages_of_prefix(prefix: Path) -> list[str]:
     folders = sorted(prefix.glob("lib/python3.*/site-packages")) + sorted(prefix.glob("lib64/python3.*/site-packages"))
     config = prefix / "pyvenv.cfg"
     if not config.is_file():
-        return [str(p) for p in folders] + [str(p) for p in sorted(prefix.glob("lib/python3*/dist-packages"))]
+        folders += sorted(prefix.glob("lib/python3*/dist-packages"))
+        return [str(p) for p in (*_user_site(prefix), *folders)]
     text = config.read_text(encoding="utf-8", errors="replace").lower()
     if re.search(r"include-system-site-packages\s*=\s*true", text):
         home = re.search(r"^home\s*=\s*(.+)$", text, re.MULTILINE)

@@ -9,6 +9,8 @@ from typing import Any
 from sft_tui.memory.suggestions import fit_options
 from sft_tui.presets import Preset, choose_preset
 
+_QUANTIZATION = ("quantization_bit", "quantization_method", "double_quantization")
+
 
 @dataclass(frozen=True, slots=True)
 class AutoChoice:
@@ -35,10 +37,12 @@ def choose_for_model(
     """`auto` for one model: the preset of the card, changed where this model would not fit it.
 
     `common` are the options that the preset's are laid over (they count for the memory), `lengths` the samples' lengths
-    in tokens where known, `packages` what the training environment has (names as imported).
+    in tokens where known, `packages` what the training environment has (names as imported; none: nobody looked).
     """
     preset = choose_preset(memory_bytes)
     options = preset.options_with(packages)
+    if packages and "bitsandbytes" not in packages:  # what cannot be quantized there is not
+        options = {key: value for key, value in options.items() if key not in _QUANTIZATION}
     if memory_bytes is None or config is None or preset.card_gib is None:
         return AutoChoice(preset, options)
     fitted = fit_options(

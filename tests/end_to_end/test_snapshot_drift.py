@@ -37,7 +37,7 @@ def test_the_probe_is_remembered_until_the_environment_changes(probe: tuple[Prob
     assert again is not None
     assert again.cached
     assert again.factory == result.factory
-    assert load_factory(sys.executable, cache).source == "probe"
+    assert load_factory(sys.executable, cache_dir=cache).source == "probe"
     file = next(cache.glob("probe-*.json"))
     file.write_bytes(file.read_bytes().replace(b'"watched":{"', b'"watched":{"/gone":1,"'))
     assert cached_probe(sys.executable, cache) is None

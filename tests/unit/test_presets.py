@@ -100,5 +100,7 @@ def test_auto_adapts_the_preset_to_the_model() -> None:
     batch = large.options["per_device_train_batch_size"] * large.options["gradient_accumulation_steps"]
     assert batch == 8
     assert choose_for_model(24 * GIB, known_config("Llama-3.1-70B"), guide_defaults(), packages=both).fits is False
+    without = choose_for_model(4 * GIB, known_config("Qwen2.5-1.5B"), guide_defaults(), packages=("liger_kernel",))
+    assert without.preset.name == "8gb" and "quantization_bit" not in without.options
     assert choose_for_model(None, known_config("Qwen2.5-7B"), guide_defaults()).preset.name == "cpu"
     assert choose_for_model(24 * GIB, None, guide_defaults()).fits is None

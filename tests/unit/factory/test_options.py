@@ -12,7 +12,6 @@ import pytest
 from sft_tui.factory.options import GROUPS, Factory, changed_from_default, factory_from, load_factory, snapshot
 from sft_tui.factory.probe import (
     cached_probe,
-    installed_versions,
     probe_environment,
     root_error,
 )
@@ -69,17 +68,14 @@ def test_what_differs_from_the_default_is_named() -> None:
     assert changed_from_default(values, snapshot()) == {"lora_alpha"}
 
 
-def test_the_packages_of_an_environment_are_read_without_starting_it(tmp_path: Path) -> None:
-    site = tmp_path / "env" / "lib" / "python3.11" / "site-packages"
-    for name in ("llamafactory-0.9.5", "liger_kernel-0.6.0", "torch-2.14.1"):
-        (site / f"{name}.dist-info").mkdir(parents=True)
-    python = str(tmp_path / "env" / "bin" / "python")
-    assert installed_versions(python) == {"llamafactory": "0.9.5", "liger-kernel": "0.6.0", "torch": "2.14.1"}
-    factory = load_factory(python, tmp_path / "cache")
+def test_the_snapshot_knows_the_packages_that_were_seen_in_the_environment(tmp_path: Path) -> None:
+    python, cache = str(tmp_path / "env" / "bin" / "python"), tmp_path / "cache"
+    factory = load_factory(python, {"llamafactory": "0.9.5", "liger-kernel": "0.6.0"}, cache)
     assert factory.source == "snapshot"
     assert factory.has("liger-kernel") is True
     assert factory.has("deepspeed") is False
-    assert installed_versions(str(tmp_path / "nowhere" / "bin" / "python")) is None
+    assert load_factory(python, {"torch": "2.14.1"}, cache).has("deepspeed") is None
+    assert load_factory(python, None, cache).has("deepspeed") is None
 
 
 def _fake_python(tmp_path: Path, body: str) -> str:
@@ -103,7 +99,7 @@ def test_a_probe_is_cached_and_forgotten_when_the_environment_changes(tmp_path: 
     again = cached_probe(python, cache)
     assert again is not None
     assert again.cached
-    assert load_factory(python, cache).version == "9.9.9"
+    assert load_factory(python, cache_dir=cache).version == "9.9.9"
     (package / "torch-3.dist-info").mkdir()
     assert cached_probe(python, cache) is None
 

@@ -87,3 +87,18 @@ def test_packages_on_pythonpath_count(bare: Path, monkeypatch: pytest.MonkeyPatc
     (bare / "target" / "llamafactory-0.9.5.dist-info").mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(bare / "target"))
     assert installed_packages(str(python)) == {"llamafactory": "0.9.5"}
+
+
+def test_packages_of_the_user_count_for_a_system_python(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = bare / "usr" / "bin" / "python3"
+    (bare / "usr" / "lib" / "python3.11" / "site-packages" / "torch-2.10.0.dist-info").mkdir(parents=True)
+    for minor, dist in (("3.11", "torch-2.11.0"), ("3.11", "llamafactory-0.9.5"), ("3.9", "peft-0.1")):
+        (bare / "home" / ".local" / "lib" / f"python{minor}" / "site-packages" / f"{dist}.dist-info").mkdir(
+            parents=True
+        )
+    monkeypatch.setenv("HOME", str(bare / "home"))
+    monkeypatch.delenv("PYTHONUSERBASE", raising=False)
+    monkeypatch.delenv("PYTHONNOUSERSITE", raising=False)
+    assert installed_packages(str(python)) == {"llamafactory": "0.9.5", "torch": "2.11.0"}
+    monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    assert installed_packages(str(python)) == {"torch": "2.10.0"}
