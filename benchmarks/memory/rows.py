@@ -11,7 +11,7 @@ from typing import Any
 HERE = Path(__file__).parent
 CALIBRATION = HERE / "calibration_h100.jsonl"
 MEASURED = HERE / "measured_h100.jsonl"
-_NOT_OPTIONS = {"model", "layers", "set", "cap_gib", "train_s", "steps", "s_per_step", "error"}
+_NOT_OPTIONS = {"model", "dataset", "layers", "set", "cap_gib", "train_s", "steps", "s_per_step", "error"}
 
 
 @dataclass(frozen=True, slots=True)
