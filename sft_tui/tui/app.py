@@ -19,6 +19,7 @@ from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services
 from sft_tui.tui.signs import UNICODE, AsciiScrollBar, Signs
 from sft_tui.tui.widgets.bars import STEPS, KeyBar
+from sft_tui.tui.widgets.cover import Cover, too_small
 
 if TYPE_CHECKING:
     from sft_tui.dataset.data_statistics import Statistics
@@ -108,10 +109,25 @@ class SftApp(App[int]):
     def on_mount(self) -> None:
         """Open what was asked for on the command line, or the wizard's first step."""
         self._hook.install()
+        self.screen_change_signal.subscribe(self, lambda _screen: self.call_later(self._cover))
         if self._start is not None:
             self._start(self)
         else:
             self.push_screen(self.make("welcome"))
+
+    def on_resize(self) -> None:
+        """Cover what does not fit any more, and uncover it when it does."""
+        self.call_later(self._cover)
+
+    def _cover(self) -> None:
+        screen, small = self.screen, too_small(self.size)
+        covers = screen.query(Cover)
+        if not small:
+            covers.remove()
+        elif covers:
+            covers.first().refresh()
+        elif screen.is_mounted:
+            screen.mount(Cover())
 
     def on_unmount(self) -> None:
         """Errors in threads are no longer ours."""

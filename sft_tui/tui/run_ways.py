@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sft_tui.i18n import _
+from sft_tui.problems import ExitCode
 from sft_tui.run.failure_report import FailureReport
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.state import Status
@@ -41,7 +42,16 @@ def way_on(layout: RunLayout, snapshot: Snapshot | None, report: FailureReport |
         return Way(_("Everything is done. Next: what it has learned, and how to use it"), _("Result"), "result")
     if snapshot.status is not Status.FAILED:
         return Way(_("Next: go on from the last checkpoint, or e to edit the answers"), _("Resume"), "resume")
+    if lacked_memory(snapshot):
+        text = _("Nothing was started. Next: try again when the memory is free, or f to start anyway, e to edit")
+        return Way(text, _("Try again"), "resume")
     return _after_failure(report)
+
+
+def lacked_memory(snapshot: Snapshot) -> bool:
+    """Whether the training was not started because the card's memory seemed too small."""
+    refused = snapshot.status is Status.FAILED and snapshot.exit_code == ExitCode.PREFLIGHT
+    return refused and snapshot.stage == "train"
 
 
 def _after_failure(report: FailureReport | None) -> Way:
@@ -70,6 +80,9 @@ def remarks(snapshot: Snapshot, signs: Signs, now: float, asked: str | None) -> 
     said = [
         f"{clean(remark.message, ' ')} {clean(remark.hint or '', ' ')}".rstrip() for remark in snapshot.warnings[-1:]
     ]
+    earlier = len(snapshot.warnings) - 1
+    if earlier > 0:
+        said[0] += " " + _("(and {count} earlier)").format(count=earlier)
     if snapshot.status is Status.RUNNING and not snapshot.supervised:
         said.append(_("The supervisor is gone, the training goes on; r takes it over again."))
     if snapshot.status is Status.PENDING and not snapshot.supervised and now - snapshot.created > PATIENCE_S:

@@ -23,7 +23,7 @@ from sft_tui.run.layout import RunLayout
 from sft_tui.run.requests import Request, RequestKind, leave_request
 from sft_tui.run.state import Status
 from sft_tui.run.watch import RunWatch, Snapshot
-from sft_tui.tui.run_ways import Way, remarks, stop_question, way_on
+from sft_tui.tui.run_ways import Way, lacked_memory, remarks, stop_question, way_on
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar
 from sft_tui.tui.widgets.big_chart import BigChart, Curves
@@ -50,6 +50,7 @@ class RunScreen(BaseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", N_("Stop and save")),
         Binding("r", "resume", N_("Resume")),
+        Binding("f", "force", N_("Start anyway")),
         Binding("e", "edit", N_("Edit answers")),
         Binding("d", "detach", N_("Detach")),
         Binding("l", "log", N_("Full log")),
@@ -138,6 +139,8 @@ class RunScreen(BaseScreen):
         """Show what was seen."""
         before, self.snapshot, self.report = self.snapshot, event.snapshot, event.report
         snapshot = event.snapshot
+        if before is not None and any(remark not in before.warnings for remark in snapshot.warnings):
+            self.app.bell()
         if before is None or before.status != snapshot.status:
             self._status_changed(snapshot)
         self.query_one(RunHeader).show(snapshot, self.sft.services.now())
@@ -220,6 +223,8 @@ class RunScreen(BaseScreen):
             if snapshot is None or snapshot.problem:
                 return False
             return snapshot.status in _ENDED_BADLY or (snapshot.alive and not snapshot.supervised)
+        if action == "force":
+            return snapshot is not None and lacked_memory(snapshot)
         if action in ("edit", "result"):
             return snapshot is not None and not snapshot.alive and not snapshot.problem
         return True
@@ -307,20 +312,32 @@ class RunScreen(BaseScreen):
         """Go on at the first stage that is not done, without a change."""
         self._resume(None)
 
-    def _resume(self, changes: Mapping[str, Any] | None) -> None:
+    def action_force(self) -> None:
+        """Go on though the GPU memory seems too small, after asking."""
+        from sft_tui.tui.screens.confirm import ConfirmScreen
+
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                self._resume(None, force=True)
+
+        message = self.snapshot.message if self.snapshot is not None else None
+        lines = [message or "", "", _("If the memory runs out, the training ends with an error; nothing is lost.")]
+        self.app.push_screen(ConfirmScreen(_("Start all the same?"), lines, _("start anyway")), answered)
+
+    def _resume(self, changes: Mapping[str, Any] | None, *, force: bool = False) -> None:
         if self._resuming:
             return
         self._resuming = True
         self.say(_("Starting again"))
-        self._do_resume(dict(changes) if changes else None)
+        self._do_resume(dict(changes) if changes else None, force)
 
     @work(thread=True, group="resume", exclusive=True)
-    def _do_resume(self, changes: dict[str, Any] | None) -> None:
+    def _do_resume(self, changes: dict[str, Any] | None, force: bool) -> None:
         """In a thread: plan anew where something changes, and launch a supervisor."""
         from sft_tui.run.start import resume
 
         try:
-            resume(self.layout_of_run, changes)
+            resume(self.layout_of_run, changes, force=force)
         except Refusal as refusal:
             self.post_message(self.Resumed(str(refusal)))
         else:

@@ -10,6 +10,7 @@ from sft_tui.i18n import _
 from sft_tui.run.failure_report import Cause, FailureReport
 from sft_tui.run.state import Status
 from sft_tui.run.watch import Snapshot
+from sft_tui.tui.run_ways import lacked_memory
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.lines import Lines
@@ -23,6 +24,8 @@ def failure_lines(snapshot: Snapshot, report: FailureReport, sign: str) -> list[
     lines = [Content.styled(f"{sign} {clean(head, ' ')}", style)]
     for cause in report.causes:
         lines += [Content(""), *_cause_lines(cause)]
+    if lacked_memory(snapshot):
+        return [*lines, Content(""), Content(_("The training was not started, so there is no log of it."))]
     if not report.causes and snapshot.status is Status.FAILED:
         lines += [Content(""), Content(_("The cause is not one of those known to sft-tui; the log's last lines say:"))]
     if report.offers:

@@ -252,3 +252,43 @@ async def test_a_failed_export_is_tried_again_or_looked_at(tmp_path: Path) -> No
         await settle(pilot, lambda: shown(app, "The export failed.", "Enter: Try again", "What was trained is saved"))
         await pilot.press("o")
         await settle(pilot, lambda: shown(app, "apples: result"))
+
+
+async def test_a_new_warning_rings_once_and_an_old_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = make_run(tmp_path)
+    append_event(layout.events, make_event("warning", id="disk", message="Little disk", hint="Free some"))
+    app = run_app(layout)
+    rung: list[int] = []
+    monkeypatch.setattr(app, "bell", lambda: rung.append(1))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, lambda: shown(app, "! Little disk Free some"))
+        assert not rung
+        append_event(layout.events, make_event("warning", id="loss_nan", message="The loss is nan", hint="Stop it"))
+        await settle(pilot, lambda: shown(app, "! The loss is nan Stop it (and 1 earlier)"))
+        await pilot.pause(1.2)
+        assert len(rung) == 1
+        append_event(layout.events, make_event("warning", id="disk", message="Hardly any disk", hint="Free some"))
+        await settle(pilot, lambda: shown(app, "! Hardly any disk Free some (and 2 earlier)"))
+        assert len(rung) == 2
+
+
+async def test_a_training_that_lacked_memory_can_be_started_anyway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = make_run(tmp_path, status=Status.FAILED, message="GPU 0 has 2.0 GiB of memory free.", steps=0)
+    state = read_state(layout)
+    assert state is not None
+    state.exit_code = 3
+    write_state(layout, state)
+    launched: list[bool] = []
+    monkeypatch.setattr("sft_tui.run.start.launch", lambda at: launched.append(bool(read_json(at.plan)["force"])))
+    app = run_app(layout)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, lambda: shown(app, "GPU 0 has 2.0 GiB", "there is no log of it", "f Start anyway"))
+        await pilot.press("f")
+        await settle(pilot, lambda: shown(app, "Start all the same?"))
+        await pilot.press("enter")
+        await settle(pilot, lambda: bool(launched))
+    assert launched == [True]
