@@ -99,7 +99,11 @@ def parse_document(text: str, path: Path | None = None) -> Document:
         return document
     _walk(node, "", document, name, set())
     if not any(p.severity is Severity.ERROR for p in document.problems):
-        data = _construct(node)
+        try:
+            data = _construct(node)
+        except (yaml.YAMLError, ValueError) as error:  # a tag such as `!!python/...`, a date that does not exist
+            document.problems.append(_syntax_problem(error, name, text))
+            return document
         document.data = data if isinstance(data, dict) else {}
     return document
 
@@ -161,7 +165,7 @@ def _walk(node: yaml.Node, prefix: str, document: Document, name: str | None, ab
         _walk(value, key, document, name, inside)
 
 
-def _syntax_problem(error: yaml.YAMLError, name: str | None, text: str) -> Problem:
+def _syntax_problem(error: yaml.YAMLError | ValueError, name: str | None, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark else None
     lines = text.splitlines()

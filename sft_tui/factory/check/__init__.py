@@ -78,7 +78,7 @@ def check_train_options(
     if context.dataset_rows is not None:
         rows = context.dataset_rows
     rows = check_split(findings, rows)
-    check_output(findings)
+    check_output(findings, model)
     if model is not None:
         check_quantized_model(findings, model)
     check_modules(findings, model)

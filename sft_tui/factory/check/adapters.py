@@ -18,6 +18,8 @@ _PEFT_TYPES = frozenset((
     "VBLORA", "VERA", "WAVEFT", "XLORA",
 ))  # fmt: skip
 
+_PROMPTS = frozenset(("ADAPTION_PROMPT", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"))
+
 
 def check_adapters(findings: Findings, model: ModelDirectory | None) -> None:
     """Each adapter must be there, complete, and made for this model."""
@@ -64,12 +66,18 @@ def _check_base(
 ) -> None:
     """An adapter whose parts do not belong together, or which was trained on another model."""
     fault = _own_fault(name, weights, config)
+    if (
+        str(config.get("peft_type")).upper() in _PROMPTS
+        and not findings.merge
+        and not findings.on("create_new_adapter")
+    ):
+        fault = fault or _("The adapter {path} is one of prompts, which LLaMA-Factory cannot train.").format(path=name)
     if fault is not None:
         findings.error("bad_adapter", "adapter_name_or_path", fault, _("Name another checkpoint, or train again."))
         return
     if model is not None:
         tensors = _tensors(weights)
-        misfit = adapter_misfit(tensors, model) or _targets_misfit(config, model)
+        misfit = adapter_misfit(tensors, model) or _targets_misfit(config, model) or _layers_misfit(config, model)
         if misfit is not None:
             hint = _("Name the model that the adapter was trained on in `model_name_or_path`.")
             findings.error("bad_adapter", "adapter_name_or_path", misfit, hint)
@@ -105,17 +113,42 @@ def _own_fault(name: str, weights: Path, config: dict[str, Any]) -> str | None:
         return _("{file} is no complete weight file of PyTorch.").format(file=weights.name)
     if read.faults:
         return read.faults[0][1]
-    ranks = {shape[0] for tensor, shape in read.tensors.items() if ".lora_A." in tensor and len(shape) == 2}
-    rank = config.get("r")
-    if (
-        kind.upper() == "LORA"
-        and len(ranks) == 1
-        and isinstance(rank, int)
-        and {rank} != ranks
-        and not config.get("rank_pattern")
-    ):
-        text = _("adapter_config.json of {path} says rank {wanted}, but its weights have rank {found}.")
-        return text.format(path=name, wanted=rank, found=ranks.pop())
+    return _config_fault(name, config) or _tensors_fault(name, kind.upper(), config, read.tensors)
+
+
+def _config_fault(name: str, config: dict[str, Any]) -> str | None:
+    """A value in the config of a LoRA adapter that peft refuses."""
+    if str(config.get("peft_type")).upper() != "LORA":
+        return None
+    rank, bias = config.get("r", 8), config.get("bias", "none")
+    if rank.__class__ is not int or rank < 1:
+        text = _("adapter_config.json of {path} has rank {value}, which is no whole number from 1.")
+        return text.format(path=name, value=rank)
+    if bias not in ("none", "all", "lora_only"):
+        return _("adapter_config.json of {path} has bias `{value}`, which does not exist.").format(
+            path=name, value=bias
+        )
+    return None
+
+
+def _tensors_fault(name: str, kind: str, config: dict[str, Any], tensors: dict[str, tuple[int, ...]]) -> str | None:
+    """What the adapter's tensors say against its config: other ranks, or names that peft would not find."""
+    if kind != "LORA" or not tensors:
+        return None
+    if not any(tensor.startswith("base_model.model.") for tensor in tensors):
+        text = _("The weights of adapter {path} have names of another tool ({tensor}); they would not be used.")
+        return text.format(path=name, tensor=next(iter(tensors)))
+    pattern = config.get("rank_pattern")
+    pattern = pattern if isinstance(pattern, dict) else {}
+    for tensor, shape in tensors.items():
+        module, found, _rest = tensor.partition(".lora_A.")
+        if not found or len(shape) != 2:
+            continue
+        ranks = [rank for key, rank in pattern.items() if re.search(rf"(^|\.){key}$", module)]
+        wanted = ranks[0] if ranks else config.get("r", 8)
+        if isinstance(wanted, int) and wanted != shape[0]:
+            text = _("adapter_config.json of {path} says rank {wanted}, but its weights have rank {found}.")
+            return text.format(path=name, wanted=wanted, found=shape[0])
     return None
 
 
@@ -129,6 +162,16 @@ def _targets_misfit(config: dict[str, Any], model: ModelDirectory) -> str | None
         return None
     text = _("The adapter was made for another model: this one has no module `{name}`.")
     return text.format(name=targets[0])
+
+
+def _layers_misfit(config: dict[str, Any], model: ModelDirectory) -> str | None:
+    """Why an adapter for some layers cannot be in the model: it has none of them."""
+    wanted, layers = config.get("layers_to_transform"), model.text_config.get("num_hidden_layers")
+    numbers = [wanted] if isinstance(wanted, int) else wanted if isinstance(wanted, list) else []
+    if not isinstance(layers, int) or not numbers or any(isinstance(n, int) and n < layers for n in numbers):
+        return None
+    text = _("The adapter was made for another model: it has {theirs} layers, the model {own}.")
+    return text.format(theirs=max(map(int, numbers)) + 1, own=layers)
 
 
 def adapter_misfit(tensors: dict[str, tuple[int, ...]], model: ModelDirectory) -> str | None:

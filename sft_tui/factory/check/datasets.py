@@ -24,6 +24,10 @@ def check_datasets(findings: Findings) -> int | None:
     if isinstance(tokenized, str) and _has_content(findings.context.resolve(tokenized)):
         _check_tokenized(findings, tokenized)
         return None
+    if isinstance(tokenized, str) and findings.context.resolve(tokenized).is_file():
+        message = _("`{key}` is {path}, but {file} is a file.")
+        text = message.format(key="tokenized_path", path=tokenized, file=tokenized)
+        findings.error("bad_tokenized", "tokenized_path", text, _("Choose another directory."))
     info = _read_info(findings)
     if info is None:
         return None
@@ -40,14 +44,47 @@ def _has_content(path: Path) -> bool:
 
 def _check_tokenized(findings: Findings, value: str) -> None:
     path = findings.context.resolve(value)
-    if not any((path / name).is_file() for name in ("dataset_dict.json", "state.json", "dataset_info.json")):
+    missing = _missing_of_saved(path)
+    if missing is None:
         message = _("{path} exists, but is no saved dataset.").format(path=value)
         hint = _("Name a directory that does not exist yet, or one that a run has written.")
         findings.error("bad_tokenized", "tokenized_path", message, hint)
         return
+    if missing:
+        message = _("The tokenized data in {path} is not complete: {file} is missing.").format(path=value, file=missing)
+        findings.error("bad_tokenized", "tokenized_path", message, _("Delete the directory, or name another one."))
+        return
     message = _("{path} holds tokenized data; dataset, template and cutoff_len of this file are ignored.")
     hint = _("Name another `tokenized_path` if any of them has changed.")
     findings.info("tokenized_reused", "tokenized_path", message.format(path=value), hint)
+
+
+def _missing_of_saved(path: Path) -> str | None:
+    """What a saved dataset (or those of `dataset_dict.json`) lacks, "" for nothing; None where it is none."""
+    parts = [path]
+    if (path / "dataset_dict.json").is_file():
+        splits = _object(path / "dataset_dict.json").get("splits")
+        parts = [path / str(name) for name in splits] if isinstance(splits, list) else []
+    elif not all((path / name).is_file() for name in _SAVED):
+        return None
+    for part in parts:
+        listed = _object(part / "state.json").get("_data_files")
+        files = [str(f.get("filename")) for f in listed if isinstance(f, dict)] if isinstance(listed, list) else []
+        for name in (*_SAVED, *files):
+            if not (part / name).is_file():
+                return str((part / name).relative_to(path))
+    return ""
+
+
+_SAVED = ("state.json", "dataset_info.json")
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _read_info(findings: Findings) -> dict[str, Any] | None:

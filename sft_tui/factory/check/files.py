@@ -178,11 +178,21 @@ def _no_template(findings: Findings, model: ModelDirectory | None) -> None:
         return
     guess = template_for_model(str(model.path), model.config, findings.context.factory)
     hint = _("Add `template: {name}`.").format(name=guess.name)
-    if chat_template_of(model.path) == "":
+    own = chat_template_of(model.path)
+    if own and _open_tag(own):
+        message = _("No `template` is given, and the tokenizer's chat template is broken (a tag is not closed).")
+        findings.error("no_template", "template", message, hint, fix=("set", guess.name))
+    elif own == "":
         message = _("No `template` is given and the tokenizer has none, so turns are only put after each other.")
         findings.warning("no_template", "template", message, hint, fix=("set", guess.name))
     else:
         findings.info("no_template", "template", message, hint, fix=("set", guess.name))
+
+
+def _open_tag(chat_template: str) -> bool:
+    """Whether a Jinja template has a tag that is never closed."""
+    rest = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", "", chat_template, flags=re.DOTALL)
+    return "{%" in rest or "{{" in rest
 
 
 def _unknown_template(findings: Findings, name: str, model: ModelDirectory | None) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import orjson
 
+from sft_tui.factory.check.model_config import config_faults, missing_code
 from sft_tui.factory.check.model_shapes import misfits
-from sft_tui.factory.check.weights import OTHER_FORMATS, Weights, is_lfs_pointer, read_weights
+from sft_tui.factory.check.tokenizer_files import tokenizer_faults
+from sft_tui.factory.check.weights import OTHER_FORMATS, Weights, read_weights
 from sft_tui.factory.options import Architectures, snapshot
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
@@ -187,6 +189,11 @@ def _read_config(model: ModelDirectory, architectures: Architectures, trust_remo
     else:
         _check_head(model, path)
         _check_dtype_name(model, path)
+        for message in config_faults(str(model.text_config.get("model_type") or kind), model.text_config):
+            model.error("bad_config", message, _("Download config.json again."), path)
+    if custom and trust_remote_code and (file := missing_code(model.path, data)) is not None:
+        message = _("The model's own code is not complete: {file} is missing.").format(file=file)
+        model.error("code_missing", message, _("Download the model again."), path)
 
 
 def _check_dtype_name(model: ModelDirectory, path: Path) -> None:
@@ -294,23 +301,6 @@ def _check_tokenizer(model: ModelDirectory) -> None:
         message = _("The model's directory holds no tokenizer (tokenizer.json or tokenizer.model).")
         hint = _("Download the model again with its tokenizer; without one it learns nonsense without any error.")
         model.error("tokenizer_missing", message, hint)
-    for name in found:
-        _check_tokenizer_file(model, path / name)
-
-
-def _check_tokenizer_file(model: ModelDirectory, path: Path) -> None:
-    size = path.stat().st_size
-    if size == 0 or is_lfs_pointer(path):
-        message = _("{file} of the tokenizer is empty or a Git LFS pointer.").format(file=path.name)
-        model.error("bad_tokenizer", message, _("Download the model again."), path)
-    elif path.suffix == ".json":
-        with path.open("rb") as file:
-            head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-            file.seek(max(0, size - 64))
-            tail = file.read().rstrip()
-        whole = head.startswith(b"{") and tail.endswith(b"}")
-        if whole and path.name == "tokenizer.json" and size <= _MAX_JSON:
-            whole = b'"model"' in path.read_bytes()
-        if not whole:
-            message = _("{file} of the tokenizer is not complete.").format(file=path.name)
-            model.error("bad_tokenizer", message, _("Download the model again."), path)
+    rows = model.text_config.get("vocab_size")
+    for file, message in tokenizer_faults(path, found, rows if isinstance(rows, int) else None):
+        model.error("bad_tokenizer", message, _("Download the model again."), file)

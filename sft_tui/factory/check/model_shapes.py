@@ -14,6 +14,7 @@ _PLAIN = frozenset(("gemma", "gemma2", "llama", "mistral", "qwen2", "qwen3"))
 _SPLIT_HEADS = frozenset(("llama", "mistral", "qwen2"))  # without a head_dim the heads share the hidden size
 _LAYER = re.compile(r"^(.*?\blayers\.|.*?\bh\.)(\d+)\.(.+)$")
 _MIN_LAYERS = 3
+_BEGINNINGS = ("model.", "language_model.", "lm_head.", "embed_tokens.", "layers.", "norm.")
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -24,6 +25,17 @@ def misfits(config: dict[str, Any], text_config: dict[str, Any], tensors: Shapes
         text = _("config.json says {what} {wanted}, but the weights have {found}: they belong to another model.")
         yield "error", text.format(what=what, wanted=wanted, found=found)
         return
+    kind = str(text_config.get("model_type", ""))
+    if kind in _PLAIN and not any(name.startswith(_BEGINNINGS) for name in tensors):
+        text = _("The weights have names of another tool ({name}); the model would start from random numbers.")
+        yield "error", text.format(name=next(iter(tensors), ""))
+        return
+    stray = next((name for name in tensors if name.endswith("q_proj.bias")), None)
+    if stray and kind in ("llama", "mistral", "qwen3") and not text_config.get("attention_bias"):
+        text = _(
+            "The weights have {name}, which a model of type `{kind}` does not read: is config.json another model's?"
+        )
+        yield "warning", text.format(name=stray, kind=kind)
     yield from _layers(text_config, tensors)
 
 

@@ -30,6 +30,14 @@ def check_modules(findings: Findings, model: ModelDirectory | None) -> None:
     _check_layers(findings, model)
 
 
+def linear_layers(model: ModelDirectory) -> list[str]:
+    """The names that `lora_target: all` stands for; empty where the weight files do not tell them."""
+    if any(word in model.model_type for word in _RENAMED_ON_LOAD) or "vision_config" in model.config:
+        return []
+    tensors = model.weights.tensors.items()
+    return sorted({name.split(".")[-2] for name, shape in tensors if len(shape) == 2 and _LAYER.search(name)})
+
+
 def _check_targets(findings: Findings, key: str, modules: set[str]) -> None:
     """PEFT looks for modules whose name is, or ends with, one of the targets; with none it refuses."""
     targets = findings.words(key)

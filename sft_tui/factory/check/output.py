@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
-from typing import Any
 
+from sft_tui.factory.check.checkpoints import MODEL_WEIGHTS, check_checkpoint, check_resume, last_checkpoint
 from sft_tui.factory.check.context import Findings
-from sft_tui.factory.check.model_dir import read_json
-from sft_tui.factory.check.weights import ADAPTER_WEIGHTS
+from sft_tui.factory.check.model_dir import ModelDirectory
 from sft_tui.i18n import _
 
-_CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
-MODEL_WEIGHTS = (
-    *ADAPTER_WEIGHTS,
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+_NAME_BYTES, _PATH_BYTES = 255, 4000
 
 
-def last_checkpoint(directory: Path) -> Path | None:
-    """The checkpoint with the highest step, as transformers finds it."""
-    if not directory.is_dir():
-        return None
-    found = [(int(m.group(1)), p) for p in directory.iterdir() if p.is_dir() and (m := _CHECKPOINT.match(p.name))]
-    return max(found)[1] if found else None
-
-
-def check_output(findings: Findings) -> None:
+def check_output(findings: Findings, model: ModelDirectory | None = None) -> None:
     """Report what speaks against writing to `output_dir`, and where `resume_from_checkpoint` leads."""
     if not findings.context.look_at_files or "output_dir" in findings.bad:
         return
@@ -45,15 +28,22 @@ def check_output(findings: Findings) -> None:
     if not _writable(findings, "output_dir", value, path):
         return
     if findings.given("resume_from_checkpoint") and findings.get("resume_from_checkpoint") is not False:
-        _check_resume(findings, path)
+        check_resume(findings, path, model)
     elif findings.on("do_train"):
-        _check_state(findings, value, path)
+        _check_state(findings, value, path, model)
 
 
 def _writable(findings: Findings, key: str, value: str, path: Path) -> bool:
     """Whether a directory can be made and written at `path` (reported if not)."""
     if not value.strip():
         findings.error("bad_path", key, _("`{key}` is empty.").format(key=key))
+        return False
+    if any(len(os.fsencode(part)) > _NAME_BYTES for part in path.parts) or len(os.fsencode(path)) > _PATH_BYTES:
+        message = _("`{key}` is too long for a path ({count} characters).").format(key=key, count=len(value))
+        findings.error("bad_path", key, message, _("Choose a shorter name."))
+        return False
+    if "\0" in value:
+        findings.error("bad_path", key, _("`{key}` holds a character that no path can have.").format(key=key))
         return False
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     if not existing.is_dir():
@@ -67,75 +57,7 @@ def _writable(findings: Findings, key: str, value: str, path: Path) -> bool:
     return True
 
 
-def _check_resume(findings: Findings, output: Path) -> None:
-    value = findings.get("resume_from_checkpoint")
-    key = "resume_from_checkpoint"
-    checkpoint = last_checkpoint(output) if value is True else findings.context.resolve(str(value))
-    if checkpoint is None or not checkpoint.is_dir():
-        message = _("There is no checkpoint to resume at {path}.").format(path=output if value is True else value)
-        hint = _("Delete the line to start anew, or name a checkpoint-... directory.")
-        findings.error("no_checkpoint", key, message, hint, fix=("unset",))
-        return
-    _check_checkpoint(findings, key, checkpoint)
-
-
-def _check_checkpoint(findings: Findings, key: str, checkpoint: Path) -> None:
-    """A checkpoint must be complete, and of the same shape as what is trained now."""
-    names = {entry.name for entry in checkpoint.iterdir()}
-    sharded_by_deepspeed = any(name.startswith("global_step") for name in names)
-    if not names & set(MODEL_WEIGHTS) and not sharded_by_deepspeed:
-        message = _("{path} holds no weights, so it is no checkpoint that can be resumed.")
-        inner = last_checkpoint(checkpoint)
-        hint = _("Name {path}.").format(path=inner.name) if inner else None
-        findings.error("no_checkpoint", key, message.format(path=checkpoint.name), hint)
-        return
-    if "trainer_state.json" not in names:
-        message = _("{path} was written with `save_only_model`, so it cannot be resumed.").format(path=checkpoint.name)
-        hint = _("Set `overwrite_output_dir: true` or another `output_dir` to start anew.")
-        findings.error("checkpoint_model_only", key, message, hint)
-        return
-    if not names & {"optimizer.pt", "optimizer.bin"} and not sharded_by_deepspeed:
-        message = _("{path} holds no optimizer state; resuming goes on, but as if it had just started.")
-        findings.warning("no_optimizer", key, message.format(path=checkpoint.name))
-    _check_rank(findings, key, checkpoint)
-    _check_finished(findings, key, checkpoint)
-
-
-def _check_rank(findings: Findings, key: str, checkpoint: Path) -> None:
-    config = _json(checkpoint / "adapter_config.json")
-    rank = config.get("r")
-    if findings.get("finetuning_type") == "lora" and isinstance(rank, int) and rank != findings.get("lora_rank"):
-        message = _("{path} has rank {old}, `lora_rank` is {new}: resuming ends in a size mismatch.")
-        message = message.format(path=checkpoint.name, old=rank, new=findings.get("lora_rank"))
-        hint = _("Set `lora_rank: {rank}`, or another `output_dir`.").format(rank=rank)
-        findings.error("checkpoint_shape", "lora_rank", message, hint, fix=("set", rank))
-    if config and findings.get("finetuning_type") in ("full", "freeze"):
-        message = _("{path} is an adapter, but `finetuning_type` is now {method}.")
-        message = message.format(path=checkpoint.name, method=findings.get("finetuning_type"))
-        findings.error("checkpoint_shape", key, message, _("Choose another `output_dir`."))
-
-
-def _check_finished(findings: Findings, key: str, checkpoint: Path) -> None:
-    state = _json(checkpoint / "trainer_state.json")
-    step, epoch = state.get("global_step"), state.get("epoch")
-    limit, epochs = findings.number("max_steps"), findings.number("num_train_epochs")
-    done = limit > 0 and isinstance(step, int) and step >= limit
-    done = done or (limit <= 0 and isinstance(epoch, int | float) and epoch >= epochs)
-    if done:
-        message = _("{path} is at the end of this training already, so nothing would be trained.")
-        hint = _("Raise `num_train_epochs`, or set `overwrite_output_dir: true` to start anew.")
-        findings.warning("already_trained", key, message.format(path=checkpoint.name), hint)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _check_state(findings: Findings, value: str, path: Path) -> None:
+def _check_state(findings: Findings, value: str, path: Path, model: ModelDirectory | None) -> None:
     """What LLaMA-Factory does with what is in the output directory: resume, refuse or overwrite."""
     checkpoint = last_checkpoint(path)
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
@@ -148,7 +70,7 @@ def _check_state(findings: Findings, value: str, path: Path) -> None:
     if checkpoint is not None:
         message = _("{path} holds {name}; the training resumes there.").format(path=value, name=checkpoint.name)
         findings.info("resumes", "output_dir", message)
-        _check_checkpoint(findings, "output_dir", checkpoint)
+        check_checkpoint(findings, "output_dir", checkpoint, model)
     elif names & set(MODEL_WEIGHTS):
         message = _("{path} holds a finished training; LLaMA-Factory refuses to write there.").format(path=value)
         hint = _("Choose another `output_dir`, or set `overwrite_output_dir: true`.")

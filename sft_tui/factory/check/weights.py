@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def _sharded(weights: Weights, directory: Path, index: Path) -> None:
         if name not in missing:
             weights.files.append(directory / name)
             _check_file(weights, directory / name)
+            _check_listed(weights, directory / name, {t for t, file in mapping.items() if file == name})
+
+
+def _check_listed(weights: Weights, path: Path, listed: set[str]) -> None:
+    """Tensors that the index looks for in a file that does not hold them would start from random numbers."""
+    held = Weights()
+    if path.suffix == ".safetensors":
+        check_safetensors(held, path, path.stat().st_size)
+    lacking = sorted(listed - set(held.tensors)) if held.tensors else []
+    if lacking:
+        text = _("The index looks for {tensor} in {file}, which does not hold it.")
+        weights.fault("bad_index", text.format(tensor=lacking[0], file=path.name), path)
 
 
 def _check_file(weights: Weights, path: Path) -> None:
@@ -100,9 +113,10 @@ def _check_file(weights: Weights, path: Path) -> None:
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether the file begins as `torch.save` writes it: a zip archive, or a pickle in old files."""
+    """Whether the file is as `torch.save` writes it: a whole zip archive, or the beginning of a pickle in old files."""
     with path.open("rb") as file:
-        return file.read(2)[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04")
+        head = file.read(2)
+    return zipfile.is_zipfile(path) if head == b"PK" else head in (b"\x80\x02", b"\x80\x03", b"\x80\x04")
 
 
 def check_safetensors(weights: Weights, path: Path, size: int) -> None:
@@ -116,7 +130,8 @@ def check_safetensors(weights: Weights, path: Path, size: int) -> None:
                 return
             header = orjson.loads(file.read(length))
             names = [name for name in header if name != "__metadata__"]
-            end = max((header[name]["data_offsets"][1] for name in names), default=0)
+            spans = sorted(tuple(map(int, header[name]["data_offsets"])) for name in names)
+            end = spans[-1][1] if spans else 0
         shapes = {name: tuple(map(int, header[name]["shape"])) for name in names}
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, IndexError, ValueError):
         weights.fault("weights_broken", broken, path)
@@ -126,3 +141,7 @@ def check_safetensors(weights: Weights, path: Path, size: int) -> None:
         text = _("{file} has {size} bytes, but its header asks for {wanted}; a download was cut off.")
         message = text.format(file=path.name, size=size, wanted=8 + length + end)
         weights.fault("weights_broken", message, path)
+    elif any(before[1] != after[0] for before, after in zip([(0, 0), *spans], spans, strict=False)):
+        weights.fault(
+            "weights_broken", _("The tensors in {file} do not follow each other.").format(file=path.name), path
+        )

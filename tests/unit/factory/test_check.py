@@ -91,8 +91,8 @@ def test_what_was_meant_is_offered(context: CheckContext, name: str, value: Any,
     [
         ("num_train_epochs", 3), ("learning_rate", 1), ("lora_alpha", 16.0), ("packing", None),
         ("lora_target", ["q_proj"]),
-        ("resume_from_checkpoint", False), ("report_to", ["none"]), ("do_train", 1), ("lr_scheduler_kwargs", {"a": 1}),
-        ("lr_scheduler_kwargs", '{"a": 1}'), ("log_level", "passive"), ("include_num_input_tokens_seen", True),
+        ("resume_from_checkpoint", False), ("report_to", ["none"]), ("do_train", 1), ("lr_scheduler_kwargs", {}),
+        ("lr_scheduler_kwargs", "{}"), ("log_level", "passive"), ("include_num_input_tokens_seen", True),
     ],
 )  # fmt: skip
 def test_what_llama_factory_takes_is_no_error(context: CheckContext, name: str, value: Any) -> None:

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from sft_tui.factory.check.context import Findings, Test
 from sft_tui.factory.check.rules.rule import Rule, method_of, stage_of
 from sft_tui.i18n import N_
 
+_MIN_LR = frozenset(("num_cycles", "min_lr", "min_lr_rate"))
+# What each scheduler takes in `lr_scheduler_kwargs` (transformers' optimization.py); the constant ones ignore it.
+_SCHEDULER_KWARGS: dict[str, frozenset[str]] = {
+    "linear": frozenset(),
+    "cosine": frozenset(("num_cycles",)),
+    "cosine_with_restarts": frozenset(("num_cycles",)),
+    "polynomial": frozenset(("lr_end", "power")),
+    "inverse_sqrt": frozenset(("timescale",)),
+    "cosine_with_min_lr": _MIN_LR,
+    "cosine_warmup_with_min_lr": _MIN_LR | {"warmup_lr_rate"},
+    "warmup_stable_decay": frozenset(
+        ("num_decay_steps", "num_stable_steps", "warmup_type", "decay_type", "min_lr_ratio", "num_cycles")
+    ),
+    "reduce_lr_on_plateau": frozenset(
+        ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown", "min_lr", "eps")
+    ),
+}
 
-def _has_kwarg(f: Findings, *names: str) -> bool:
-    """Whether `lr_scheduler_kwargs`, a mapping or JSON, has one of the names."""
+
+def _kwargs(f: Findings) -> dict[str, Any]:
+    """`lr_scheduler_kwargs` as a mapping, empty where it is none."""
     value = f.get("lr_scheduler_kwargs")
-    if isinstance(value, dict):
-        return any(value.get(name) is not None for name in names)
-    return isinstance(value, str) and any(f'"{name}"' in value for name in names)
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _strange_kwarg(f: Findings) -> bool:
+    known = _SCHEDULER_KWARGS.get(str(f.get("lr_scheduler_type")))
+    return known is not None and not set(_kwargs(f)) <= known
+
+
+def _end_above_start(f: Findings) -> bool:
+    end = _kwargs(f).get("lr_end", 1e-7)
+    rate = f.number("learning_rate")
+    return f.get("lr_scheduler_type") == "polynomial" and isinstance(end, int | float) and 0 < rate <= end
 
 
 def _unknown_metric(f: Findings) -> bool:
@@ -51,6 +85,12 @@ def _local_dataset(f: Findings) -> bool:
     value = f.get("dataset_dir")
     return isinstance(value, str) and value != "ONLINE" and not value.startswith("REMOTE:") and f.given("dataset")
 
+
+# accelerate's names of compilers.
+_COMPILERS = frozenset((
+    "NO", "EAGER", "AOT_EAGER", "INDUCTOR", "AOT_TS_NVFUSER", "NVPRIMS_NVFUSER", "CUDAGRAPHS", "OFI", "FX2TRT",
+    "ONNXRT", "TENSORRT", "AOT_TORCHXLA_TRACE_ONCE", "TORCHXLA_TRACE_ONCE", "IPEX", "TVM", "HPU_BACKEND",
+))  # fmt: skip
 
 RULES: tuple[Rule, ...] = (
     # transformers' training arguments
@@ -126,11 +166,42 @@ RULES: tuple[Rule, ...] = (
         "lr_scheduler_type",
         lambda f: (
             f.get("lr_scheduler_type") in ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
-            and not _has_kwarg(f, "min_lr", "min_lr_rate")
+            and all(_kwargs(f).get(name) is None for name in ("min_lr", "min_lr_rate"))
         ),
         N_("This `lr_scheduler_type` needs a lowest rate in `lr_scheduler_kwargs`."),
         N_("Add `lr_scheduler_kwargs: {min_lr_rate: 0.1}`."),
         ("set", {"min_lr_rate": 0.1}, "lr_scheduler_kwargs"),
+    ),
+    Rule(
+        "lr_scheduler_kwargs",
+        _strange_kwarg,
+        N_("`lr_scheduler_kwargs` has a key that this `lr_scheduler_type` does not take."),
+        N_("Delete the line; each `lr_scheduler_type` has its own keys (`num_cycles`, `min_lr_rate`, `power`...)."),
+        ("unset",),
+    ),
+    Rule(
+        "lr_scheduler_kwargs",
+        _end_above_start,
+        N_("`lr_end` in `lr_scheduler_kwargs` must be smaller than the `learning_rate`."),
+        N_("Write for example `lr_scheduler_kwargs: {lr_end: 1.0e-7}`."),
+        code="out_of_range",
+    ),
+    Rule(
+        "lr_scheduler_kwargs",
+        lambda f: {"min_lr", "min_lr_rate"} <= set(_kwargs(f)) and "min_lr" in str(f.get("lr_scheduler_type")),
+        N_("`lr_scheduler_kwargs` has both `min_lr` and `min_lr_rate`, which exclude each other."),
+        N_("Keep one of them."),
+    ),
+    Rule(
+        "torch_compile_backend",
+        lambda f: (
+            isinstance(f.get("torch_compile_backend"), str)
+            and str(f.get("torch_compile_backend")).upper() not in _COMPILERS
+        ),
+        N_("This `torch_compile_backend` does not exist."),
+        N_("Delete the line; `inductor` is the usual one."),
+        ("set", "inductor"),
+        code="bad_choice",
     ),
     Rule(
         "metric_for_best_model",
