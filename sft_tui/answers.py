@@ -58,7 +58,10 @@ class HardwareAnswers(_Section):
     launcher: Literal["auto", "single", "torchrun", "deepspeed", "ray", "slurm"] = Field(
         "auto", description="How the training processes are started."
     )
-    wait: StrictBool = Field(False, description="Wait until the GPU memory that the training needs is free.")
+    wait: StrictBool = Field(
+        False,
+        description="Wait until the GPU memory that the training needs is free; what was chosen at the start stays.",
+    )
 
 
 class ColumnAnswers(_Section):

@@ -24,6 +24,7 @@ from sft_tui.run.peaks import Peak, read_peaks
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
+    from sft_tui.run.data_lengths import DataLengths
 
 SMALL_SOURCE_BYTES = 64 << 20
 """Sources up to this size are counted before planning, so that steps between evaluations fit the data."""
@@ -48,8 +49,10 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything that a plan takes into account. `rows` is None where nobody counted yet, `peaks` are what
-    earlier runs of the project needed, `notify` the command of the answers with its program where it was found.
+    """Everything that a plan takes into account.
+
+    `rows` is None where nobody counted yet. `peaks` are what earlier runs of the project needed, `notify` is the
+    command of the answers with its program where it was found, `lengths` says how long the samples are, where known.
     """
 
     base: Path
@@ -67,6 +70,7 @@ class Situation:
     python: str = sys.executable
     peaks: tuple[Peak, ...] = ()
     notify: tuple[str, ...] = ()
+    lengths: DataLengths | None = None
 
     @property
     def environment(self) -> Environment | None:
@@ -80,30 +84,43 @@ class Situation:
 
 
 def gather(
-    answers: Answers, answers_path: Path, *, fresh: bool = False, rows: int | None = None, light: bool = False
+    answers: Answers,
+    answers_path: Path,
+    *,
+    fresh: bool = False,
+    rows: int | None = None,
+    light: bool = False,
+    count_tokens: bool = False,
 ) -> Situation:
     """Look at this machine and at what `answers` name. Relative paths start at the answers file, then at the project.
 
     `fresh` gives the run a name that no run of the project has yet. `light` counts rows only where that takes no data
-    library. Raises `Refusal` where a directory that is needed
-    cannot be read. Takes about 0.1 s, more for a source that is counted.
+    library. `count_tokens` finds out how long the samples are, which may take some seconds the first time; otherwise
+    only what was found before is known. Raises `Refusal` where a directory that is needed cannot be read. Takes about
+    0.1 s, more for a source that is counted.
     """
     base = answers_path.expanduser().resolve().parent
     project = (base / Path(answers.run.dir).expanduser()).resolve()
     search = find_environment()
     python = search.environment.python if search.environment else None
-    factory = load_factory(python)
+    factory = load_factory(python, search.environment.packages if search.environment else None)
     model = look_at_model(answers, base, project, factory)
     source = resolve_source(answers.data.source, base, project)
     run = choose_run_name(answers, project, model.path, source, fresh=fresh)
+    dataset = _choose_dataset_name(answers, project, source, light=light, train_python=python)
+    gpus = read_gpus()
+    lengths = None
+    if chosen_gpus(answers, gpus):
+        request = conversion_request(answers, source, project / "data", dataset, python)
+        lengths = _lengths(answers, request, model, factory, python, count=count_tokens)
     return Situation(
         base=base,
         project=project,
         run=run,
-        dataset=_choose_dataset_name(answers, project, source, light=light, train_python=python),
+        dataset=dataset,
         source=source,
         system=read_system(project),
-        gpus=read_gpus(),
+        gpus=gpus,
         search=search,
         factory=factory,
         model=model,
@@ -111,7 +128,20 @@ def gather(
         rows=_rows(source, light=light) if rows is None else rows,
         peaks=read_peaks(project),
         notify=resolve_command(answers.run.notify or (), base, project),
+        lengths=lengths,
     )
+
+
+def _lengths(
+    answers: Answers, request: ConvertRequest, model: ModelFacts, factory: Factory, python: str | None, *, count: bool
+) -> DataLengths | None:
+    """How long the samples are, as far as that is known or may be counted."""
+    from sft_tui.run.data_lengths import count_lengths, known_lengths
+
+    template = factory.templates.get(str(answers.train.get("template", model.template)))
+    if count:
+        return count_lengths(request, model.directory, template, python)
+    return known_lengths(request, model.directory, template)
 
 
 def resolve_path(text: str, places: Iterable[Path]) -> Path | None:

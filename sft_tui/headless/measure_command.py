@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         hint = _("sft-tui estimate answers.yaml --measure")
         raise refuse("no_answers", message.format(path=args.model), key="--measure", hint=hint)
     answers = read_answers(path).require()
-    situation = gather(answers, path)
+    situation = gather(answers, path, count_tokens=True)
     plan = make_plan(answers, situation)
     if situation.environment is None:
         message = _("LLaMA-Factory was not found. Looked at: {places}.")

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.answers)
     file = read_answers(path)
     answers = file.require()
-    situation = gather(answers, path, fresh=args.fresh)
+    situation = gather(answers, path, fresh=args.fresh, count_tokens=True)
     plan = make_plan(answers, situation)
     if args.dry_run:
         return _dry_run(answers, situation, plan, args)

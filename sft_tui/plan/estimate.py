@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.plan.model import PlannedEstimate
@@ -9,6 +10,7 @@ from sft_tui.problems import Refusal
 
 if TYPE_CHECKING:
     from sft_tui.machine.gpus import Gpu
+    from sft_tui.run.data_lengths import DataLengths
     from sft_tui.situation import Situation
 
 
@@ -21,12 +23,24 @@ def model_config(situation: Situation) -> dict[str, Any] | None:
     return known_config(situation.model.path)
 
 
-def fits(options: dict[str, Any], config: dict[str, Any], free_bytes: int, gpus: int) -> bool:
+def lengths_for(situation: Situation, options: Mapping[str, Any]) -> DataLengths | None:
+    """The lengths of the samples that a training with `options` will see; None where they are not known.
+
+    `options` may name other data than the run's own, or add texts that were not counted.
+    """
+    own = f"{situation.dataset}_train"
+    other = options.get("dataset", own) != own or options.get("eval_dataset") or options.get("default_system")
+    return None if other or options.get("stage", "sft") != "sft" else situation.lengths
+
+
+def fits(situation: Situation, options: dict[str, Any], config: dict[str, Any], free_bytes: int, gpus: int) -> bool:
     """Whether a training with `options` fits in `free_bytes` with the estimate's margin; no where nobody can tell."""
     from sft_tui.memory import Fit, estimate, judge
 
+    lengths = lengths_for(situation, options)
     try:
-        return judge(estimate(config, options, gpus=gpus), free_bytes, free=True) is Fit.FITS
+        need = estimate(config, options, gpus=gpus, longest=lengths.longest if lengths else None)
+        return judge(need, free_bytes, free=True) is Fit.FITS
     except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
         return False
 
@@ -42,18 +56,27 @@ def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu
     if config is None:
         return None
     limit = min(gpu.free_bytes for gpu in gpus)
+    lengths = lengths_for(situation, options)
+    longest = lengths.longest if lengths else None
     try:
-        need = estimate(config, options, gpus=len(gpus))
+        need = estimate(config, options, gpus=len(gpus), longest=longest)
         fit = judge(need, limit, free=True)
         fitted = (
-            fit_options(config, options, limit + DRIVER_BYTES, gpus=len(gpus), packages=_packages(situation))
+            fit_options(
+                config,
+                options,
+                limit + DRIVER_BYTES,
+                gpus=len(gpus),
+                packages=_packages(situation),
+                lengths=lengths.known if lengths else None,
+            )
             if fit is Fit.NO
             else None
         )
     except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
         return None
     changes = fitted.changes if fitted is not None and fitted.fits else {}
-    return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, limit, changes=changes)
+    return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, limit, changes, longest)
 
 
 def _packages(situation: Situation) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from sft_tui.factory.train_config import render_merge_config, render_train_confi
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
 from sft_tui.plan.estimate import plan_estimate
-from sft_tui.plan.model import Plan, PlannedFile, PlannedStage
+from sft_tui.plan.model import Plan, PlannedEstimate, PlannedFile, PlannedStage
 from sft_tui.plan.options import choose, train_options
 from sft_tui.problems import ExitCode, Fix, Problems, nearest
 from sft_tui.situation import chosen_gpus, conversion_request
@@ -47,6 +47,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
     choice = choose(answers, situation)
     merge = commands.merge_options(options, situation.run, answers.export.size_gb, answers.export.device)
     environment = situation.environment or _NOWHERE
+    need = plan_estimate(situation, options, gpus)
     return Plan(
         project=str(situation.project),
         run=situation.run,
@@ -67,10 +68,10 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
             "preset": choice.why,
             "gpus": _why_gpus(answers, situation, gpus),
             "environment": environment.why or _("LLaMA-Factory was not found"),
-            **_measured(situation, options, gpus),
+            **_why_estimate(situation, options, gpus, need),
         },
         warnings=tuple(problems),
-        estimate=plan_estimate(situation, options, gpus),
+        estimate=need,
         headless_command=f"sft-tui --non-interactive {shlex.quote(f'runs/{situation.run}/answers.yaml')} --fresh",
         answers_hash=answers_hash(answers, situation.source, situation.model.path),
         on_failure={"oom": answers.on_failure.oom},
@@ -80,12 +81,19 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
     )
 
 
-def _measured(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]) -> dict[str, str]:
-    """What an earlier run of the model needed, where the project has one."""
+def _why_estimate(
+    situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...], need: PlannedEstimate | None
+) -> dict[str, str]:
+    """What the estimate rests on, and what an earlier run of the model needed, where the project has one."""
     from sft_tui.run.peaks import find_peak, peak_text
 
+    texts = []
+    if need is not None and need.longest is not None:
+        texts.append(_("no sample has more than {count} tokens").format(count=need.longest))
     found = find_peak(situation.peaks, situation.model.path, options, len(gpus)) if gpus else None
-    return {"estimate": peak_text(found)} if found else {}
+    if found:
+        texts.append(peak_text(found))
+    return {"estimate": "; ".join(texts)} if texts else {}
 
 
 def answers_hash(answers: Answers, source: str, model: str) -> str:

@@ -41,7 +41,8 @@ class PlannedEstimate:
     """What the run will need: peak bytes on each card by part, and what that means for the chosen card.
 
     `fit` is one of fits, tight, no, unknown; `limit_bytes` is what the card has for it. `changes` are options that
-    would make it fit with the same effective batch size, empty where none do or none are needed.
+    would make it fit with the same effective batch size, empty where none do or none are needed. No sample of the data
+    has more than `longest` tokens, which was counted on; None: as many as `cutoff_len` allows.
     """
 
     peak_bytes: int
@@ -50,6 +51,7 @@ class PlannedEstimate:
     fit: str
     limit_bytes: int | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    longest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.factory.commands import tensorboard_dir
 from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
 from sft_tui.i18n import _
-from sft_tui.plan.estimate import fits, model_config
+from sft_tui.memory.estimate import DRIVER_BYTES
+from sft_tui.plan.estimate import fits, lengths_for, model_config
 from sft_tui.presets import GIB, Preset, choose_preset
 from sft_tui.situation import chosen_gpus
 
@@ -70,13 +71,24 @@ def choose(answers: Answers, situation: Situation) -> Choice:
         return Choice(preset, preset.options_with(packages), _("no GPU is used"))
     free = min(gpu.free_bytes for gpu in gpus)
     largest = _largest_that_fits(answers, situation, gpus, free)
+    if largest is None and answers.hardware.wait:  # nothing fits now: what it will have when it has waited
+        free = max(free, min(gpu.total_bytes for gpu in gpus) - DRIVER_BYTES)
+        largest = _largest_that_fits(answers, situation, gpus, free)
     if largest is not None:
         why = _("the most that the model is estimated to fit with in {gib:.1f} GiB of free GPU memory")
         return Choice(largest, largest.options_with(packages), why.format(gib=free / GIB))
     from sft_tui.memory.choosing import choose_for_model
 
     common = {**guide_defaults(), **answers.train}
-    auto = choose_for_model(free, model_config(situation), common, packages=packages, gpus=len(gpus))
+    lengths = lengths_for(situation, common)
+    auto = choose_for_model(
+        free,
+        model_config(situation),
+        common,
+        packages=packages,
+        lengths=lengths.known if lengths else None,
+        gpus=len(gpus),
+    )
     why = _("the one for {gib:.1f} GiB of free GPU memory").format(gib=free / GIB)
     return Choice(auto.preset, auto.options, "; ".join([why, *auto.changed]))
 
@@ -93,7 +105,7 @@ def _largest_that_fits(answers: Answers, situation: Situation, gpus: tuple[Gpu, 
         lacking = options.get("quantization_bit") and "bitsandbytes" not in _importable(situation)
         if (preset.card_gib or 0) * 0.92 > card or lacking:
             continue
-        if fits({**guide_defaults(), **options, **answers.train}, config, free_bytes, len(gpus)):
+        if fits(situation, {**guide_defaults(), **options, **answers.train}, config, free_bytes, len(gpus)):
             return preset
     return None
 

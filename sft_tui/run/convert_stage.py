@@ -13,6 +13,7 @@ from sft_tui.i18n import _
 from sft_tui.plan.model import plan_from_json
 from sft_tui.problems import ExitCode, Refusal
 from sft_tui.run.conversion import convert_and_register, fingerprint
+from sft_tui.run.data_lengths import lengths_of_plan
 from sft_tui.run.events import append_event, make_event
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
@@ -41,6 +42,10 @@ def main(run_dir: str) -> int:
     summary = _("{train} rows for training, {test} kept for testing, dropped: {dropped}")
     _say(summary.format(train=result.train_rows, test=result.test_rows, dropped=dropped or _("none")))
     _say(_("Written: {path}").format(path=result.train))
+    if plan.gpus:
+        found = lengths_of_plan(plan, count=True)
+        if found is not None:
+            _say(_("No sample has more than {count} tokens.").format(count=found.longest))
     return int(ExitCode.DONE)
 
 

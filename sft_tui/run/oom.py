@@ -22,11 +22,18 @@ _SHORTEST = 256
 
 
 def estimated_change(
-    config: Mapping[str, Any], options: Mapping[str, Any], packages: Mapping[str, str], gpus: int
+    config: Mapping[str, Any],
+    options: Mapping[str, Any],
+    packages: Mapping[str, str],
+    gpus: int,
+    longest: int | None = None,
 ) -> dict[str, Any] | None:
-    """The estimator's first suggestion for the model of `config` that `packages` allow; None where it has none."""
+    """The estimator's first suggestion for the model of `config` that `packages` allow; None where it has none.
+
+    `longest` is the longest sample in tokens, where it is known.
+    """
     try:
-        found = suggestions(config, options, gpus=max(gpus, 1))
+        found = suggestions(config, options, gpus=max(gpus, 1), lengths=(longest,) if longest else None)
     except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
         return None
     fitting = (s for s in found if s.needs is None or s.needs.replace("_", "-") in packages)
@@ -57,7 +64,8 @@ def shrink(plan: Plan, packages: Mapping[str, str]) -> tuple[Plan, str] | None:
     with contextlib.suppress(Refusal):
         here = Path(plan.project) / plan.model
         config = find_config(str(here) if here.is_dir() else plan.model)
-        changes = estimated_change(config, options, packages, len(plan.gpus))
+        longest = plan.estimate.longest if plan.estimate else None
+        changes = estimated_change(config, options, packages, len(plan.gpus), longest)
     changes = changes or smaller_options(options, packages)
     if changes is None:
         return None

@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
+
+if TYPE_CHECKING:
+    from sft_tui.plan import Plan
 
 GIB = 2**30
 MATTERING = (
@@ -24,7 +27,8 @@ _LARGEST_FILE = 8 << 20
 @dataclass(frozen=True, slots=True)
 class Peak:
     """What one training needed on each card, in bytes: `measured_bytes` by NVML less what others held there,
-    `reserved_bytes` by PyTorch (without CUDA's context). `options` are those of `MATTERING`, `time` is epoch seconds.
+    `reserved_bytes` by PyTorch (without CUDA's context). `estimate_bytes` is what NVML was expected to show in the end.
+    `options` are those of `MATTERING`, `longest` no sample exceeded in tokens, `time` is epoch seconds.
     """
 
     run: str
@@ -36,6 +40,7 @@ class Peak:
     gpus: int = 1
     card: str = ""
     time: float = 0.0
+    longest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +126,42 @@ def peak_text(found: PeakFound) -> str:
     return text
 
 
-def peak_of_run(
-    run: str, model: str, options: Mapping[str, Any], metrics: Mapping[str, float], *,
-    estimate_bytes: int | None, cards: int, card: str,
-) -> Peak | None:  # fmt: skip
-    """The row of a finished training with the figures `metrics` of its state; None where nothing was measured."""
+def peak_of_run(plan: Plan, metrics: Mapping[str, float], card: str) -> Peak | None:
+    """The row of a finished training of `plan` with the figures `metrics` of its state, on cards called `card`.
+
+    None where nothing was measured.
+    """
     measured, reserved = metrics.get("gpu_peak_bytes"), metrics.get("vram_reserved_gib")
-    if not measured or not cards:
+    if not measured or not plan.gpus:
         return None
     return Peak(
-        run=run,
-        model=model,
+        run=plan.run,
+        model=plan.model,
         measured_bytes=int(measured),
-        estimate_bytes=estimate_bytes,
+        estimate_bytes=expected_in_the_end(plan),
         reserved_bytes=int(reserved * GIB) if reserved else None,
-        options=mattering(options),
-        gpus=cards,
+        options=mattering(plan.train_options),
+        gpus=len(plan.gpus),
         card=card,
         time=time.time(),
+        longest=plan.estimate.longest if plan.estimate else None,
     )
+
+
+def expected_in_the_end(plan: Plan) -> int | None:
+    """What NVML should show after a training of `plan`: PyTorch keeps the blocks of shorter batches too.
+
+    None where the model is not known.
+    """
+    from sft_tui.memory import estimate, find_config
+    from sft_tui.problems import Refusal
+    from sft_tui.run.data_lengths import lengths_of_plan
+
+    here = Path(plan.project) / plan.model
+    lengths = lengths_of_plan(plan) if plan.estimate and plan.estimate.longest else None
+    try:
+        config = find_config(str(here) if here.is_dir() else plan.model)
+        need = estimate(config, plan.train_options, gpus=len(plan.gpus), lengths=lengths.known if lengths else None)
+    except (Refusal, ValueError, TypeError, KeyError):
+        return None
+    return need.held_bytes or need.peak_bytes

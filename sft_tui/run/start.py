@@ -143,7 +143,7 @@ def _replan(layout: RunLayout, state: RunState, changes: dict[str, Any]) -> None
     changed = answers.model_copy(update={"train": train})
     earlier = read_json(layout.plan)
     force = isinstance(earlier, dict) and earlier.get("force") is True
-    plan = replace(make_plan(changed, gather(changed, layout.answers)), force=force)
+    plan = replace(make_plan(changed, gather(changed, layout.answers, count_tokens=True)), force=force)
     write_plan(layout, plan)
     state.metrics.pop("gpu_peak_bytes", None)
     if RESHAPING & set(changes) and commands.checkpoints(layout.save_dir):

@@ -117,7 +117,7 @@ def state_from_json(data: dict[str, Any]) -> RunState:
 def read_state(layout: RunLayout) -> RunState | None:
     """The state of a run as its file has it, or None where there is no readable one."""
     data = read_json(layout.state)
-    if not isinstance(data, dict) or "run" not in data:
+    if not isinstance(data, dict) or not data.get("run"):
         return None
     try:
         state = state_from_json(data)

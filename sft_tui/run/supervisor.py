@@ -142,16 +142,7 @@ class Supervisor:
 
     def _keep_peak(self) -> None:
         """What the training needed, for the estimates to come."""
-        plan, need = self._plan, self._plan.estimate
-        peak = peak_of_run(
-            plan.run,
-            plan.model,
-            plan.train_options,
-            self._state.metrics,
-            estimate_bytes=need.peak_bytes if need and not self._retries else None,
-            cards=len(plan.gpus),
-            card=self._card,
-        )
+        peak = peak_of_run(self._plan, self._state.metrics, self._card)
         if peak is not None:
             with contextlib.suppress(OSError):
                 append_peak(self._layout.project, peak)

@@ -152,3 +152,16 @@ def test_a_trial_that_fails_says_why(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"fail": {"stage": "train", "at_step": 1, "text": "oom"}})
     result = project.sft("estimate", "answers.yaml", "--measure")
     assert result.code == 4 and "cause:" in result.err
+
+
+def test_the_estimate_goes_by_the_samples_that_are_there(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=0.5)
+    assert "no sample has more than" in machine.project.run("--dry-run").out
+    checked = machine.project.sft("check", "answers.yaml")
+    assert checked.code == 0, checked.err
+    machine.project.fake.set_scenario({"step_s": 0.2, "steps": 20})
+    assert machine.project.run().code == 0
+    plan = json.loads((machine.project.path / "runs/apples/plan.json").read_text())
+    assert 20 < plan["estimate"]["longest"] < 400
+    row = json.loads((machine.project.path / "runs/peaks.jsonl").read_text().splitlines()[0])
+    assert row["longest"] == plan["estimate"]["longest"]
