@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 
 
 def preflight(
-    answers: Answers, situation: Situation, plan: Plan, *, force: bool = False, light: bool = False
+    answers: Answers,
+    situation: Situation,
+    plan: Plan,
+    *,
+    force: bool = False,
+    light: bool = False,
+    hub: bool = False,
 ) -> list[Problem]:
     """Everything that would keep the run from starting, and what should be known before it does.
 
     `force` turns a GPU that seems too small into a warning; `light` only glances at the data, without a data library.
+    `hub` also looks after a model that must come from a hub: in the cache, on the network (3 s at most).
     """
     problems = Problems()
     _check_environment(situation, problems)
@@ -40,6 +47,10 @@ def preflight(
     judged = situation if readable else replace(situation, rows=None)
     problems.extend(check_options(answers, judged, plan.train_options))
     _check_memory(answers, situation, plan, problems, force=force)
+    if hub:
+        from sft_tui.preflight_hub import check_hub_model
+
+        check_hub_model(answers, situation, problems, force=force)
     if not light:
         _check_disk(answers, situation, plan, problems)
     unknown = situation.factory.source == "probe" and situation.factory.version != TESTED_VERSION

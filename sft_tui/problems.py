@@ -170,6 +170,8 @@ ENVIRONMENT_CODES = frozenset(
         "source_unreadable",
         "source_empty",
         "broken_environment",
+        "model_offline",
+        "hub_unreachable",
     }
 )
 """Codes of problems with the machine or the data rather than with the answers: exit 3."""

@@ -75,7 +75,7 @@ def _chosen(plan: Plan, key: str) -> object:
 
 
 def _start(answers: Answers, situation: Situation, plan: Plan, args: argparse.Namespace) -> int:
-    problems = [*plan.warnings, *preflight(answers, situation, plan, force=args.force)]
+    problems = [*plan.warnings, *preflight(answers, situation, plan, force=args.force, hub=True)]
     code = exit_code_for(problems)
     if code is not ExitCode.DONE:
         raise Refusal(problems, code)

@@ -26,9 +26,9 @@ def misfits(config: dict[str, Any], text_config: dict[str, Any], tensors: Shapes
         yield "error", text.format(what=what, wanted=wanted, found=found)
         return
     kind = str(text_config.get("model_type", ""))
-    if kind in _PLAIN and not any(name.startswith(_BEGINNINGS) for name in tensors):
+    if kind in _PLAIN and tensors and not any(name.startswith(_BEGINNINGS) for name in tensors):
         text = _("The weights have names of another tool ({name}); the model would start from random numbers.")
-        yield "error", text.format(name=next(iter(tensors), ""))
+        yield "error", text.format(name=next(iter(tensors)))
         return
     stray = next((name for name in tensors if name.endswith("q_proj.bias")), None)
     if stray and kind in ("llama", "mistral", "qwen3") and not text_config.get("attention_bias"):

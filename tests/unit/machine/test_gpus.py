@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pynvml
 import pytest
@@ -120,3 +122,35 @@ def test_importing_does_not_import_the_binding() -> None:
 def test_this_machine_can_be_asked() -> None:
     report = read_gpus()
     assert report.gpus or report.reason
+
+
+@pytest.mark.parametrize(
+    ("present", "system", "words"),
+    [
+        ("/dev/kfd", "Linux", "AMD GPU (ROCm)"),
+        ("/dev/davinci0", "Linux", "Ascend NPU"),
+        ("/dev/davinci_manager", "Linux", "Ascend NPU"),
+        (None, "Darwin", "This is a Mac"),
+        (None, "Linux", None),
+    ],
+)
+def test_accelerators_of_other_makers_are_named_and_called_unknown(
+    monkeypatch: pytest.MonkeyPatch, present: str | None, system: str, words: str | None
+) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == present)
+    monkeypatch.setattr(platform, "system", lambda: system)
+    for code, plain in (("no_library", "No NVIDIA driver"), ("no_gpu", "shows no GPU")):
+        sentence = nvml.explain(code)
+        assert (words or plain) in sentence
+        assert ("unknown" in sentence) is (words is not None)
+    assert "unknown" not in nvml.explain("no_permission")
+
+
+def test_a_machine_without_nvidia_says_what_else_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvml, "_other_maker", lambda: "There is an AMD GPU (ROCm).")
+    broken = FakeNvml([], init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    report = use(monkeypatch, broken)
+    assert (report.code, report.reason) == ("no_library", "There is an AMD GPU (ROCm).")
+    nvml._open = None
+    report = use(monkeypatch, FakeNvml([]))
+    assert (report.code, report.reason) == ("no_gpu", "There is an AMD GPU (ROCm).")
