@@ -18,13 +18,13 @@ from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services
 from sft_tui.tui.signs import UNICODE, AsciiScrollBar, Signs
+from sft_tui.tui.statistics import MeanTokens, TokensKnown
 from sft_tui.tui.widgets.bars import STEPS, KeyBar
 from sft_tui.tui.widgets.cover import Cover, too_small
 
 if TYPE_CHECKING:
     from sft_tui.dataset.data_statistics import Statistics
     from sft_tui.run.layout import RunLayout
-    from sft_tui.tui.statistics import MeanTokens
     from sft_tui.tui.widgets.choice import Item
 
 SCREEN_CLASSES = {
@@ -136,6 +136,15 @@ class SftApp(App[int]):
     @on(Crashed)
     def _crashed(self, event: Crashed) -> None:
         raise event.error
+
+    @on(TokensKnown)
+    def _tokens_known(self, event: TokensKnown) -> None:
+        known = self.mean_tokens
+        if known is not None and known.source == event.tokens.source and known.counted:
+            return
+        self.mean_tokens = event.tokens
+        if isinstance(self.screen, BaseScreen):
+            self.screen.tokens_known()
 
     # -- moving between screens -------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class Assessor:
     def _gather(self, answers: Answers, answers_path: Path, rows: int | None) -> Situation:
         from sft_tui.situation import gather
 
-        key = (answers.run, answers.model, answers.data, answers.hardware, str(answers_path), rows)
+        key = (answers.run, answers.model, answers.data, answers.hardware, str(answers_path), rows, self._tokens)
         if self._situation is None or key != self._key:
             found = gather(answers, answers_path, fresh=True, rows=rows)
             self._situation = replace(found, gpus=self._read_gpus()) if self._read_gpus is not None else found
@@ -130,7 +130,7 @@ class Assessor:
         except Refusal as refusal:
             problems += refusal.problems
         problems += self._check(answers, situation, plan, options, deep)
-        tokens = self._tokens if self._tokens is not None and self._tokens.source == answers.data.source else None
+        tokens = self._mean_tokens(answers, situation, options)
         time, no_time = estimated_time(situation, options, cards, trained, tokens.mean if tokens else USUAL_TOKENS)
         return Assessment(
             options=options,
@@ -149,6 +149,16 @@ class Assessor:
             no_time=no_time,
             tokens=tokens,
         )
+
+    def _mean_tokens(self, answers: Answers, situation: Situation, options: dict[str, Any]) -> MeanTokens | None:
+        """Counted where they were, otherwise what the screens know of the same source."""
+        from sft_tui.plan.estimate import lengths_for
+        from sft_tui.tui.statistics import MeanTokens
+
+        lengths, source = lengths_for(situation, options), answers.data.source
+        if lengths is not None and lengths.mean is not None:
+            return MeanTokens(source, lengths.mean, True)
+        return self._tokens if self._tokens is not None and self._tokens.source == source else None
 
     def _check(
         self, answers: Answers, situation: Situation, plan: Plan | None, options: dict[str, Any], deep: bool

@@ -137,6 +137,34 @@ TEXTS: dict[str, tuple[str, str]] = {
         N_("Drop repeated rows"),
         N_("Drop samples that occur more than once. Repeated samples count more than others."),
     ),
+    "data.sample": (
+        N_("Which rows"),
+        N_(
+            "Where only so many rows are used: the first ones of the file, or a random sample of all of them. A random "
+            "sample is better where the file is sorted; the seed makes it the same each time."
+        ),
+    ),
+    "data.seed": (
+        N_("Seed"),
+        N_(
+            "A whole number that decides which rows are drawn and which are kept for testing. The same seed gives the "
+            "same rows."
+        ),
+    ),
+    "data.strict": (
+        N_("Refuse bad rows"),
+        N_(
+            "Without it, rows without a question or an answer and rows that cannot be read are left out and counted. "
+            "With it, one such row stops the run before anything is written, and says which."
+        ),
+    ),
+    "data.name": (
+        N_("Name of the dataset"),
+        N_(
+            "What the examples are called in data/dataset_info.json: letters, digits, hyphens and underscores. Empty: "
+            "made from the file's name."
+        ),
+    ),
     "preview": (
         N_("Preview"),
         N_(
@@ -200,6 +228,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         N_("Wait for a free GPU"),
         N_(
             "Start the training only when the card has the memory that it needs, for cards that are shared with others."
+        ),
+    ),
+    "hardware.launcher": (
+        N_("Launcher"),
+        N_(
+            "How the training processes are started. `auto` starts one process for one card and, through torchrun, one "
+            "a card for several. Change it only if you know why."
         ),
     ),
     "on_failure.oom": (

@@ -68,7 +68,7 @@ def look_at_memory(
 ) -> MemoryView:
     """What the draft `data` needs; `deep` adds what would make it less. Model and cards suffice. Some 100 ms."""
     from sft_tui.answers import validate
-    from sft_tui.plan.estimate import model_config, plan_estimate
+    from sft_tui.plan.estimate import lengths_for, model_config, plan_estimate
     from sft_tui.plan.options import train_options
     from sft_tui.run.peaks import find_peak, peak_text
     from sft_tui.situation import chosen_gpus, gather
@@ -100,7 +100,8 @@ def look_at_memory(
     view = MemoryView(
         need, "", _cards(gpus), packages=packages, measured=peak_text(peak) if peak else "", options=options
     )
-    return _with_suggestions(view, config, need, len(gpus)) if deep else view
+    lengths = lengths_for(situation, options)
+    return _with_suggestions(view, config, need, len(gpus), lengths.known if lengths else None) if deep else view
 
 
 def _cards(gpus: tuple[Gpu, ...]) -> str:
@@ -108,15 +109,18 @@ def _cards(gpus: tuple[Gpu, ...]) -> str:
     return f"{names} ({gpus[0].name})"
 
 
-def _with_suggestions(view: MemoryView, config: dict[str, Any], need: PlannedEstimate, gpus: int) -> MemoryView:
+def _with_suggestions(
+    view: MemoryView, config: dict[str, Any], need: PlannedEstimate, gpus: int, lengths: tuple[int, ...] | None
+) -> MemoryView:
     from sft_tui.memory import fit_options, suggestions
     from sft_tui.memory.estimate import DRIVER_BYTES
 
     limit = need.limit_bytes + DRIVER_BYTES if need.limit_bytes is not None else None
-    more = suggestions(config, view.options, None if need.fit == "fits" else limit, gpus=gpus)
+    more = suggestions(config, view.options, None if need.fit == "fits" else limit, gpus=gpus, lengths=lengths)
     changes: Mapping[str, Any] = need.changes
     if need.fit == "tight" and limit is not None:
-        fitted = fit_options(config, view.options, limit, gpus=gpus, packages=view.packages)
+        packages = view.packages
+        fitted = fit_options(config, view.options, limit, gpus=gpus, packages=packages, lengths=lengths)
         changes = fitted.changes if fitted.fits else {}
     return replace(view, suggestions=more, fit=changes)
 

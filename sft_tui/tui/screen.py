@@ -82,6 +82,9 @@ class BaseScreen(Screen[Any]):
     def store(self) -> None:
         """Write what the widgets hold into the draft; called before every change of screen."""
 
+    def tokens_known(self) -> None:
+        """It is known now how long the samples are."""
+
     def again(self) -> BaseScreen:
         """A new screen that shows the same; screens with arguments override it."""
         return type(self)()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sft_tui.tui.memory_view import MemoryView
     from sft_tui.tui.model_check import ModelFinding
     from sft_tui.tui.preset_fit import PresetFits
-    from sft_tui.tui.statistics import Job
+    from sft_tui.tui.statistics import Job, MeanTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,15 @@ class Services:
 
         source = resolve_source(answers.data.source, base, project)
         return preview(conversion_request(answers, source, project / "data", "preview"), start, count)
+
+    def count_tokens(self, answers: Answers, answers_path: Path) -> MeanTokens | None:
+        """Count how long the samples are, for the next estimate; some seconds the first time. None: not known."""
+        from sft_tui.situation import gather
+        from sft_tui.tui.statistics import MeanTokens
+
+        lengths = gather(answers, answers_path, fresh=True, rows=0, count_tokens=True).lengths
+        mean = lengths.mean if lengths is not None else None
+        return MeanTokens(answers.data.source, mean, True) if mean is not None else None
 
     def statistics_job(self, answers: Answers, answers_path: Path, machine: Machine) -> Job:
         """What the statistics of the draft's examples depend on; raises `Refusal`."""

@@ -100,7 +100,6 @@ GROUPS: tuple[Group, ...] = (
             Setting("export.size_gb", N_("Largest file"), N_("GB")),
             Setting("export.device", N_("Merge on")),
             Setting("export.verify", N_("Check the result")),
-            Setting("hardware.wait", N_("Wait for a free GPU"), N_("until its memory suffices")),
             Setting("on_failure.oom", N_("If memory runs out")),
             Setting("run.name", N_("Name of the run"), N_("letters, digits, hyphens")),
         ),
@@ -116,7 +115,6 @@ ANSWER_DEFAULTS: dict[str, object] = {
     "export.size_gb": 2,
     "export.device": "cpu",
     "export.verify": True,
-    "hardware.wait": False,
     "on_failure.oom": "ask",
     "run.name": None,
 }

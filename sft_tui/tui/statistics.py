@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textual.message import Message
+
 from sft_tui.i18n import N_, _
 from sft_tui.tui.values import show_typed
 
@@ -65,6 +67,14 @@ class MeanTokens:
     source: str
     mean: float
     counted: bool
+
+
+class TokensKnown(Message):
+    """It is known how long the samples are."""
+
+    def __init__(self, tokens: MeanTokens) -> None:
+        super().__init__()
+        self.tokens = tokens
 
 
 def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:

@@ -27,7 +27,7 @@ from sft_tui.tui.signs import UNICODE, Signs
 MODEL = Path(__file__).parents[2] / "data" / "demo" / "model"
 GIB = 2**30
 NOON = 1_800_000_000.0
-BACKGROUND = ("_look", "_count", "_look_through", "_search")
+BACKGROUND = ("_look", "_count", "_look_through", "_search", "_count_tokens")
 
 
 def card(index: int, used_gib: float, processes: tuple[GpuProcess, ...] = ()) -> Gpu:

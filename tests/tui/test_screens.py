@@ -547,3 +547,71 @@ async def test_a_letter_goes_through_a_list_box(tmp_path: Path) -> None:
         await pilot.press(*"llama3", "enter")
         await settle(pilot)
         assert app.screen.query_one("#template", Chooser).value == "llama3"
+
+
+async def test_what_few_change_about_the_rows_is_folded_and_kept(tmp_path: Path) -> None:
+    app = wizard(tmp_path, draft=filled(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.show_step("data")
+        await settle(pilot)
+        app.screen.query_one("#data-more FoldHeading").focus()
+        await pilot.press("space", "tab")
+        await settle(pilot)
+        assert "Which rows" in text(app) and "the first ones" in text(app)
+        await pilot.press("right", "tab", "end", "backspace", "backspace", "7", "tab", "space", "tab", *"apples")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert shown(app).STEP == "preview"
+        data = app.draft.data["data"]
+        assert (data["sample"], data["seed"], data["strict"], data["name"]) == ("random", 7, True, "apples")
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen.query_one("#data-name", LineInput).value == "apples"
+        app.screen.query_one("#data-more").scroll_visible(animate=False)
+        await settle(pilot)
+        assert "[x]" in text(app), "it is open where something is set"
+
+
+@pytest.mark.parametrize(("key", "value"), [("data.seed", "many"), ("data.name", "my apples [/b]")])
+async def test_a_mistake_in_what_is_folded_opens_it(tmp_path: Path, key: str, value: str) -> None:
+    app = wizard(tmp_path, draft=filled(tmp_path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.show_step("data")
+        await settle(pilot)
+        field = next(f for f in app.screen.query(Field) if f.key == key)
+        assert isinstance(field.control, LineInput)
+        field.control.value = value
+        await pilot.press("enter")
+        await settle(pilot)
+        assert shown(app).STEP == "data"
+        assert value in message(app, key) and app.screen.focused is field.control
+        assert value in text(app)
+
+
+async def test_waiting_and_the_launcher_stand_with_the_cards(tmp_path: Path) -> None:
+    app = wizard(tmp_path, report=TWO_CARDS)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.go("gpu")
+        await settle(pilot)
+        app.screen.query_one("#gpu-more FoldHeading").focus()
+        await pilot.press("space", "tab", "space", "tab", "right")
+        await settle(pilot)
+        assert "single: one process" in text(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.draft.get("hardware") == {"gpus": "auto", "wait": True, "launcher": "single"}
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "[x]" in text(app) and "single: one process" in text(app)
+
+
+async def test_a_launcher_of_an_answers_file_is_kept(tmp_path: Path) -> None:
+    draft = filled(tmp_path, hardware__launcher="slurm")
+    app = wizard(tmp_path, draft=draft)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.show_step("gpu")
+        await settle(pilot)
+        app.show_step("model")
+        await settle(pilot)
+    assert app.draft.get("hardware.launcher") == "slurm"

@@ -247,6 +247,10 @@ class ConfigScreen(CostScreen):
                 self.add_option(name, focus=False)
         self._assess()
 
+    def tokens_known(self) -> None:
+        """Memory and time rest on the lengths of the samples."""
+        self._assess()
+
     def _amounts(self, found: Assessment) -> list[str]:
         lines = amounts(found, self.sft.signs, self._peak_before)
         need = found.plan.estimate if found.plan is not None else None

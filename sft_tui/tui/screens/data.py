@@ -21,6 +21,7 @@ from sft_tui.tui.text import clean
 from sft_tui.tui.values import holds_chinese, parse_typed, show_typed
 from sft_tui.tui.widgets.choice import Item, Toggle
 from sft_tui.tui.widgets.chooser import Chooser
+from sft_tui.tui.widgets.data_more import TYPED, DataMore
 from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.path_field import PathField
 
@@ -91,6 +92,7 @@ class DataScreen(WizardScreen):
             with Vertical(id="first-values"):
                 yield Static(_("Columns and first values"), classes="title", markup=False)
                 yield Static("", id="values", classes="note", markup=False)
+        yield DataMore(draft)
 
     def _text_fields(self) -> ComposeResult:
         draft = self.sft.draft
@@ -112,6 +114,7 @@ class DataScreen(WizardScreen):
     def on_mount(self) -> None:
         """Nothing but the file is asked before it has been looked at."""
         self.query_one("#data-columns").display = False
+        self.query_one("#data-more").display = False
         super().on_mount()
         if self._field.value:
             self._inspect(self._field.value)
@@ -143,6 +146,7 @@ class DataScreen(WizardScreen):
         self._inspected, self.info, self.rows = event.text, event.info, None
         info = event.info
         self.query_one("#data-columns").display = info is not None
+        self.query_one("#data-more").display = info is not None
         if info is None:
             self._complain(event.problems)
             self.query_one("#rows", Static).update("")
@@ -310,6 +314,7 @@ class DataScreen(WizardScreen):
         for name in ("max_samples", "test_size"):
             draft.set(f"data.{name}", parse_typed(self.query_one(f"#data-{name}", LineInput).value))
         draft.set("data.dedupe", self.query_one("#data-dedupe", Toggle).value or None)
+        self.query_one(DataMore).store(draft)
 
     def _check_texts(self) -> bool:
         """Show what is wrong with the numbers at their fields; whether nothing is."""
@@ -317,11 +322,13 @@ class DataScreen(WizardScreen):
         problems, _answers = self.sft.draft.complete_enough()
         by_key = {p.key: p for p in problems}
         first: Widget | None = None
-        for name in ("max_samples", "test_size"):
+        for name in ("max_samples", "test_size", *TYPED):
             field = next(f for f in self.query(Field) if f.key == f"data.{name}")
             problem = by_key.get(field.key)
             field.show(self._sentence(field, problem) if problem else "", "error" if problem else "")
             first = first or (field.control if problem else None)
+            if problem and name in TYPED:
+                self.query_one(DataMore).set_open(True)
         return first is None
 
     def _sentence(self, field: Field, problem: Problem) -> str:
@@ -340,7 +347,7 @@ class DataScreen(WizardScreen):
                 self.set_focus(field.control)
                 return False
         if not self._check_texts():
-            self.set_focus(next(f for f in self.query(Field) if f.failed).control)
+            self.call_after_refresh(self.set_focus, next(f for f in self.query(Field) if f.failed).control)
             return False
         return True
 

@@ -10,14 +10,23 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from sft_tui.i18n import _
+from sft_tui.i18n import N_, _
 from sft_tui.tui.cost_screen import CostScreen, copied
 from sft_tui.tui.memory_view import MemoryView, need_text
 from sft_tui.tui.text import clean, one_line
-from sft_tui.tui.widgets.choice import Choice, Item
+from sft_tui.tui.widgets.choice import Choice, Item, Toggle
+from sft_tui.tui.widgets.chooser import Chooser
+from sft_tui.tui.widgets.field import Field
+from sft_tui.tui.widgets.fold import Fold
 
 GIB = 2**30
 POLL_S = 2.0
+LAUNCHERS = {
+    "auto": N_("auto: torchrun for several cards"),
+    "single": N_("single: one process"),
+    "torchrun": N_("torchrun: one process a card"),
+}
+"""How the training processes can be started."""
 
 
 class GpuScreen(CostScreen):
@@ -54,6 +63,30 @@ class GpuScreen(CostScreen):
         yield Choice((), id="gpu-cards", several=True, help_id="hardware.gpus.several")
         yield Static("", id="gpu-memory", classes="note gap", markup=False)
         yield Static("", id="gpu-processes", classes="note gap", markup=False)
+        yield self._more()
+
+    def _more(self) -> Fold:
+        """What few users change: to wait for cards that others use, and how the processes are started."""
+        draft = self.sft.draft
+        wait, launcher = bool(draft.get("hardware.wait")), str(draft.get("hardware.launcher", "auto"))
+        names = dict.fromkeys((*LAUNCHERS, launcher))
+        items = [Item(name, _(LAUNCHERS[name]) if name in LAUNCHERS else name) for name in names]
+        fields = (
+            Field(
+                _("Wait for a free GPU"),
+                Toggle(wait, id="gpu-wait"),
+                key="hardware.wait",
+                note=_("until its memory suffices"),
+            ),
+            Field(
+                _("Launcher"),
+                Chooser(items, launcher, title=_("Launcher"), id="gpu-launcher"),
+                key="hardware.launcher",
+            ),
+        )
+        note = _("{count} settings").format(count=len(fields))
+        is_open = wait or launcher != "auto"
+        return Fold(_("More about the cards"), *fields, is_open=is_open, note=note, id="gpu-more")
 
     def on_mount(self) -> None:
         """Read the cards, and again every two seconds where there are some."""
@@ -222,7 +255,10 @@ class GpuScreen(CostScreen):
         return self.query_one("#gpu-mode")
 
     def store(self) -> None:
-        """`auto`, `none`, or the list of indices."""
+        """`auto`, `none`, or the list of indices; what differs from the defaults of the rest."""
+        launcher = self.query_one("#gpu-launcher", Chooser).value
+        self.sft.draft.set("hardware.wait", self.query_one("#gpu-wait", Toggle).value or None)
+        self.sft.draft.set("hardware.launcher", launcher if launcher != "auto" else None)
         mode = self.query_one("#gpu-mode", Choice).value
         if self.report is None or mode is None:
             return

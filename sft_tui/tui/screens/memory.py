@@ -85,6 +85,9 @@ class MemoryScreen(BaseScreen):
         if view.need is None:
             return [_("memory: - ({why})").format(why=view.why)]
         lines = [need_text(view.need, self.sft.signs), view.card, *part_lines(view.need, self.sft.signs)]
+        if view.need.longest is not None:
+            text = _("counted on: no sample has more than {count:,} tokens")
+            lines.append(text.format(count=view.need.longest))
         if view.measured:
             lines.append(_("measured: {text}").format(text=view.measured))
         return lines

@@ -17,6 +17,7 @@ from sft_tui.problems import Problem, Refusal
 from sft_tui.tui.background import Task, in_background
 from sft_tui.tui.records import as_content, as_text
 from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.statistics import MeanTokens, TokensKnown, guess_tokens
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.field import Field, LineInput
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.dataset import PreviewPage, PreviewRow
     from sft_tui.tui.app import SftApp
-    from sft_tui.tui.statistics import MeanTokens
 
 PAGE = 50
 SURVEY_ROWS = 1000
@@ -67,9 +67,8 @@ class PreviewScreen(WizardScreen):
     class Surveyed(Message):
         """What happens to the first rows."""
 
-        def __init__(self, seen: int, dropped: dict[str, int], more: bool, guess: MeanTokens | None) -> None:
+        def __init__(self, seen: int, dropped: dict[str, int], more: bool) -> None:
             super().__init__()
-            self.guess = guess
             self.seen = seen
             self.dropped = dropped
             self.more = more
@@ -117,6 +116,7 @@ class PreviewScreen(WizardScreen):
             return
         self._load(1, 1)
         in_background(self, self._look_through, self.sft, self._answers)
+        in_background(self.sft, _count_tokens, self.sft, self._answers)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -159,21 +159,18 @@ class PreviewScreen(WizardScreen):
             page = app.services.preview(answers, app.draft.base, app.project, 1, SURVEY_ROWS)
         except Refusal:
             return
-        from sft_tui.tui.statistics import MeanTokens, guess_tokens
-
         mean = guess_tokens([as_text(row.sample) for row in page.rows if row.sample is not None])
         guess = MeanTokens(answers.data.source, mean, False) if mean is not None else None
         dropped: dict[str, int] = {}
         for row in page.rows:
             if row.drop is not None:
                 dropped[row.drop] = dropped.get(row.drop, 0) + 1
-        task.post(self.Surveyed(len(page.rows), dropped, page.more, guess))
+        task.post(self.Surveyed(len(page.rows), dropped, page.more))
+        if guess is not None:
+            app.post_message(TokensKnown(guess))
 
     @on(Surveyed)
     def _has_surveyed(self, event: Surveyed) -> None:
-        known = self.sft.mean_tokens
-        if event.guess is not None and (known is None or known.source != event.guess.source or not known.counted):
-            self.sft.mean_tokens = event.guess
         total = sum(event.dropped.values())
         of = _("the first {count:,} rows") if event.more else _("{count:,} rows")
         of = of.format(count=event.seen)
@@ -372,3 +369,13 @@ class PreviewScreen(WizardScreen):
     def next_text(self) -> str:
         """What is dropped, and what comes next."""
         return f"{self._survey} " + _("Next: the settings of the training")
+
+
+def _count_tokens(task: Task, app: SftApp, answers: Answers) -> None:
+    """How long the samples are, also when the preview has been left: memory and time rest on it."""
+    try:
+        found = app.services.count_tokens(answers, app.draft.answers_path)
+    except Refusal:
+        return
+    if found is not None:
+        task.post(TokensKnown(found))

@@ -157,7 +157,7 @@ class StatisticsScreen(BaseScreen):
             tokens = event.found.tokens
             if tokens is not None and tokens.rows:
                 source = str(self.sft.draft.get("data.source"))
-                self.sft.mean_tokens = words.MeanTokens(source, tokens.mean, True)
+                self.sft.post_message(words.TokensKnown(words.MeanTokens(source, tokens.mean, True)))
             self.query_one("#statistics-wait").display = False
             self._show()
         self.refresh_bindings()
