@@ -347,7 +347,9 @@ class DataScreen(WizardScreen):
                 self.set_focus(field.control)
                 return False
         if not self._check_texts():
-            self.call_after_refresh(self.set_focus, next(f for f in self.query(Field) if f.failed).control)
+            control = next(f for f in self.query(Field) if f.failed).control
+            self.call_after_refresh(self.set_focus, control)
+            self.call_after_refresh(self.call_after_refresh, control.scroll_visible, animate=False)
             return False
         return True
 
