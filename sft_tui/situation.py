@@ -34,8 +34,9 @@ SMALL_SOURCE_BYTES = 64 << 20
 class ModelFacts:
     """The model that was named: `path` as the YAML will have it (relative to the project where it is inside).
 
-    `config` is the content of config.json, None for a hub id or where there is none. `template_why` says in a sentence
-    how the template was found, `template_certain` whether that leaves no doubt.
+    `config` is the content of config.json, None where there is none here. `template_why` says in a sentence
+    how the template was found, `template_certain` whether that leaves no doubt. `cached` is where a hub's model was
+    downloaded before; its files are not complete for certain.
     """
 
     path: str
@@ -45,6 +46,12 @@ class ModelFacts:
     template: str
     template_why: str
     template_certain: bool
+    cached: Path | None = None
+
+    @property
+    def place(self) -> Path | None:
+        """Where its files are, as far as they are on this machine."""
+        return self.directory or self.cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +147,8 @@ def _lengths(
 
     template = factory.templates.get(str(answers.train.get("template", model.template)))
     if count:
-        return count_lengths(request, model.directory, template, python)
-    return known_lengths(request, model.directory, template)
+        return count_lengths(request, model.place, template, python)
+    return known_lengths(request, model.place, template)
 
 
 def resolve_path(text: str, places: Iterable[Path]) -> Path | None:
@@ -187,14 +194,28 @@ def look_at_model(answers: Answers, base: Path, project: Path, factory: Factory)
     """Find the model that the answers name and the template that fits it."""
     named = answers.model.path
     directory = resolve_path(named, (base, project))
-    config = read_json(directory / "config.json") if directory else None
+    cached = None if directory else _downloaded(named, answers.model.source)
+    place = directory or cached
+    config = read_json(place / "config.json") if place else None
     config = config if isinstance(config, dict) else None
     shown = portable(directory, project) if directory else named
     guess = template_for_model(str(directory) if directory else named, config, factory)
     if answers.model.template != "auto":
         why = _("given in the answers")
-        return ModelFacts(shown, directory is not None, directory, config, answers.model.template, why, True)
-    return ModelFacts(shown, directory is not None, directory, config, guess.name, guess.how, guess.certain)
+        return ModelFacts(shown, directory is not None, directory, config, answers.model.template, why, True, cached)
+    return ModelFacts(shown, directory is not None, directory, config, guess.name, guess.how, guess.certain, cached)
+
+
+def _downloaded(named: str, source: str) -> Path | None:
+    """Where the hub's model `named` is in the cache of its library."""
+    from sft_tui.machine.hub_cache import find_model
+
+    if named.count("/") != 1 or named.startswith((".", "/", "~")):
+        return None
+    try:
+        return find_model(named, source).directory
+    except OSError:
+        return None
 
 
 def portable(path: Path, project: Path) -> str:

@@ -11,34 +11,35 @@ from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, nearest, refuse
 
 if TYPE_CHECKING:
-    from sft_tui.machine.gpus import Gpu
+    from sft_tui.headless.estimate_subject import Subject
     from sft_tui.memory import Estimate, FittedOptions, Suggestion, TimeEstimate
-    from sft_tui.run.peaks import PeakFound
 
 GIB = 2**30
 _BAR = 28
-_LARGEST_CARD_GIB = 4096.0
+_USUAL_TOKENS = 512.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `estimate`."""
     parser.add_argument(
         "model",
-        metavar="MODEL",
-        help=_("a model's directory, its config.json, or a known name; an answers file with --measure"),
+        metavar="MODEL|ANSWERS",
+        help=_("a model's directory, its config.json, or a known name; or an answers file, with its data and options"),
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help=_("a LLaMA-Factory option; may be repeated")
     )
     parser.add_argument("--preset", metavar="NAME", help=_("start from a preset's options"))
     parser.add_argument("--gpu-memory", metavar="GIB", help=_("the card's memory, instead of the present cards'"))
-    parser.add_argument("--gpus", type=int, default=1, metavar="N", help=_("number of cards that train together"))
+    parser.add_argument("--gpus", type=int, metavar="N", help=_("number of cards that train together"))
     parser.add_argument("--samples", type=int, metavar="N", help=_("training samples, for the time"))
-    parser.add_argument("--tokens", type=float, default=512.0, metavar="N", help=_("tokens a sample on average"))
+    parser.add_argument("--tokens", type=float, metavar="N", help=_("tokens a sample on average"))
     parser.add_argument("--fit", action="store_true", help=_("change the options so that they fit"))
     parser.add_argument("--dir", metavar="PROJECT", help=_("show what earlier runs of the project needed beside it"))
     parser.add_argument(
-        "--measure", action="store_true", help=_("train three steps on the longest samples of an answers file's data")
+        "--measure",
+        action="store_true",
+        help=_("train three real steps on the longest samples of ANSWERS, and compare"),
     )
     parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
 
@@ -49,49 +50,28 @@ def run(args: argparse.Namespace) -> int:
         from sft_tui.headless import measure_command
 
         return measure_command.run(args)
-    from sft_tui.factory.train_config import guide_defaults
-    from sft_tui.memory import Fit, estimate, estimate_time, find_config, fit_options, judge, suggestions
+    from sft_tui.headless.estimate_subject import subject_of
+    from sft_tui.memory import Fit, estimate, estimate_time, fit_options, judge, suggestions
 
-    config = find_config(args.model)
-    given = parse_settings(args.set)
-    options: dict[str, Any] = {**guide_defaults(), **_preset_options(args.preset), **given}
-    limit, card = _limit(args.gpu_memory)
-    gpus = max(1, args.gpus)
-    found = estimate(config, options, gpus=gpus)
+    subject = subject_of(args, parse_settings(args.set))
+    config, options, gpus, limit = subject.config, subject.options, subject.gpus, subject.limit_bytes
+    known = subject.lengths or None
+    found = estimate(config, options, gpus=gpus, longest=subject.longest)
     fit = judge(found, limit)
-    more = () if fit is Fit.FITS else suggestions(config, options, limit, gpus=gpus)
-    fitted = fit_options(config, options, limit, gpus=gpus) if args.fit and limit else None
+    more = () if fit is Fit.FITS else suggestions(config, options, limit, gpus=gpus, lengths=known)
+    fitted = fit_options(config, options, limit, gpus=gpus, lengths=known) if args.fit and limit else None
     time = None
-    if args.samples:
+    if subject.samples:
         used = fitted.options if fitted else options
-        name = card.name if card else None
-        time = estimate_time(config, used, samples=args.samples, mean_tokens=args.tokens, gpu_name=name, gpus=gpus)
-    earlier = _measured(args.model, args.dir, options, gpus) if args.dir else None
+        name = subject.card.name if subject.card else None
+        tokens = args.tokens or subject.mean or _USUAL_TOKENS
+        time = estimate_time(config, used, samples=subject.samples, mean_tokens=tokens, gpu_name=name, gpus=gpus)
     if args.json:
-        data = _as_json(found, fit.value, limit, more, fitted, time)
-        put_json(data | ({"measured": earlier.as_json() if earlier else None} if args.dir else {}))
+        put_json(_as_json(subject, found, fit.value, more, fitted, time))
     else:
-        for line in _table(args.model, found, fit.value, limit, card, more, fitted, time):
+        for line in _table(subject, found, fit.value, more, fitted, time):
             put(line)
-        if earlier:
-            from sft_tui.run.peaks import peak_text
-
-            put(_("measured: {text}").format(text=peak_text(earlier)))
     return int(ExitCode.DONE)
-
-
-def _measured(model: str, directory: str, options: dict[str, Any], gpus: int) -> PeakFound | None:
-    """What an earlier run of the project in `directory` needed for `model`."""
-    from pathlib import Path
-
-    from sft_tui.run.peaks import find_peak, read_peaks
-    from sft_tui.situation import portable
-
-    project, path = Path(directory).expanduser().resolve(), Path(model).expanduser()
-    if path.exists():
-        place = path.resolve()
-        model = portable(place.parent if place.is_file() else place, project)
-    return find_peak(read_peaks(project), model, options, gpus)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -139,35 +119,10 @@ def _checked(key: str, value: Any) -> Any:
     return value
 
 
-def _preset_options(name: str | None) -> dict[str, Any]:
-    if name is None:
-        return {}
-    from sft_tui.presets import find_preset
-
-    return find_preset(name).options_with(())
-
-
-def _limit(text: str | None) -> tuple[int | None, Gpu | None]:
-    """The memory to judge by, and the present card that it is of."""
-    from sft_tui.machine.gpus import freest, read_gpus
-
-    cards = freest(read_gpus().gpus)
-    if text is None:
-        return (cards[0].total_bytes or None, cards[0]) if cards else (None, None)
-    try:
-        gib = float(text.lower().removesuffix("gib").removesuffix("gb"))
-    except ValueError:
-        gib = -1.0
-    if not 0 < gib <= _LARGEST_CARD_GIB:
-        message = _("--gpu-memory is {value}, not a card's memory in GiB.").format(value=text)
-        raise refuse("bad_gpu_memory", message, key="--gpu-memory")
-    return int(gib * GIB), None
-
-
 def _as_json(
+    subject: Subject,
     found: Estimate,
     fit: str,
-    limit: int | None,
     more: tuple[Suggestion, ...],
     fitted: FittedOptions | None,
     time: TimeEstimate | None,
@@ -175,14 +130,16 @@ def _as_json(
     result: dict[str, Any] = {
         "peak_bytes": found.peak_bytes,
         "parts": found.parts,
-        "fits": None if limit is None else fit == "fits",
+        "fits": None if subject.limit_bytes is None else fit == "fits",
         "fit": fit,
-        "limit_bytes": limit,
+        "limit_bytes": subject.limit_bytes,
         "margin": found.margin,
         "architecture": found.architecture.model_type,
         "known": found.known,
         "notes": list(found.notes),
         "suggestions": [suggestion.as_json() for suggestion in more],
+        "longest": subject.longest,
+        "measured": subject.earlier.as_json() if subject.earlier else None,
     }
     if fitted is not None:
         result["fitted"] = {
@@ -216,19 +173,19 @@ def part_names() -> dict[str, str]:
 
 
 def _table(
-    model: str,
+    subject: Subject,
     found: Estimate,
     fit: str,
-    limit: int | None,
-    card: Gpu | None,
     more: tuple[Suggestion, ...],
     fitted: FittedOptions | None,
     time: TimeEstimate | None,
 ) -> Iterable[str]:
     peak = found.peak_bytes
     yield _("{model}: about {need:.1f} GiB on the card (± {margin:.0%})").format(
-        model=model, need=peak / GIB, margin=found.margin
+        model=subject.name, need=peak / GIB, margin=found.margin
     )
+    if subject.longest:
+        yield _("no sample has more than {count} tokens").format(count=subject.longest)
     names = part_names()
     width = max(len(names[name]) for name in found.parts)
     for name, size in sorted(found.parts.items(), key=lambda part: -part[1]):
@@ -240,11 +197,11 @@ def _table(
         "no": _("does not fit"),
         "unknown": _("unknown: no GPU here; give --gpu-memory"),
     }
-    if limit is None:
+    if subject.limit_bytes is None:
         yield words["unknown"]
     else:
-        name = card.name if card else _("a card")
-        yield _("{word} ({card}, {size:.1f} GiB)").format(word=words[fit], card=name, size=limit / GIB)
+        name, have = subject.card.name if subject.card else _("a card"), subject.limit_bytes / GIB
+        yield _("{word} ({card}, {size:.1f} GiB)").format(word=words[fit], card=name, size=have)
     for note in found.notes:
         yield _("note: {text}").format(text=note)
     if more:
@@ -263,3 +220,7 @@ def _table(
         )
     elif time is not None:
         yield _("{steps} steps; the time is unknown without a known card").format(steps=time.steps)
+    if subject.earlier is not None:
+        from sft_tui.run.peaks import peak_text
+
+        yield _("measured: {text}").format(text=peak_text(subject.earlier))

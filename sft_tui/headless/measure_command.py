@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.headless.estimate_subject import is_answers
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from sft_tui.situation import gather
 
     path = Path(args.model)
-    if not path.is_file() or path.suffix.lower() not in (".yaml", ".yml"):
+    if not is_answers(args.model):
         message = _("{path} is no answers file: a measurement needs the data that the training will see.")
         hint = _("sft-tui estimate answers.yaml --measure")
         raise refuse("no_answers", message.format(path=args.model), key="--measure", hint=hint)

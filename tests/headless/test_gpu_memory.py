@@ -165,3 +165,34 @@ def test_the_estimate_goes_by_the_samples_that_are_there(tmp_path: Path) -> None
     assert 20 < plan["estimate"]["longest"] < 400
     row = json.loads((machine.project.path / "runs/peaks.jsonl").read_text().splitlines()[0])
     assert row["longest"] == plan["estimate"]["longest"]
+
+
+def test_an_answers_file_can_be_estimated(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=23.5)
+    done = machine.project.sft("estimate", "answers.yaml", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["fits"] is False and 20 < found["longest"] < 400 and found["measured"] is None
+    assert found["time"]["steps"] > 0, "the rows of the data are counted"
+    roomy = json.loads(machine.project.sft("estimate", "answers.yaml", "--json", "--gpu-memory", "24").out)
+    assert roomy["fits"] is True and roomy["peak_bytes"] == found["peak_bytes"]
+    packed = json.loads(machine.project.sft("estimate", "answers.yaml", "--json", "--set", "packing=true").out)
+    assert packed["peak_bytes"] > found["peak_bytes"], "packed sequences are as long as cutoff_len"
+    table = machine.project.sft("estimate", "answers.yaml")
+    assert "no sample has more than" in table.out and "does not fit" in table.out
+    (machine.project.path / "broken.yaml").write_text("model: {}\n")
+    assert machine.project.sft("estimate", "broken.yaml").code == 2
+
+
+def test_a_model_in_the_hubs_cache_is_known(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=0.5)
+    store = tmp_path / "hub/models--some--thing"
+    (store / "refs").mkdir(parents=True)
+    (store / "refs/main").write_text("abc")
+    (store / "snapshots").mkdir()
+    (machine.project.path / "model").rename(store / "snapshots/abc")
+    machine.project.env["HF_HUB_CACHE"] = str(tmp_path / "hub")
+    machine.project.answer(hardware={"gpus": "auto"}, preset="guide-16gb", model={"path": "some/thing"})
+    found = machine.project.sft("estimate", "answers.yaml", "--json")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["longest"] > 20
