@@ -6,10 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sft_tui.dataset.batch import Batch
 from sft_tui.dataset.conversations import TurnsMaker
+from sft_tui.dataset.line_writer import LineWriter
 from sft_tui.dataset.mapping import Mapped
 from sft_tui.dataset.request import EMPTY_INPUT, EMPTY_OUTPUT, MALFORMED, REASONS
 from sft_tui.dataset.samples import AlpacaMaker, Maker, Texts, dump
@@ -27,36 +28,26 @@ CODES = {reason: code for code, reason in enumerate(REASONS, 1)}
 class Chunk:
     """What a batch became: `parts` are the lines, joined they end with a line end.
 
-    `reasons` has a code a record (None: all kept); `hashes` one a line, if asked for; `left_out` counts the rows in
-    which a kind of text had no place.
+    `lengths` holds the bytes of each line; `reasons` has a code a record (None: all kept); `hashes` one a line, if
+    asked for; `left_out` counts the rows in which a kind of text had no place.
     """
 
     height: int
-    kept: int
-    parts: tuple[bytes, ...]
+    parts: tuple[bytes | memoryview, ...]
+    lengths: np.ndarray
     reasons: np.ndarray | None = None
     hashes: np.ndarray | None = None
     left_out: Counter[str] | None = None
 
     @property
+    def kept(self) -> int:
+        """How many lines there are."""
+        return len(self.lengths)
+
+    @property
     def lines(self) -> bytes:
         """The lines as one."""
         return b"".join(self.parts)
-
-
-class _Parts:
-    """A file that keeps what is written to it as it comes: nothing is copied again."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        """Keep `data`."""
-        self.parts.append(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits."""
 
 
 class Cleaner(Protocol):
@@ -104,7 +95,9 @@ class RecordCleaner:
         if self.hashed:
             digests = b"".join(hashlib.blake2b(line, digest_size=8).digest() for line in lines)
             hashes = np.frombuffer(digests, np.uint64)
-        return Chunk(batch.height, len(lines), (b"".join(lines),), reasons if reasons.any() else None, hashes, left_out)
+        lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+        dropped = reasons if reasons.any() else None
+        return Chunk(batch.height, (b"".join(lines),), lengths, dropped, hashes, left_out)
 
 
 class TextCleaner:
@@ -113,6 +106,8 @@ class TextCleaner:
     def __init__(self, texts: Texts, hashed: bool) -> None:
         self.texts = texts
         self.hashed = hashed
+        self._written = _written(texts)
+        self._writer = LineWriter(self._written)
 
     def __call__(self, batch: Batch) -> Chunk:
         """The lines of `batch`."""
@@ -129,16 +124,12 @@ class TextCleaner:
             }
         )
         reasons = self._reasons(frame, batch.bad)
-        frame = frame.select(self._written())
+        frame = frame.select(self._columns())
         if reasons is not None:
             frame = frame.filter(pl.Series(reasons == 0))
-        written = _Parts()
-        if frame.height:
-            frame.write_ndjson(cast(IO[bytes], written))
-        hashes = frame.hash_rows(seed=0).to_numpy() if self.hashed else None
-        if hashes is not None:
-            hashes = np.ascontiguousarray(hashes, np.uint64)
-        return Chunk(batch.height, frame.height, tuple(written.parts), reasons, hashes)
+        lines = self._writer.write(frame)
+        hashes = np.ascontiguousarray(frame.hash_rows(seed=0).to_numpy(), np.uint64) if self.hashed else None
+        return Chunk(batch.height, lines.parts, lines.lengths, reasons, hashes)
 
     def _reasons(self, frame: pl.DataFrame, bad: Sequence[int]) -> np.ndarray | None:
         """The code of each record, or None where all are kept."""
@@ -156,27 +147,30 @@ class TextCleaner:
         reasons[list(bad)] = CODES[MALFORMED]
         return reasons
 
-    def _written(self) -> list[pl.Expr]:
-        """The columns of the written rows, with the fixed texts in empty cells."""
-        texts = self.texts
-        written = [
-            _filled("instruction", texts.columns.instruction, texts.instruction),
-            _filled("input", texts.columns.input, None),
-            _filled("output", texts.columns.output, None),
-        ]
-        if texts.has_system:
-            written.append(_filled("system", texts.columns.system, texts.system))
-        return written
+    def _columns(self) -> list[pl.Expr]:
+        """The columns of the written rows that differ from row to row, with the fixed texts in empty cells."""
+        import polars as pl
+
+        fixed = {"instruction": self.texts.instruction, "system": self.texts.system}
+        columns: list[pl.Expr] = []
+        for role in (role for role, text in self._written.items() if text is None):
+            text = fixed.get(role)
+            column = pl.col(role)
+            columns.append(pl.when(column == "").then(pl.lit(text)).otherwise(column).alias(role) if text else column)
+        return columns
 
 
-def _filled(role: str, column: str | None, fixed: str | None) -> pl.Expr:
-    import polars as pl
-
-    if column is None:
-        return pl.lit(fixed or "").alias(role)
-    if not fixed:
-        return pl.col(role)
-    return pl.when(pl.col(role) == "").then(pl.lit(fixed)).otherwise(pl.col(role)).alias(role)
+def _written(texts: Texts) -> dict[str, str | None]:
+    """The keys of the written rows; a text where it is the same in all, None where a column gives it."""
+    columns = texts.columns
+    keys = {
+        "instruction": None if columns.instruction else texts.instruction or "",
+        "input": None if columns.input else "",
+        "output": None if columns.output else "",
+    }
+    if texts.has_system:
+        keys["system"] = None if columns.system else texts.system or ""
+    return keys
 
 
 def written_columns(mapped: Mapped, texts: Texts) -> dict[str, Any]:

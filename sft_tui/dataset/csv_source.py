@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sft_tui.dataset import csv_cells
 from sft_tui.dataset.batch import Batch, Task, Wanted, text_table, valid_utf8
+from sft_tui.dataset.block_index import table_bounds, text_columns
 from sft_tui.dataset.csv_cells import Cells, Dialect
 from sft_tui.dataset.files import SourceFile, TextStream, unreadable
 from sft_tui.i18n import _
@@ -199,10 +200,11 @@ def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequen
     """The fast reading of `block`, whose quotes are well placed; the exact one where it stumbles."""
     present = [column for column in columns if column in names]
     found = None
-    if present and 2 * len(present) >= len(names):
-        found = _with_polars(block, dialect, len(names))
-    if found is None and present and valid_utf8(block):
-        found = _with_arrow(block, dialect, len(names), [names.index(column) for column in present])
+    if present and valid_utf8(block):
+        places = sorted({names.index(column) for column in present})
+        found = _indexed(block, dialect, len(names), places)
+        if found is None:
+            found = _with_arrow(block, dialect, len(names), places)
     if found is None:
         return _exact_batch(block, dialect, names, columns)
     import polars as pl
@@ -214,28 +216,17 @@ def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequen
     return Batch(height, pl.DataFrame(table), None)
 
 
-def _with_polars(block: bytes, dialect: Dialect, width: int) -> tuple[int, dict[int, pl.Series]] | None:
-    """All cells of a block without blank lines; None where it is anything but a table of texts.
-
-    All columns are read, because a line with too many cells goes unnoticed otherwise.
-    """
-    if width < 2 or b"\r" in block or b"\n\n" in block or block[:1] == b"\n":
+def _indexed(
+    block: bytes, dialect: Dialect, width: int, places: Sequence[int]
+) -> tuple[int, dict[int, pl.Series]] | None:
+    """The cells at `places` of a block of valid UTF-8 whose records all have `width` cells; None for another."""
+    bounds = table_bounds(block, dialect.delimiter[0], width, places)
+    if bounds is None:
         return None
-    import polars as pl
-
-    names = [f"column_{place + 1}" for place in range(width)]
-    try:
-        frame = pl.read_csv(
-            block,
-            has_header=False,
-            schema=dict.fromkeys(names, pl.String),
-            separator=dialect.delimiter.decode(),
-        )
-    except pl.exceptions.PolarsError:
-        return None
-    if frame.width != width or (_QUOTE not in block and frame.height != block.count(b"\n")):
-        return None
-    return frame.height, dict(enumerate(frame.get_columns()))
+    columns = text_columns(block, bounds)
+    if _QUOTE in block and b'""' in block:
+        columns = [column.str.replace_all('""', '"', literal=True) for column in columns]
+    return len(bounds), dict(zip(places, columns, strict=True))
 
 
 def _with_arrow(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sft_tui.dataset.batch import Batch, Record, Wanted, texts_of, valid_utf8
+from sft_tui.dataset.block_index import line_values, text_columns
 from sft_tui.dataset.text import parse_json
 
 _DEEP = (b"[" * 100, b'{"":' * 20)
@@ -45,7 +46,7 @@ def _has_numbers(value: Any) -> bool:
 def parse_lines(block: bytes, wanted: Wanted) -> Batch:
     """The records of `block`, one a line; blank lines are none."""
     if not wanted.as_records and wanted.columns:
-        batch = _columnar(block, wanted.columns, _line_count(block))
+        batch = _alike(block, wanted.columns) or _columnar(block, wanted.columns, _line_count(block))
         if batch is not None:
             return batch
     return _exact([line for line in block.split(b"\n") if line.strip()], wanted)
@@ -54,7 +55,8 @@ def parse_lines(block: bytes, wanted: Wanted) -> Batch:
 def parse_elements(raws: list[bytes], wanted: Wanted) -> Batch:
     """The records of `raws`, one an element."""
     if not wanted.as_records and wanted.columns and all(raw.lstrip()[:1] == b"{" for raw in raws):
-        batch = _columnar(b"\n".join(raws), wanted.columns, len(raws))
+        block = b"\n".join([*raws, b""])
+        batch = _alike(block, wanted.columns, len(raws)) or _columnar(block, wanted.columns, len(raws))
         if batch is not None:
             return batch
     return _exact(raws, wanted)
@@ -102,3 +104,21 @@ def _columnar(block: bytes, columns: Sequence[str], count: int | None) -> Batch 
     if table.num_rows != count:
         return None
     return Batch(count, pl.DataFrame([pl.Series(column, table.column(column)) for column in columns]), None)
+
+
+def _alike(block: bytes, columns: Sequence[str], count: int | None = None) -> Batch | None:
+    """`block` by its quotes alone, if its lines differ in nothing but plain texts; None for another."""
+    found = line_values(block, count)
+    if found is None or not valid_utf8(block):
+        return None
+    import numpy as np
+    import polars as pl
+
+    keys, values = found
+    places = sorted({keys.index(column) for column in columns if column in keys})
+    series: dict[str, pl.Series] = {}
+    if places:
+        bounds = np.ascontiguousarray(values[:, places]).reshape(len(values), -1)
+        series = dict(zip([keys[place] for place in places], text_columns(block, bounds), strict=True))
+    missing = pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
+    return Batch(len(values), pl.DataFrame([series.get(name, missing).alias(name) for name in columns]), None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.batch import Batch, Task, Wanted
 from sft_tui.dataset.files import SourceFile, unreadable
+from sft_tui.dataset.parquet_parts import Part, read_part, text_parts
 from sft_tui.dataset.text import to_text
 from sft_tui.i18n import _
 from sft_tui.problems import Problem
@@ -49,17 +50,47 @@ class ParquetReader:
         names = self._schema.names
         columns = wanted.columns if wanted.columns is not None else tuple(dict.fromkeys(names))
         present = [name for name in dict.fromkeys(columns) if name in names]
+        if not present:
+            yield from _empty_tasks(self.rows, columns, wanted)
+            return
+        texts = not wanted.as_records and wanted.columns is not None
+        parts = text_parts(self._parquet.metadata, self._schema, present, wanted.block_bytes) if texts else None
+        if parts is None:
+            yield from self._streamed(present, columns, wanted)
+            return
+        for part in parts:
+            frame = read_part(self.file.path, part, present)
+            if frame is None:
+                yield from self._streamed(present, columns, wanted, part)
+                continue
+            rows = max(part.rows * wanted.block_bytes // max(part.bytes, 1), _FEWEST_ROWS)
+            for start in range(0, part.rows, rows):
+                table = frame.slice(start, rows)
+                self._taken += table.height
+                yield partial(_of_frame, table, columns)
+            del frame, table
+
+    def _streamed(
+        self, present: list[str], columns: Sequence[str], wanted: Wanted, part: Part | None = None
+    ) -> Iterator[Task]:
+        """The rows of `part` (None: all), never more than a batch of them in memory."""
         meta = self._parquet.metadata
         plain = sum(meta.row_group(at).total_byte_size for at in range(meta.num_row_groups))
         rows = wanted.block_bytes * max(self.rows, 1) // max(plain, 1)
         size = min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
-        if not present:
-            yield from _empty_tasks(self.rows, columns, wanted)
-            return
+        groups, skip, left = (None, 0, self.rows) if part is None else (list(part.groups), part.skip, part.rows)
         with _reading(self.file):
-            for batch in self._parquet.iter_batches(batch_size=size, columns=present, use_threads=True):
-                self._taken += batch.num_rows
-                yield partial(_batch, self.file, batch, columns, wanted)
+            for batch in self._parquet.iter_batches(
+                batch_size=size, row_groups=groups, columns=present, use_threads=True
+            ):
+                some = batch.slice(min(skip, batch.num_rows), left)
+                skip = max(skip - batch.num_rows, 0)
+                left -= some.num_rows
+                self._taken += some.num_rows
+                if some.num_rows:
+                    yield partial(_batch, self.file, some, columns, wanted)
+                if not left:
+                    break
 
 
 class ArrowReader:
@@ -105,6 +136,13 @@ def _reading(file: SourceFile) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).split("\n", 1)[0][:200]
         raise unreadable(file.path, reason, _("The file is damaged or half downloaded: get it again.")) from None
+
+
+def _of_frame(frame: pl.DataFrame, columns: Sequence[str]) -> Batch:
+    import polars as pl
+
+    missing = [pl.lit(None, dtype=pl.String).alias(name) for name in columns if name not in frame.columns]
+    return Batch(frame.height, frame.with_columns(missing).select(columns), None)
 
 
 def _empty_tasks(rows: int, columns: Sequence[str], wanted: Wanted) -> Iterator[Task]:

@@ -110,11 +110,8 @@ class Reading:
         """Keep what the choice among the rows needs."""
         if not self.choosing or not chunk.kept:
             return
-        import numpy as np
-
-        ends = _line_ends(chunk.parts)
-        assert chunk.hashes is not None and len(ends) == chunk.kept == len(chunk.hashes)
-        self.lengths.append(np.diff(ends, prepend=0))
+        assert chunk.hashes is not None and chunk.kept == len(chunk.hashes)
+        self.lengths.append(chunk.lengths)
         self.hashes.append(chunk.hashes)
         if self.request.dedupe:
             records = self.record_numbers(chunk, numbers, self.tally.read)
@@ -184,18 +181,6 @@ def _reuse_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _REUSED_BYTES)
     mallopt(_M_TRIM_THRESHOLD, 4 * _REUSED_BYTES)
-
-
-def _line_ends(parts: Iterable[bytes]) -> np.ndarray:
-    """Where lines end in the joined `parts`."""
-    import numpy as np
-
-    found: list[np.ndarray] = []
-    before = 1
-    for part in parts:
-        found.append(np.flatnonzero(np.frombuffer(part, np.uint8) == 10) + before)
-        before += len(part)
-    return np.concatenate(found)
 
 
 def _sampled(tasks: Iterable[Task], cleaner: Cleaner, chosen: np.ndarray) -> Iterator[tuple[Chunk, np.ndarray | None]]:

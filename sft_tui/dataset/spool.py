@@ -96,7 +96,7 @@ class Spool:
         self.size += size
         return offset
 
-    def write_at(self, offset: int, parts: Sequence[bytes]) -> None:
+    def write_at(self, offset: int, parts: Sequence[bytes | memoryview]) -> None:
         """Fill a reserved place with `parts`, with few calls."""
         for start in range(0, len(parts), _MOST_PARTS):
             some = parts[start : start + _MOST_PARTS]
