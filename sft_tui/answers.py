@@ -56,7 +56,8 @@ class HardwareAnswers(_Section):
         "auto", description="`auto` (the freest card), `none` (train on the CPU), or a list of indices as NVML counts."
     )
     launcher: Literal["auto", "single", "torchrun", "deepspeed", "ray", "slurm"] = Field(
-        "auto", description="How the training processes are started."
+        "auto",
+        description="How the training processes are started; `deepspeed` divides the training among the GPUs by ZeRO.",
     )
     wait: StrictBool = Field(
         False,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
+from sft_tui.factory.deepspeed import zero_config
 from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.system import existing_parent
@@ -72,13 +73,19 @@ def verdict_of_plan(situation: Situation, plan: Plan) -> list[Problem]:
     cwd = situation.project if situation.project.is_dir() else situation.base
     with tempfile.TemporaryDirectory(prefix="sft-tui-verdict-") as folder:
         path = Path(folder) / "train_config.yaml"
-        path.write_text(config.content, encoding="utf-8")
+        content, zero = config.content, str(plan.train_options.get("deepspeed"))
+        for file in plan.files:
+            if file.path == zero:  # only written at the start
+                beside = Path(folder) / Path(zero).name
+                beside.write_text(file.content, encoding="utf-8")
+                content = content.replace(zero, str(beside))
+        path.write_text(content, encoding="utf-8")
         found = run_verdict(
             situation.environment.python,
             path,
             cwd,
             stage.env,
-            distributed=len(plan.gpus) > 1,
+            distributed=len(plan.gpus) > 1 or bool(plan.train_options.get("deepspeed")),
             options=frozenset(situation.factory.options),
         )
     return [replace(p, path=None, key=f"train.{p.key}" if p.key else "train") for p in found]
@@ -212,12 +219,13 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         cpus=situation.system.cpus,
         dataset_rows=training_rows(answers, situation.rows),
         launching=True,
-        distributed=len(gpus) > 1,
+        distributed=len(gpus) > 1 or bool(options.get("deepspeed")),
         processes=max(len(gpus), 1),
     )
     skip = {"dataset", "dataset_dir", "model_name_or_path", "output_dir"}
     found = []
-    for problem in check_train_options(options, context):
+    zero = zero_config(situation.run, options.get("deepspeed"))  # its file is only written at the start
+    for problem in check_train_options({**options, "deepspeed": zero} if zero else options, context):
         key = problem.key or ""
         if key.split(".")[0] in skip:
             continue

@@ -9,6 +9,7 @@ from typing import Any
 from sft_tui.i18n import _
 from sft_tui.memory.estimate import Estimate, estimate
 from sft_tui.memory.options import flag, number
+from sft_tui.memory.sharding import read_sharding
 
 SHORTEST = 256
 """No shorter `cutoff_len` is suggested."""
@@ -72,7 +73,7 @@ def suggestions(
     now = estimate(config, options, gpus=gpus, longest=longest)
     found: list[Suggestion] = []
     enough = False
-    for change in _changes(options, lengths):
+    for change in _changes(options, lengths, gpus):
         if enough and change.quality != "none":
             break
         after = estimate(config, {**options, **change.changes}, gpus=gpus, longest=longest)
@@ -140,7 +141,7 @@ def _next_step(
 ) -> tuple[_Change, Estimate] | None:
     """The first change that saves at least 1 %."""
     longest = max(lengths) if lengths else None
-    for change in _changes(options, lengths):
+    for change in _changes(options, lengths, gpus):
         if change.needs is not None and change.needs not in packages:
             continue
         after = estimate(config, {**options, **change.changes}, gpus=gpus, longest=longest)
@@ -149,18 +150,20 @@ def _next_step(
     return None
 
 
-def _changes(options: Mapping[str, Any], lengths: tuple[int, ...] | None) -> Iterator[_Change]:
+def _changes(options: Mapping[str, Any], lengths: tuple[int, ...] | None, gpus: int) -> Iterator[_Change]:
     """All changes that `options` leave open, the cheapest loss of quality first."""
     yield from _free_changes(options)
+    yield from _divided(options, gpus)
+    zero3 = read_sharding(options, gpus).stage == 3  # it knows neither bf16 weights nor quantized ones
     method = str(options.get("finetuning_type") or "lora")
     whole = method in ("full", "freeze")
     if whole and str(options.get("optim") or "adamw_torch").startswith("adamw_torch"):
         text = _("keep the optimizer's states in 8 bits")
         yield _Change("optimizer_8bit", {"optim": "adamw_8bit"}, 1.02, "slight", text, "bitsandbytes")
-    if whole and not flag(options, "pure_bf16"):
+    if whole and not flag(options, "pure_bf16") and not zero3:
         text = _("train the weights in bf16 instead of fp32")
         yield _Change("pure_bf16", {"pure_bf16": True}, 0.9, "slight", text)
-    if method == "lora" and not options.get("quantization_bit") and not flag(options, "use_dora"):
+    if method == "lora" and not options.get("quantization_bit") and not flag(options, "use_dora") and not zero3:
         changes = {"quantization_bit": 4, "quantization_method": "bnb", "double_quantization": True}
         text = _("load the base model in 4 bits (QLoRA)")
         yield _Change("quantization_4bit", changes, 1.5, "slight", text, "bitsandbytes")
@@ -180,6 +183,27 @@ def _changes(options: Mapping[str, Any], lengths: tuple[int, ...] | None) -> Ite
     if method == "full":
         text = _("train an adapter (LoRA) instead of all weights")
         yield _Change("lora", {"finetuning_type": "lora", "lora_rank": 16, "lora_target": "all"}, 0.9, "some", text)
+
+
+def _divided(options: Mapping[str, Any], gpus: int) -> Iterator[_Change]:
+    """What DeepSpeed's ZeRO divides among several cards; it changes no result, but takes time for the exchange."""
+    if (
+        gpus < 2
+        or options.get("fsdp")
+        or any(flag(options, key) for key in ("use_unsloth", "use_galore", "use_apollo"))
+    ):
+        return
+    sharding = read_sharding(options, gpus)
+    if not sharding.stage and str(options.get("finetuning_type") or "lora") in ("full", "freeze"):
+        text = _("divide optimizer states and gradients among the cards (ZeRO-2)")
+        yield _Change("zero2", {"deepspeed": "zero2"}, 1.05, "none", text, "deepspeed")
+    if options.get("quantization_bit") or flag(options, "pure_bf16") or sharding.offload_parameters:
+        return
+    if sharding.stage < 3:
+        text = _("divide the weights too among the cards (ZeRO-3)")
+        yield _Change("zero3", {"deepspeed": "zero3"}, 1.3, "none", text, "deepspeed")
+    text = _("keep weights and optimizer states in the main memory (ZeRO-3 with offload)")
+    yield _Change("zero3_offload", {"deepspeed": "zero3_offload"}, 3.0, "none", text, "deepspeed")
 
 
 def _free_changes(options: Mapping[str, Any]) -> Iterator[_Change]:

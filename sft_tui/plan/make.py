@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory import commands
+from sft_tui.factory.deepspeed import render_zero_config, zero_config
 from sft_tui.factory.train_config import render_merge_config, render_train_config
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
@@ -140,12 +141,22 @@ def check_answers(answers: Answers, situation: Situation) -> Problems:
     _check_trust(answers, problems)
     _check_template(answers, situation, problems)
     _check_gpus(answers, situation, problems)
-    if answers.hardware.launcher in ("deepspeed", "ray", "slurm"):
+    if answers.hardware.launcher in ("ray", "slurm"):
         name = answers.hardware.launcher
         message = _("The launcher `{name}` is not supported by this version of sft-tui.").format(name=name)
-        hint = _("Use `auto`, `single` or `torchrun`.")
+        hint = _("Use `auto`, `single`, `torchrun` or `deepspeed`.")
         problems.error("unsupported_launcher", message, key="hardware.launcher", hint=hint)
+    _check_deepspeed(answers, situation, problems)
     return problems
+
+
+def _check_deepspeed(answers: Answers, situation: Situation, problems: Problems) -> None:
+    key = "train.deepspeed" if answers.train.get("deepspeed") else "hardware.launcher"
+    if key == "hardware.launcher" and answers.hardware.launcher != "deepspeed":
+        return
+    if not chosen_gpus(answers, situation.gpus):
+        message = _("DeepSpeed divides a training among GPUs, and none is used.")
+        problems.error("deepspeed_without_gpu", message, key=key, hint=_("Use `launcher: auto`."))
 
 
 def _check_trust(answers: Answers, problems: Problems) -> None:
@@ -215,6 +226,9 @@ def _files(
         PlannedFile(f"configs/{run}/{commands.MERGE_CONFIG}", render_merge_config(merge, run)),
         PlannedFile(f"runs/{run}/answers.yaml", dump_answers(relocated(answers, situation))),
     ]
+    zero = zero_config(run, options.get("deepspeed"))
+    if zero is not None:
+        files.append(PlannedFile(str(options["deepspeed"]), render_zero_config(zero)))
     return tuple(files)
 
 
@@ -250,7 +264,8 @@ def _stages(
     here = {"PYTHONUNBUFFERED": "1"}
     visible = commands.gpu_environment([gpu.uuid for gpu in gpus], [gpu.index for gpu in gpus])
     modelscope = answers.model.source == "modelscope" and not situation.model.local
-    train_env = commands.train_environment(run, len(gpus), modelscope=modelscope) | visible
+    deepspeed = bool(options.get("deepspeed"))
+    train_env = commands.train_environment(run, len(gpus), modelscope=modelscope, deepspeed=deepspeed) | visible
     hub = {"USE_MODELSCOPE_HUB": "1"} if modelscope else {}
     train_yaml, merge_yaml = f"configs/{run}/{commands.TRAIN_CONFIG}", f"configs/{run}/{commands.MERGE_CONFIG}"
     convert_argv = (situation.python, "-m", "sft_tui.run.convert_stage", f"runs/{run}")

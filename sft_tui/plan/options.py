@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.commands import tensorboard_dir
+from sft_tui.factory.deepspeed import ZERO, zero_path
 from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
 from sft_tui.i18n import _
 from sft_tui.memory.estimate import DRIVER_BYTES
@@ -38,10 +39,25 @@ def train_options(answers: Answers, situation: Situation) -> tuple[dict[str, Any
     put(choose(answers, situation).options, "preset")
     put(_for_the_run(answers, situation), "run")
     put(answers.train, "answers")
+    if answers.hardware.launcher == "deepspeed" and not options.get("deepspeed"):
+        put({"deepspeed": _zero_for(answers, situation, options)}, "machine")
+    if str(options.get("deepspeed")) in ZERO:
+        options["deepspeed"] = zero_path(situation.run, str(options["deepspeed"]))
     _settle(options, origins)
     put(_cadence(options, origins, answers, situation), "machine")
     order = {key: index for index, key in enumerate(guide_keys())}
     return {key: options[key] for key in sorted(options, key=lambda k: order.get(k, len(order)))}, origins
+
+
+def _zero_for(answers: Answers, situation: Situation, options: dict[str, Any]) -> str:
+    """ZeRO-2 where the cards hold the training with it or nobody can tell, otherwise ZeRO-3, which takes longer."""
+    gpus, config = chosen_gpus(answers, situation.gpus), model_config(situation)
+    if not gpus or config is None or options.get("quantization_bit") or options.get("pure_bf16"):
+        return "zero2"
+    free = min(gpu.free_bytes for gpu in gpus)
+    names = ("zero2", "zero3", "zero3_offload")
+    fitting = (n for n in names if fits(situation, {**options, "deepspeed": n}, config, free, len(gpus)))
+    return next(fitting, "zero3_offload")
 
 
 def _importable(situation: Situation) -> set[str]:

@@ -36,7 +36,8 @@ def estimated_change(
         found = suggestions(config, options, gpus=max(gpus, 1), lengths=(longest,) if longest else None)
     except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
         return None
-    fitting = (s for s in found if s.needs is None or s.needs.replace("_", "-") in packages)
+    here = (s for s in found if "deepspeed" not in s.changes)  # checkpoints of one kind do not go on as the other
+    fitting = (s for s in here if s.needs is None or s.needs.replace("_", "-") in packages)
     return next((dict(suggestion.changes) for suggestion in fitting), None)
 
 

@@ -29,6 +29,7 @@ RESHAPING = frozenset(
         "use_rslora",
         "quantization_bit",
         "additional_target",
+        "deepspeed",
     }
 )
 """Options that make the checkpoints of an earlier attempt useless."""

@@ -196,3 +196,22 @@ def test_a_model_in_the_hubs_cache_is_known(tmp_path: Path) -> None:
     found = machine.project.sft("estimate", "answers.yaml", "--json")
     assert found.code == 0, found.err
     assert json.loads(found.out)["longest"] > 20
+
+
+def test_two_cards_train_with_deepspeed(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, used=0.5)
+    cards = [{"uuid": f"GPU-{n}", "total": 24, "used": 0.5, "processes": []} for n in range(2)]
+    (tmp_path / "cards.json").write_text(json.dumps(cards))
+    machine.project.answer(
+        hardware={"gpus": [0, 1]}, preset="guide-16gb", train={"deepspeed": "zero3"}, export={"enabled": False}
+    )
+    missing = machine.project.run()
+    assert missing.code in (2, 3) and "deepspeed" in missing.err
+    site = next((tmp_path / "train").glob("lib/python3.*/site-packages"))
+    (site / "deepspeed-0.18.0.dist-info").mkdir()
+    (site / "deepspeed-0.18.0.dist-info/METADATA").write_text("Name: deepspeed\nVersion: 0.18.0\n")
+    assert machine.project.run().code == 0
+    zero = json.loads((machine.project.path / "configs/apples/ds_zero3.json").read_text())
+    assert zero["zero_optimization"]["stage"] == 3
+    again = machine.project.sft("check", "configs/apples/train_config.yaml", "--json")
+    assert not [p for p in json.loads(again.out)["problems"] if p["key"] == "deepspeed" and p["severity"] == "error"]
