@@ -94,14 +94,15 @@ def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:
         model,
         template,
         python,
-        _whole(options.get("cutoff_len"), DEFAULT_CUTOFF),
-        _whole(options.get("per_device_train_batch_size"), 1),
+        whole(options.get("cutoff_len"), DEFAULT_CUTOFF),
+        whole(options.get("per_device_train_batch_size"), 1),
         options,
         (fingerprint(request), str(model), str(template), str(python)),
     )
 
 
-def _whole(value: Any, default: int) -> int:
+def whole(value: Any, default: int) -> int:
+    """`value` where it is a whole number from 1, otherwise `default`."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
 
 
@@ -120,8 +121,8 @@ def look(job: Job, progress: Callable[[Progress], None]) -> Statistics:
     )
 
 
-def overview(found: Statistics, job: Job, signs: Signs) -> list[str]:
-    """What the examples are like, in a few lines."""
+def overview(found: Statistics, job: Job, signs: Signs, cutoff_len: int) -> list[str]:
+    """What the examples are like, in a few lines, where samples are cut off at `cutoff_len` tokens."""
     first = _("{rows:,} samples").format(rows=found.rows)
     left_out = sum(count for reason, count in found.dropped.items() if reason != "duplicate")
     if left_out:
@@ -134,7 +135,8 @@ def overview(found: Statistics, job: Job, signs: Signs) -> list[str]:
     )
     if shares:
         lines.append(_("written in: {scripts}").format(scripts=shares))
-    return lines + (_lengths(found.tokens, job, signs) if found.tokens is not None else [_why_no_tokens(job)])
+    tokens = found.tokens
+    return lines + (_lengths(tokens, cutoff_len, signs) if tokens is not None else [_why_no_tokens(job)])
 
 
 def _why_no_tokens(job: Job) -> str:
@@ -143,14 +145,14 @@ def _why_no_tokens(job: Job) -> str:
     return _("tokens: - (they are counted in LLaMA-Factory's environment, which was not found)")
 
 
-def _lengths(tokens: TokenLengths, job: Job, signs: Signs) -> list[str]:
+def _lengths(tokens: TokenLengths, cutoff_len: int, signs: Signs) -> list[str]:
     half, most, nearly, longest = (tokens.percentile(share) for share in (0.5, 0.9, 0.99, 1.0))
     text = _("tokens: half of the samples have up to {half:,}, 90 % up to {most:,}, 99 % up to {nearly:,}")
     lines = [text.format(half=half, most=most, nearly=nearly)]
     lines.append(f"0 {spark(tokens, signs)} {longest:,}")
-    share = tokens.share_longer_than(job.cutoff_len)
+    share = tokens.share_longer_than(cutoff_len)
     cut = _("longer than {cutoff} and cut off there: {share:.1%} of the samples")
-    lines.append(cut.format(cutoff=job.cutoff_len, share=share))
+    lines.append(cut.format(cutoff=cutoff_len, share=share))
     loss = _("trained on (the answers): {share:.0%} of the tokens").format(share=tokens.loss_share)
     lines.append(loss if tokens.with_template else loss + " " + _("(the template's own tokens are not counted)"))
     return lines

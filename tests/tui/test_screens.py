@@ -235,6 +235,21 @@ async def test_tab_completes_as_in_a_shell(tmp_path: Path) -> None:
         assert app.screen.focused is not field
 
 
+async def test_a_tab_that_comes_too_early_still_completes(tmp_path: Path) -> None:
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    app = wizard(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.go("model")
+        await settle(pilot)
+        field = app.screen.query_one("#model-input", LineInput)
+        await pilot.press(*"mod", "tab")
+        await settle(pilot)
+        assert field.value == "models/" and app.screen.focused is field
+        await pilot.press(*"nothing", "tab")
+        await settle(pilot)
+        assert field.value == "models/nothing" and app.screen.focused is not field
+
+
 async def test_the_file_list_takes_a_file(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     thirty_rows(tmp_path / "raw")

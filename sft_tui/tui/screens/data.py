@@ -169,7 +169,7 @@ class DataScreen(WizardScreen):
     def _show_notes(self, info: SourceInfo) -> None:
         problems = [*info.problems, *info.notes]
         if problems:
-            text = "\n".join(f"{p.message} {p.hint or ''}".strip() for p in problems[:3])
+            text = "\n".join(f"{p.message} {_hint_here(p)}".strip() for p in problems[:3])
             role = "messages" if self._format in TURNS_FORMATS else "input"
             self.query_one(f"#role-field-{role}", Field).show(text, "warning")
 
@@ -379,6 +379,12 @@ class DataScreen(WizardScreen):
         if self.info is None or self._inspected != self._field.value:
             return _("The file is only read. Its columns are shown next.")
         return _("Check the columns. Next: see what the samples become")
+
+
+def _hint_here(problem: Problem) -> str:
+    """The hint of `problem`; where that is for the command line, what to do here."""
+    hint = problem.hint or ""
+    return _("Choose the columns here: Left and Right change one, Space lists all.") if "--" in hint else hint
 
 
 class _Cancelled(Exception):

@@ -202,8 +202,7 @@ class PreviewScreen(WizardScreen):
         if row.drop is None:
             head.update(Content(clean(f"{where}{self._marked_text()}  {signs.done} " + _("becomes a sample"))))
         else:
-            reason = _(DROPS.get(row.drop, row.drop))
-            text = _("is dropped: {reason}. {why}").format(reason=reason, why=row.why or "")
+            text = _("is dropped: {reason}").format(reason=row.why or _(DROPS.get(row.drop, row.drop)))
             head.update(Content(clean(f"{where}  {signs.problem} {text}")))
         head.set_class(row.drop is not None, "warning")
         self.query_one("#preview-source", Static).update(as_content(row.source))

@@ -186,8 +186,9 @@ class StatisticsScreen(BaseScreen):
             return
         self._to_look_at = words.to_look_at(found)
         self._suggested = words.suggested(found, job)
-        lines = [Content(clean(line)) for line in words.overview(found, job, self.sft.signs)]
-        self.query_one(ReadingLines).show(lines)
+        cutoff = words.whole(self._options.get("cutoff_len"), job.cutoff_len)
+        lines = words.overview(found, job, self.sft.signs, cutoff)
+        self.query_one(ReadingLines).show([Content(clean(line)) for line in lines])
         self.query_one("#statistics-found", Lines).show([*self._suggestion_lines(), Content(""), *self._doubts()])
         if self.focused is None:
             self.focus_first()

@@ -30,15 +30,31 @@ class PathInput(LineInput):
     def __init__(self, value: str = "", **more: Any) -> None:
         super().__init__(value, **more)
         self.completions = Completions()
+        self.looked_for = value
+        self._tab = False
 
     def on_key(self, event: events.Key) -> None:
-        """Tab."""
-        longer = self.completions.longer(self.value) if event.key == "tab" else None
-        if longer:
+        """Tab; one that comes before the completions are known waits for them."""
+        waits = self.value != self.looked_for and bool(self.value.strip())
+        self._tab = event.key == "tab" and waits
+        if event.key == "tab" and (waits or self.complete()):
             event.stop()
             event.prevent_default()
+
+    def complete(self) -> bool:
+        """Complete what is typed; whether there is anything to add."""
+        longer = self.completions.longer(self.value)
+        if longer:
             self.value = longer
             self.cursor_position = len(longer)
+        return bool(longer)
+
+    def take(self, found: Completions, text: str) -> None:
+        """The completions of `text` are known now."""
+        self.completions, self.looked_for = found, text
+        waited, self._tab = self._tab, False
+        if waited and not self.complete():
+            self.screen.focus_next()
 
     def action_browse(self) -> None:
         """F4."""
@@ -111,7 +127,7 @@ class PathField(Field):
         self._show_completions(Completions())
 
     def _show_completions(self, found: Completions) -> None:
-        self.input.completions = found
+        self.input.take(found, self.input.value)
         names = found.all
         room = max(20, self.size.width - 6)
         lines = [one_line(clean(name, " "), room, signs_of(self).ellipsis) for name in names[:SHOWN]]
