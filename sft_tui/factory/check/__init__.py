@@ -14,7 +14,6 @@ from sft_tui.factory.check.datasets import check_datasets, check_split
 from sft_tui.factory.check.deepspeed import check_deepspeed
 from sft_tui.factory.check.files import (
     check_model,
-    check_other_paths,
     check_quantized_model,
     check_template,
     check_tool_format,
@@ -32,6 +31,7 @@ from sft_tui.factory.check.model_dir import check_model_dir
 from sft_tui.factory.check.modules import check_modules
 from sft_tui.factory.check.output import check_disk, check_export_dir, check_output
 from sft_tui.factory.check.rules import check_relations
+from sft_tui.factory.check.side_paths import check_other_paths
 from sft_tui.factory.check.values import check_values
 from sft_tui.problems import Problem, Severity
 from sft_tui.yaml_reading import read_document

@@ -116,7 +116,7 @@ def files_of(dataset: Dataset) -> list[tuple[Path, str]]:
         return []
     path = dataset.directory / value
     if path.is_dir():
-        files = sorted(path.iterdir())
+        files = list(path.iterdir())  # in LLaMA-Factory's order: the first file decides the columns
     elif path.is_file():
         files = [path]
     else:

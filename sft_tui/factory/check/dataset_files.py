@@ -7,7 +7,7 @@ from typing import Any
 
 from sft_tui.factory.check.dataset_entry import FORMATTINGS, Dataset
 from sft_tui.factory.check.judge import judge
-from sft_tui.factory.check.kinds import mixed_types
+from sft_tui.factory.check.kinds import column_kinds, kind_of, mixed_types
 from sft_tui.factory.check.parquet_rows import parquet_head
 from sft_tui.factory.check.records import WHOLE_BYTES, Records, numeric_columns, read_records
 from sft_tui.factory.check.shapes import TAG_DEFAULTS, Shape, needed_columns, shape_of
@@ -39,9 +39,8 @@ def check_files(dataset: Dataset, files: list[tuple[Path, str]]) -> int | None:
         elif known and records.columns:
             _check_kinds(dataset, path, records)
         if first is None:
-            first = path, records.columns
-        elif records.columns and records.columns != first[1]:
-            _report_columns(dataset, first[0], path, first[1] ^ records.columns)
+            first = path, records
+        elif not _check_alike(dataset, first[0], first[1], path, records):
             return None
         total = None if total is None or records.total is None else total + records.total
     return _rows_used(dataset, None if len(files) > len(read) else total)
@@ -58,11 +57,27 @@ def _files_to_read(files: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
     return files[:kept]
 
 
-def _report_columns(dataset: Dataset, first: Path, other: Path, columns: set[str]) -> None:
-    text = _("{first} and {other} of `{name}` differ in their columns: {columns}.")
-    names = ", ".join(f"`{column}`" for column in sorted(map(str, columns))[:6])
-    text = text.format(first=first.name, other=other.name, name=dataset.name, columns=names)
-    dataset.error("columns_differ", text, _("Give all files the same columns, or register them apart."), other)
+def _check_alike(dataset: Dataset, first: Path, model: Records, other: Path, records: Records) -> bool:
+    """Whether a file has only columns, and kinds of values, that the first one has, which decides them for all."""
+    columns = records.columns - model.columns if model.columns else set()
+    if columns:
+        text = _("{first} and {other} of `{name}` differ in their columns: {columns}.")
+        names = ", ".join(f"`{column}`" for column in sorted(map(str, columns))[:6])
+        text = text.format(first=first.name, other=other.name, name=dataset.name, columns=names)
+        dataset.error("columns_differ", text, _("Give all files the same columns, or register them apart."), other)
+        return False
+    if other.suffix not in (".json", ".jsonl") or not model.whole:
+        return True
+    before, after = column_kinds(model.rows), column_kinds(records.rows)
+    column = next((c for c in after if before.get(c) not in (None, after[c]) or (c in before and not before[c])), None)
+    if column is None:
+        return True
+    text = _("Column `{column}` is {before} in {first} and {after} in {other}.")
+    text = text.format(
+        column=column, before=before[column] or kind_of(None), first=first.name, after=after[column], other=other.name
+    )
+    dataset.error("mixed_types", text, _("A column must have one type in all records."), other)
+    return False
 
 
 def _rows_used(dataset: Dataset, total: int | None) -> int | None:

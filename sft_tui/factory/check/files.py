@@ -235,61 +235,6 @@ def check_tool_format(findings: Findings) -> None:
         findings.error("bad_choice", "tool_format", message, hint, fix=("set", close[0]) if close else None)
 
 
-_OTHER_PATHS = (
-    ("reward_model", True),
-    ("reward_model_adapters", True),
-    ("ref_model", True),
-    ("ref_model_adapters", True),
-    ("new_special_tokens_config", False),
-    ("fsdp_config", False),
-    ("accelerator_config", False),
-    ("hyper_parallel_args", False),
-)
-
-
-def check_other_paths(findings: Findings) -> None:
-    """Report further files and directories that the options name and that are not there."""
-    if not findings.context.look_at_files:
-        return
-    for key, directory in _OTHER_PATHS:
-        value = findings.get(key)
-        if not isinstance(value, str) or not findings.given(key) or value.lstrip().startswith("{"):
-            continue
-        for word in findings.words(key):
-            path = findings.context.resolve(word)
-            if word.startswith(("http://", "https://")):
-                continue
-            if (directory and is_local(word, findings) and not path.is_dir()) or (not directory and not path.is_file()):
-                message = _("{path}, which `{key}` names, does not exist.").format(path=word, key=key)
-                findings.error("file_not_found", key, message)
-    _check_calibration(findings)
-    _check_written_paths(findings)
-
-
-def _check_calibration(findings: Findings) -> None:
-    value = findings.get("export_quantization_dataset")
-    if not isinstance(value, str) or not findings.merge or findings.context.resolve(value).exists():
-        return
-    if value.endswith((".json", ".jsonl", ".txt", ".parquet")) or value.startswith(("/", ".")):
-        message = _("{path}, which `{key}` names, does not exist.")
-        text = message.format(path=value, key="export_quantization_dataset")
-        findings.error("file_not_found", "export_quantization_dataset", text)
-
-
-_PATHS = ("model_name_or_path", "adapter_name_or_path", "dataset_dir", "output_dir", "export_dir", "deepspeed")
-
-
-def _check_written_paths(findings: Findings) -> None:
-    """Variables are not expanded by LLaMA-Factory: they become part of a directory's name."""
-    for key in _PATHS:
-        value = findings.get(key)
-        if isinstance(value, str) and re.search(r"\$[A-Za-z_]", value):
-            message = _("`{key}` contains {value}; variables are not replaced in a config.").format(
-                key=key, value=value
-            )
-            findings.warning("variable_in_path", key, message, _("Write the path out."))
-
-
 def check_quantized_model(findings: Findings, model: ModelDirectory) -> None:
     """A model that is stored quantized (GPTQ, AWQ, ...) trains only with LoRA and cannot take an adapter in."""
     method = model.quantization

@@ -30,6 +30,16 @@ def mixed_types(rows: list[Any]) -> tuple[str, int, str, str] | None:
     return None
 
 
+def column_kinds(rows: list[Any]) -> dict[str, str]:
+    """The kind of each column, "" where all its values are missing."""
+    kinds: dict[str, str] = {}
+    for row in rows:
+        for column, value in row.items() if isinstance(row, dict) else ():
+            if not kinds.get(column):
+                kinds[column] = "" if value is None else kind_of(value)
+    return kinds
+
+
 def _form(value: Any) -> Any:
     """The types in a value, hashable; records of one form need a look only once."""
     if isinstance(value, dict):

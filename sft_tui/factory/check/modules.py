@@ -23,7 +23,7 @@ def check_modules(findings: Findings, model: ModelDirectory | None) -> None:
     modules = model.weights.modules | {"lm_head"}  # tied to the embeddings it has no tensor of its own
     method = findings.get("finetuning_type")
     if method in ("lora", "oft"):
-        _check_targets(findings, f"{method}_target", modules)
+        _check_targets(findings, "lora_target", modules)  # `oft` reads it as well
         _check_extra(findings, modules)
     elif method == "freeze":
         _check_freeze(findings, model, modules)
