@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.model)
     if not is_answers(args.model):
         message = _("{path} is no answers file: a measurement needs the data that the training will see.")
-        hint = _("sft-tui estimate answers.yaml --measure")
+        hint = "sft-tui estimate answers.yaml --measure"
         raise refuse("no_answers", message.format(path=args.model), key="--measure", hint=hint)
     answers = read_answers(path).require()
     situation = gather(answers, path, count_tokens=True)
@@ -113,7 +113,7 @@ def _lines(found: Measurement) -> Iterator[str]:
     text = _("measured:  {size} on the card ({steps}), and {memory} of main memory")
     yield text.format(size=_gib(found.measured_bytes), steps=steps, memory=memory)
     if found.reserved_bytes:
-        yield _("           {size} of it are PyTorch's").format(size=_gib(found.reserved_bytes))
+        yield "           " + _("{size} of it are PyTorch's").format(size=_gib(found.reserved_bytes))
     if found.error is not None:
         text = _("the estimate is off by {error} (up to {margin} was expected)")
         yield text.format(error=f"{found.error:+.1%}", margin=f"{found.margin or 0:.0%}")
@@ -180,8 +180,8 @@ def _failed(trial: Trial) -> int:
 
     if trial.too_slow:
         minutes = round(trial.seconds / 60)
-        say(_("The trial was ended: {steps} steps took more than {minutes} minutes.").format(
-            steps=TRIAL_STEPS, minutes=minutes))  # fmt: skip
+        text = _("The trial was ended: {steps} steps took more than {minutes} minutes.")
+        say(text.format(steps=TRIAL_STEPS, minutes=minutes))
         return int(ExitCode.TRAIN)
     say(_("The trial ended with exit code {code}.").format(code=trial.exit_code))
     facts = gather_facts(exit_code=trial.exit_code, stage="train", log=trial.log)
