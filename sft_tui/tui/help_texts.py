@@ -233,8 +233,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "hardware.launcher": (
         N_("Launcher"),
         N_(
-            "How the training processes are started. `auto` starts one process for one card and, through torchrun, one "
-            "a card for several. Change it only if you know why."
+            "How the training processes are started. `auto` starts one a card, each with the whole model. `deepspeed` "
+            "divides optimizer states, gradients or weights among the cards (ZeRO), so that each needs less memory; it "
+            "is slower, and needs the package deepspeed. Change it only if you know why."
         ),
     ),
     "on_failure.oom": (

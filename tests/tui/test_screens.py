@@ -612,13 +612,13 @@ async def test_waiting_and_the_launcher_stand_with_the_cards(tmp_path: Path) -> 
         app.screen.query_one("#gpu-more FoldHeading").focus()
         await pilot.press("space", "tab", "space", "tab", "right")
         await settle(pilot)
-        assert "single: one process" in text(app)
+        assert "deepspeed: the training is divided" in text(app)
         await pilot.press("enter")
         await settle(pilot)
-        assert app.draft.get("hardware") == {"gpus": "auto", "wait": True, "launcher": "single"}
+        assert app.draft.get("hardware") == {"gpus": "auto", "wait": True, "launcher": "deepspeed"}
         await pilot.press("escape")
         await settle(pilot)
-        assert "[x]" in text(app) and "single: one process" in text(app)
+        assert "[x]" in text(app) and "deepspeed: the training" in text(app)
 
 
 async def test_a_launcher_of_an_answers_file_is_kept(tmp_path: Path) -> None:

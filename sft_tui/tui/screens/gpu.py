@@ -22,9 +22,8 @@ from sft_tui.tui.widgets.fold import Fold
 GIB = 2**30
 POLL_S = 2.0
 LAUNCHERS = {
-    "auto": N_("auto: torchrun for several cards"),
-    "single": N_("single: one process"),
-    "torchrun": N_("torchrun: one process a card"),
+    "auto": N_("auto: one process a card"),
+    "deepspeed": N_("deepspeed: the training is divided among the cards (ZeRO)"),
 }
 """How the training processes can be started."""
 
