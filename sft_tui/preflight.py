@@ -287,6 +287,7 @@ def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: 
         problems.warning("gpu_memory_tight", message, key="hardware.gpus", hint=hint)
         return
     message = _("It does not fit: about {need} GiB of GPU memory are needed, {free} GiB are free.").format(**sizes)
+    from sft_tui.plan.estimate import more_cards
     from sft_tui.run.room import holder
 
     holders = [holder(process) for gpu in chosen_gpus(answers, situation.gpus) for process in gpu.processes]
@@ -296,5 +297,10 @@ def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: 
     if need.changes:
         changed = ", ".join(f"{key}: {scalar(value)}" for key, value in need.changes.items())
         hint = _("It would fit with train: {{{changes}}}. `--force` starts all the same.").format(changes=changed)
+    together = more_cards(situation, plan.train_options, chosen_gpus(answers, situation.gpus))
+    if together is not None:
+        changed = ", ".join(f"{key}: {scalar(value)}" for key, value in together[1].items())
+        text = _("Several cards hold it together: hardware: {{gpus: {gpus}}}, train: {{{changes}}}.")
+        hint = f"{text.format(gpus=list(together[0]), changes=changed)} {hint}"
     add = problems.warning if force else problems.error
     add("gpu_memory", message, key="hardware.gpus", hint=hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.factory.deepspeed import ZERO
 from sft_tui.plan.model import PlannedEstimate
 from sft_tui.problems import Refusal
 
@@ -77,6 +78,28 @@ def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu
         return None
     changes = fitted.changes if fitted is not None and fitted.fits else {}
     return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, limit, changes, longest)
+
+
+def more_cards(
+    situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]
+) -> tuple[tuple[int, ...], dict[str, Any]] | None:
+    """More cards than `gpus`, of those that are there, that hold the training together, and the options that divide it
+    among them with the same effective batch size; None where none do. Quantized models cannot be divided.
+    """
+    from sft_tui.machine.gpus import freest
+
+    config = model_config(situation)
+    if config is None or options.get("quantization_bit") or options.get("pure_bf16"):
+        return None
+    for count in range(len(gpus) + 1, len(situation.gpus.gpus) + 1):
+        cards = freest(situation.gpus.gpus, count)
+        free = min(card.free_bytes for card in cards)
+        for name in ZERO:
+            if fits(situation, {**options, "deepspeed": name}, config, free, count):
+                steps, rest = divmod(int(options.get("gradient_accumulation_steps") or 1) * max(len(gpus), 1), count)
+                same = {} if rest or not steps else {"gradient_accumulation_steps": steps}
+                return tuple(sorted(card.index for card in cards)), {"deepspeed": name, **same}
+    return None
 
 
 def _packages(situation: Situation) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from sft_tui.factory.deepspeed import ZERO, zero_config, zero_path
 from sft_tui.memory import fit_options, known_config, suggestions
 from sft_tui.memory.sharding import read_sharding
 from sft_tui.plan import Plan, make_plan
-from sft_tui.preflight import check_options
+from sft_tui.plan.estimate import more_cards
+from sft_tui.preflight import check_options, preflight
 from sft_tui.problems import Refusal
 from tests.unit.plan import make_answers, make_gpu, make_situation
 
@@ -106,3 +107,20 @@ def test_a_plan_that_does_not_fit_two_cards_says_what_would() -> None:
         two(),
     )
     assert changed.estimate is not None and changed.estimate.fit == "fits"
+
+
+def test_cards_that_hold_it_together_are_named() -> None:
+    four = make_situation(*(make_gpu(n, 80) for n in range(4)), packages=("deepspeed",))
+    answers = make_answers(preset="guide-24gb", train={**FULL, "cutoff_len": 1024, "gradient_accumulation_steps": 8})
+    plan = make_plan(answers, four)
+    assert plan.estimate is not None and plan.estimate.fit == "no"
+    found = more_cards(four, plan.train_options, four.gpus.gpus[:1])
+    assert found is not None
+    cards, changes = found
+    assert changes["deepspeed"] in ZERO and len(cards) * changes["gradient_accumulation_steps"] == 8
+    (problem,) = [p for p in preflight(answers, four, plan, light=True) if p.code == "gpu_memory"]
+    assert problem.hint is not None and "hardware: {gpus: [0, 1" in problem.hint
+    together = make_answers(hardware={"gpus": list(cards)}, preset="guide-24gb", train={**answers.train, **changes})
+    fitting = make_plan(together, four)
+    assert fitting.estimate is not None and fitting.estimate.fit == "fits"
+    assert more_cards(four, {**plan.train_options, "quantization_bit": 4}, four.gpus.gpus[:1]) is None
