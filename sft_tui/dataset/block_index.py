@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,8 +46,19 @@ def text_columns(block: bytes, bounds: np.ndarray) -> list[pl.Series]:
     offsets[:-1] = bounds.ravel()
     offsets[-1] = offsets[-2]
     cells = pa.Array.from_buffers(pa.string(), bounds.size, [None, pa.py_buffer(offsets), pa.py_buffer(block)])
-    series = pl.Series(cells)
+    series = pl.Series(_Exported(cells))
     return [series.gather_every(width, offset) for offset in range(0, width, 2)]
+
+
+class _Exported:
+    """An array for another library through the C interface alone, which needs no further import."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
+        """The array's schema and data."""
+        return self._array.__arrow_c_array__(requested_schema)
 
 
 def table_bounds(block: bytes, mark: int, width: int, columns: Sequence[int]) -> np.ndarray | None:

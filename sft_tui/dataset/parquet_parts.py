@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
 
-_PART_BYTES = 24 << 20
-_MOST_GROUP_BYTES = 128 << 20
+_PART_BYTES = 16 << 20
+_MOST_GROUP_BYTES = 64 << 20
 """A part reads the packed bytes of its row groups as a whole: larger groups are streamed instead."""
 _MOST_META_BYTES = 1 << 20
 """The list of row groups is read again for each part: where it is longer, the file is streamed instead."""
@@ -66,7 +67,19 @@ def _parts(rows: Sequence[int], sizes: Sequence[int], block_bytes: int) -> Itera
         groups = []
 
 
-def read_part(path: Path, part: Part, names: Sequence[str]) -> pl.DataFrame | None:
+def read_ahead(path: Path, parts: Sequence[Part], names: Sequence[str]) -> Iterator[tuple[Part, pl.DataFrame | None]]:
+    """Each of `parts` with its texts, the next one being read meanwhile."""
+    with ThreadPoolExecutor(1, thread_name_prefix="parquet") as pool:
+        waiting = pool.submit(_read_part, path, parts[0], names) if parts else None
+        for at, part in enumerate(parts):
+            assert waiting is not None
+            frame = waiting.result()
+            waiting = pool.submit(_read_part, path, parts[at + 1], names) if at + 1 < len(parts) else None
+            yield part, frame
+            del frame
+
+
+def _read_part(path: Path, part: Part, names: Sequence[str]) -> pl.DataFrame | None:
     """The texts of `part`; None where the parser stumbles (invalid text, a rare encoding)."""
     import polars as pl
 

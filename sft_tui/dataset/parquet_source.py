@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.batch import Batch, Task, Wanted
 from sft_tui.dataset.files import SourceFile, unreadable
-from sft_tui.dataset.parquet_parts import Part, read_part, text_parts
+from sft_tui.dataset.parquet_parts import Part, read_ahead, text_parts
 from sft_tui.dataset.text import to_text
 from sft_tui.i18n import _
 from sft_tui.problems import Problem
@@ -58,8 +58,7 @@ class ParquetReader:
         if parts is None:
             yield from self._streamed(present, columns, wanted)
             return
-        for part in parts:
-            frame = read_part(self.file.path, part, present)
+        for part, frame in read_ahead(self.file.path, parts, present):
             if frame is None:
                 yield from self._streamed(present, columns, wanted, part)
                 continue
@@ -68,7 +67,6 @@ class ParquetReader:
                 table = frame.slice(start, rows)
                 self._taken += table.height
                 yield partial(_of_frame, table, columns)
-            del frame, table
 
     def _streamed(
         self, present: list[str], columns: Sequence[str], wanted: Wanted, part: Part | None = None

@@ -5,19 +5,18 @@ Nothing is kept for each row but what the split and the search for duplicates ne
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_tui.dataset import split
 from sft_tui.dataset.batch import Batch, Task, Wanted
 from sft_tui.dataset.clean import Chunk, Cleaner, make_cleaner
+from sft_tui.dataset.libraries import load_libraries
 from sft_tui.dataset.planning import plan_mapping
 from sft_tui.dataset.request import FIRST_ROWS, ConvertRequest, Progress
 from sft_tui.dataset.sampling import draw_records
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 _PROGRESS_S = 0.1
 _MOST_WORKERS = 4
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_REUSED_BYTES = 32 << 20
 
 
 class Reading:
@@ -47,7 +44,7 @@ class Reading:
         self._shown = 0.0
         self._open: list[Numbers] = []
         self._workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-        _reuse_memory()
+        load_libraries()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convert")
         self.choosing = bool(request.test_size) or request.dedupe
         self.source = Source(request.source, sheet=request.sheet, train_python=request.train_python)
@@ -93,12 +90,17 @@ class Reading:
         """Write the lines of all blocks to `spool`, several writes at a time."""
         writes: deque[Future[None]] = deque()
         for chunk, _numbers in self.blocks():
-            offset = spool.reserve(sum(map(len, chunk.parts)))
-            writes.append(self._pool.submit(spool.write_at, offset, chunk.parts))
+            offset = spool.reserve(int(chunk.lengths.sum()))
+            writes.append(self._pool.submit(self._write, spool, offset, chunk.parts))
             if len(writes) > self._workers:
                 writes.popleft().result()
         while writes:
             writes.popleft().result()
+
+    def _write(self, spool: Spool, offset: int, parts: Sequence[bytes | memoryview]) -> None:
+        spool.write_at(offset, parts)
+        if not self.choosing:
+            spool.start_sync(offset, sum(map(len, parts)))
 
     def _show(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -170,17 +172,6 @@ class Reading:
             if len(found) >= FIRST_ROWS:
                 break
         return found
-
-
-@lru_cache(maxsize=1)
-def _reuse_memory() -> None:
-    """Let glibc keep freed blocks of a few MB: giving each back to the kernel costs a page fault for every 4 KiB."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, _REUSED_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, 4 * _REUSED_BYTES)
 
 
 def _sampled(tasks: Iterable[Task], cleaner: Cleaner, chosen: np.ndarray) -> Iterator[tuple[Chunk, np.ndarray | None]]:
