@@ -146,7 +146,7 @@ class Conversion:
             self.outputs = {split.TRAIN: self._lines}
             return rows, 0
         self.outputs = {split.TRAIN: self._spool()} | ({split.TEST: self._spool()} if tested else {})
-        split.cut(self._lines, reading.lengths, sides, self.outputs)
+        split.cut(self._lines, reading.lengths, sides, self.outputs, reading.pool)
         return rows - tested, tested
 
     def _refuse_existing(self) -> None:

@@ -45,7 +45,7 @@ class Reading:
         self._open: list[Numbers] = []
         self._workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
         load_libraries()
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convert")
+        self.pool = ThreadPoolExecutor(self._workers, thread_name_prefix="convert")
         self.choosing = bool(request.test_size) or request.dedupe
         self.source = Source(request.source, sheet=request.sheet, train_python=request.train_python)
 
@@ -65,7 +65,7 @@ class Reading:
 
     def close(self) -> None:
         """Stop the workers and let go of the temporary files."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.pool.shutdown(wait=True, cancel_futures=True)
         for numbers in self._open:
             numbers.close()
         self._open.clear()
@@ -91,7 +91,7 @@ class Reading:
         writes: deque[Future[None]] = deque()
         for chunk, _numbers in self.blocks():
             offset = spool.reserve(int(chunk.lengths.sum()))
-            writes.append(self._pool.submit(self._write, spool, offset, chunk.parts))
+            writes.append(self.pool.submit(self._write, spool, offset, chunk.parts))
             if len(writes) > self._workers:
                 writes.popleft().result()
         while writes:
@@ -153,7 +153,7 @@ class Reading:
 
         waiting: deque[Future[Chunk]] = deque()
         for task in tasks:
-            waiting.append(self._pool.submit(work, task))
+            waiting.append(self.pool.submit(work, task))
             if len(waiting) > self._workers:
                 yield waiting.popleft().result()
         while waiting:

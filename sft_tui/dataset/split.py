@@ -7,7 +7,9 @@ row alone, so neither the hash function nor the blocks in which rows arrive have
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +23,8 @@ TRAIN, TEST, DUPLICATE = 0, 1, 2
 _BUCKET_ROWS = 1 << 21
 _CHUNK_ROWS = 1 << 18
 _BINS = 1 << 16
+_CUT_ROWS = 1 << 13
+_CUTS_AT_ONCE = 3
 
 
 def draw_keys(numbers: np.ndarray, seed: int) -> np.ndarray:
@@ -59,6 +63,7 @@ class Chooser:
     hashes: Numbers
     seed: int
     directory: Path
+    _only: _Groups | None = None
 
     def duplicates(self, sides: np.ndarray) -> int:
         """Mark every row but the first of each group in `sides`. Returns how many."""
@@ -152,8 +157,10 @@ class Chooser:
         import numpy as np
 
         if self.hashes.count <= _BUCKET_ROWS:
-            hashes = np.concatenate([np.empty(0, np.uint64), *self.hashes.chunks()])
-            yield self._grouped(hashes, np.arange(len(hashes)))
+            if self._only is None:
+                hashes = np.concatenate([np.empty(0, np.uint64), *self.hashes.chunks()])
+                self._only = self._grouped(hashes, np.arange(len(hashes)))
+            yield self._only
             return
         buckets = 1 << (self.hashes.count // _BUCKET_ROWS).bit_length()
         parts = [Spool(self.directory) for _bucket in range(buckets)]
@@ -199,26 +206,42 @@ def _bin(keys: np.ndarray) -> np.ndarray:
     return (keys >> np.uint64(48)).astype(np.int64)
 
 
-def cut(lines: Spool, lengths: Numbers, sides: np.ndarray, outputs: dict[int, Spool]) -> None:
-    """Copy each line of `lines` to the output of its side, in order."""
+def cut(lines: Spool, lengths: Numbers, sides: np.ndarray, outputs: dict[int, Spool], pool: Executor) -> None:
+    """Copy each line of `lines` to the output of its side, in order, a few pieces at a time in `pool`."""
     import numpy as np
 
+    waiting: deque[Future[None]] = deque()
     offset = row = 0
-    for sizes in lengths.chunks(1 << 14):
-        ends = np.cumsum(sizes, dtype=np.int64)
-        part = memoryview(lines.read(offset, int(ends[-1])))
+    for sizes in lengths.chunks(_CUT_ROWS):
         side = sides[row : row + len(sizes)]
-        turns = np.flatnonzero(side[1:] != side[:-1])
-        stops = np.append(ends[turns], ends[-1]).tolist()
-        kinds = np.append(side[turns], side[-1]).tolist()
-        pieces: dict[int, list[memoryview]] = {kind: [] for kind in outputs}
-        start = 0
-        for stop, kind in zip(stops, kinds, strict=True):
-            if kind in pieces:
-                pieces[kind].append(part[start:stop])
-            start = stop
-        for kind, found in pieces.items():
-            if found:
-                outputs[kind].write(b"".join(found))
-        offset += int(ends[-1])
+        places = {kind: output.reserve(int(sizes[side == kind].sum())) for kind, output in outputs.items()}
+        waiting.append(pool.submit(_cut_piece, lines, offset, sizes, side, outputs, places))
+        if len(waiting) > _CUTS_AT_ONCE:
+            waiting.popleft().result()
+        offset += int(sizes.sum(dtype=np.int64))
         row += len(sizes)
+    while waiting:
+        waiting.popleft().result()
+
+
+def _cut_piece(
+    lines: Spool, offset: int, sizes: np.ndarray, side: np.ndarray, outputs: dict[int, Spool], places: dict[int, int]
+) -> None:
+    """Copy the lines of `sizes` bytes from `offset` on to the `places` of `outputs`, by their `side`."""
+    import numpy as np
+
+    ends = np.cumsum(sizes, dtype=np.int64)
+    part = memoryview(lines.read(offset, int(ends[-1])))
+    turns = np.flatnonzero(side[1:] != side[:-1])
+    stops = np.append(ends[turns], ends[-1]).tolist()
+    kinds = np.append(side[turns], side[-1]).tolist()
+    pieces: dict[int, list[memoryview]] = {kind: [] for kind in outputs}
+    start = 0
+    for stop, kind in zip(stops, kinds, strict=True):
+        if kind in pieces:
+            pieces[kind].append(part[start:stop])
+        start = stop
+    for kind, found in pieces.items():
+        if found:
+            outputs[kind].write_at(places[kind], found)
+            outputs[kind].start_sync(places[kind], sum(map(len, found)))
