@@ -28,6 +28,8 @@ _HARMLESS_NAMES = re.compile(
     r"replace|skip)_?token$"
 )
 _HARMLESS_VALUES = re.compile(r"(?i)(?:null|none|true|false|<.*|\d{1,6}(?:\.\d+)?)$")
+_TOLD = re.compile(r"(?s)(\bnotify\\?[\"']?\s*:\s*)\[.{0,4000}?\](?=\s*(?:[,}]|\\n|\n|\Z))")
+"""The command that is told of alarms: addresses of chats are secrets themselves."""
 _URL_LOGIN = re.compile(r"(\w+://)[^\s/@:]+:[^\s/@]+@")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b")
 _HOMES = re.compile(r"(/(?:home|Users|export/home|data/home)/)[^/\s'\":,;<>]+")
@@ -67,6 +69,7 @@ def scrub(text: str, names: Names) -> str:
     text = _HEADERS.sub(rf"\1\2{REMOVED}", text)
     text = _BEARER.sub(rf"\1\2{REMOVED}", text)
     text = _NAMED.sub(_without_value, text)
+    text = _TOLD.sub(rf"\1[{REMOVED}]", text)
     text = _COMMAND.sub(rf"\1\2{REMOVED}", text)
     if "@" in text:
         text = _URL_LOGIN.sub(r"\1<login>@", text)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sft_tui.answers import Answers, dump_answers
 from sft_tui.problems import Refusal
 from sft_tui.run.report import write_report
 from sft_tui.run.scrub import Names, scrub
@@ -204,3 +205,16 @@ def test_names_of_this_machine() -> None:
     assert names.home == str(Path.home())
     assert socket.gethostname() in names.hosts or not socket.gethostname()
     assert names.project == os.path.realpath(Path.cwd())
+
+
+def test_the_command_that_is_told_stays_here() -> None:
+    """In an answers file, in a plan, and in an answers file that stands in a plan."""
+    command = ["curl", "https://chat.example.org/T0/B0/XyZ", "-d", "[done], [ok]"]
+    answers = dump_answers(
+        Answers.model_validate({"run": {"notify": command}, "model": {"path": "m"}, "data": {"source": "s"}})
+    )
+    plan = json.dumps({"files": [{"content": answers}], "notify": command, "wait": False})
+    for text in (answers, plan, json.dumps(json.loads(plan), indent=2)):
+        clean = scrub(text, NAMES)
+        assert "XyZ" not in clean and "chat.example" not in clean and "done" not in clean
+        assert "<removed>" in clean and ("source: s" in clean or '"wait": false' in clean)
