@@ -136,6 +136,8 @@ def _measure(situation: Situation, plan: Plan, folder: Path) -> tuple[Trial, int
     options = trial_options(plan.train_options, "longest", folder, folder / "out")
     if situation.model.directory is not None:
         options["model_name_or_path"] = str(situation.model.directory)
+    if options.get("deepspeed"):
+        options["deepspeed"] = _deepspeed_here(plan, options["deepspeed"], folder)
     config = folder / commands.TRAIN_CONFIG
     config.write_text(render_train_config(options, "measure"), encoding="utf-8")
     stage = plan.stage("train")
@@ -146,6 +148,17 @@ def _measure(situation: Situation, plan: Plan, folder: Path) -> tuple[Trial, int
     metrics = read_metrics(folder / "out" / commands.TRAINER_LOG)
     reserved = max((m.vram_reserved for m in metrics if m.vram_reserved), default=None)
     return trial, int(reserved * GIB) if reserved else None
+
+
+def _deepspeed_here(plan: Plan, value: object, folder: Path) -> object:
+    """`value` of `deepspeed` so that it is found from `folder`: the plan's own file is not written yet."""
+    own = next((file for file in plan.files if file.path == value), None)
+    if own is None:
+        given = Path(plan.project) / str(value)
+        return str(given) if isinstance(value, str) and given.is_file() else value
+    path = folder / Path(own.path).name
+    path.write_text(own.content, encoding="utf-8")
+    return str(path)
 
 
 def _longest_data(plan: Plan, situation: Situation, folder: Path) -> None:

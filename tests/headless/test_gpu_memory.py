@@ -210,6 +210,9 @@ def test_two_cards_train_with_deepspeed(tmp_path: Path) -> None:
     site = next((tmp_path / "train").glob("lib/python3.*/site-packages"))
     (site / "deepspeed-0.18.0.dist-info").mkdir()
     (site / "deepspeed-0.18.0.dist-info/METADATA").write_text("Name: deepspeed\nVersion: 0.18.0\n")
+    measured = machine.project.sft("estimate", "answers.yaml", "--measure", "--json")
+    assert measured.code == 0 and json.loads(measured.out)["gpus"] == [0, 1], measured.err
+    assert not (machine.project.path / "configs").exists()
     assert machine.project.run().code == 0
     zero = json.loads((machine.project.path / "configs/apples/ds_zero3.json").read_text())
     assert zero["zero_optimization"]["stage"] == 3
