@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 TRAIN, TEST, DUPLICATE = 0, 1, 2
-_BUCKET_ROWS = 1 << 21
+_BUCKET_ROWS = 1 << 20
 _CHUNK_ROWS = 1 << 18
 _BINS = 1 << 16
 _CUT_ROWS = 1 << 13
