@@ -7,10 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.scrollbar import ScrollBar, ScrollBarRender
+from textual.widgets import Input
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
 from sft_tui.tui.background import Crashed, CrashHook
@@ -128,6 +129,14 @@ class SftApp(App[int]):
             covers.first().refresh()
         elif screen.is_mounted:
             screen.mount(Cover())
+
+    async def on_event(self, event: events.Event) -> None:
+        """While a screen is covered, only what is typed into a field and leaving reach it: nothing starts unseen."""
+        if isinstance(event, events.Key) and not event.is_forwarded and too_small(self.size):
+            types = isinstance(self.focused, Input) and (event.is_printable or event.key == "backspace")
+            if not types and event.key not in ("f10", "ctrl+q", "ctrl+c"):
+                return
+        await super().on_event(event)
 
     def on_unmount(self) -> None:
         """Errors in threads are no longer ours."""

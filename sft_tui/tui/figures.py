@@ -26,7 +26,7 @@ def amounts(found: Assessment, signs: Signs, before: int | None = None) -> list[
         parts.append(_("steps unknown until the rows are counted"))
     if found.rows is not None:
         parts.append(_("{rows:,} training rows").format(rows=found.rows))
-    lines = [", ".join(parts)] if parts else []
+    lines = [_(", ").join(parts)] if parts else []
     lines += [memory_line(found, signs, before), time_line(found)]
     return [line for line in lines if line]
 

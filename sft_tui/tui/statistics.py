@@ -126,11 +126,11 @@ def overview(found: Statistics, job: Job, signs: Signs, cutoff_len: int) -> list
     first = _("{rows:,} samples").format(rows=found.rows)
     left_out = sum(count for reason, count in found.dropped.items() if reason != "duplicate")
     if left_out:
-        first += ", " + _("{count:,} rows are left out").format(count=left_out)
+        first += _(", ") + _("{count:,} rows are left out").format(count=left_out)
     if found.duplicates:
-        first += ", " + _("{count:,} occur twice").format(count=found.duplicates)
+        first += _(", ") + _("{count:,} occur twice").format(count=found.duplicates)
     lines = [first]
-    shares = ", ".join(
+    shares = _(", ").join(
         f"{_(SCRIPTS.get(name, name))} {share:.0%}" for name, share in found.scripts.items() if share >= 0.005
     )
     if shares:

@@ -32,14 +32,14 @@ def plan_lines(found: Assessment, signs: Signs) -> list[tuple[str, str]]:
     lines = [
         (_("Run"), f"{plan.run}  ({plan.project})"),
         (_("Model"), _model(plan)),
-        (_("Hardware"), f"{_hardware(plan)}: {plan.reasons.get('gpus', '')}"),
+        (_("Hardware"), _("{what}: {why}").format(what=_hardware(plan), why=plan.reasons.get("gpus", ""))),
         (_("Examples"), _examples(answers, found)),
         (_("Method"), _(METHODS[method]) if method in METHODS else method),
         (_("Settings"), _("preset {name}: {why}").format(name=plan.preset, why=plan.reasons.get("preset", ""))),
-        (_("Amount"), " ".join(f"{line}." for line in amounts(found, signs))),
+        (_("Amount"), "".join(_("{sentence}. ").format(sentence=line) for line in amounts(found, signs))),
         (_("Then"), _after(answers)),
     ]
-    return [(what, how.strip().rstrip(":")) for what, how in lines]
+    return [(what, how.strip().rstrip(":：")) for what, how in lines]
 
 
 def _model(plan: Plan) -> str:
@@ -61,7 +61,7 @@ def _examples(answers: Answers, found: Assessment) -> str:
         parts.append(_("{size} kept for testing").format(size=show_typed(answers.data.test_size)))
     if answers.data.instruction:
         parts.append(_("instruction: {text}").format(text=answers.data.instruction))
-    return ", ".join(parts)
+    return _(", ").join(parts)
 
 
 def _after(answers: Answers) -> str:

@@ -16,7 +16,7 @@ def too_small(size: Size) -> bool:
 
 
 class Cover(Widget):
-    """Says how large the terminal is and how large it must be. It takes no key: what has the focus keeps it."""
+    """Says how large the terminal is and how large it must be. What has the focus below keeps it."""
 
     DEFAULT_CSS = """
     Cover { layer: cover; dock: top; width: 100%; height: 100%; background: ansi_default; text-style: bold; }
@@ -25,6 +25,6 @@ class Cover(Widget):
     def render(self) -> Content:
         """The sentence, for the present size."""
         size = self.app.size
-        text = _("The terminal is too small ({columns}x{rows}; {least} is needed). Everything goes on below.")
+        text = _("The terminal is too small ({columns}x{rows}; {least} is needed). Nothing is lost. F10 leaves.")
         least = f"{MIN_COLUMNS}x{MIN_ROWS}"
         return Content(text.format(columns=size.width, rows=size.height, least=least))
