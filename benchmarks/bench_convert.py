@@ -188,23 +188,46 @@ def bench_conversion(folder: Path, count: int) -> bool:
 
 def bench_preview(folder: Path, large_mb: int) -> bool:
     """The first page of a large file against that of a 10 MB one."""
-    small, large = folder / "small.jsonl", folder / "large.jsonl"
-    text = "".join(
-        json.dumps({"question": q, "answer": a}, ensure_ascii=False) + "\n" for q, a in rows_of(20_000)
-    ).encode()
-    small.write_bytes(text[: text.rfind(b"\n", 0, 10_000_000) + 1])
-    with large.open("wb") as stream:
-        for _part in range(max(large_mb // 10, 1)):
-            stream.write(small.read_bytes())
-    times = {}
-    for path in (small, large):
-        words = (sys.executable, "-m", "sft_tui.cli", "preview", str(path), "--rows", "20", "--json")
-        times[path] = min(run(*words).seconds for _time in range(5))
-    size = large.stat().st_size / 1e6
-    fine = show(f"first page of {size:,.0f} MB against 10 MB", times[large] / times[small], 1.5,
-         f"{times[small]:.2f} s, {times[large]:.2f} s", at_most=True)  # fmt: skip
-    large.unlink()
+    fine = True
+    found = sources(folder, 20_000)
+    for kind, source in found.items():
+        small, large = folder / f"small.{kind}", folder / f"large.{kind}"
+        run(sys.executable, str(Path(__file__)), "--repeat", str(source), "--mb", "10", "--to", str(small))
+        run(sys.executable, str(Path(__file__)), "--repeat", str(source), "--mb", str(large_mb), "--to", str(large))
+        times: dict[Path, list[float]] = {small: [], large: []}
+        for _time in range(5):
+            for path, seconds in times.items():
+                words = (sys.executable, "-m", "sft_tui.cli", "preview", str(path), "--rows", "20", "--json")
+                seconds.append(run(*words).seconds)
+        size = large.stat().st_size / 1e6
+        first, best = min(times[small]), min(times[large])
+        detail = f"{first:.2f} s, {best:.2f} s"
+        fine &= show(f"first page of {kind}, {size:,.0f} MB against 10", best / first, 1.5, detail, at_most=True)
+        for path in (source, small, large):
+            path.unlink()
     return fine
+
+
+def write_repeated(source: Path, target: Path, megabytes: int) -> None:
+    """The rows of `source` again and again, until there are so many MB."""
+    size = megabytes * 1_000_000
+    if source.suffix == ".parquet":
+        from pyarrow import parquet
+
+        table = parquet.read_table(source)
+        with parquet.ParquetWriter(target, table.schema, compression="none", use_dictionary=False) as writer:
+            written = 0
+            while written < size:
+                part = table.slice(0, max(table.num_rows * (size - written) // table.nbytes, 1))
+                writer.write_table(part)
+                written += part.nbytes
+        return
+    text = source.read_bytes()
+    start = text.index(b"\n") + 1 if source.suffix == ".csv" else 0
+    with target.open("wb") as stream:
+        stream.write(text[: text.rfind(b"\n", 0, size) + 1])
+        while stream.tell() < size - len(text):
+            stream.write(text[start:])
 
 
 def bench_lengths(folder: Path, count: int) -> bool:
@@ -242,10 +265,16 @@ def main(argv: Sequence[str] | None = None) -> bool:
     parser.add_argument("--full", action="store_true", help="1,000,000 rows, a file of 10 GB")
     parser.add_argument("--only", choices=("conversion", "preview", "lengths"), help="only one of the parts")
     parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--repeat", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--mb", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--dir", type=Path, help="where the files are made (default: a temporary directory)")
     args = parser.parse_args(argv)
     if args.make:
         write_sources(args.dir, args.make)
+        return True
+    if args.repeat:
+        write_repeated(args.repeat, args.to, args.mb)
         return True
     count, length_rows, preview_mb = args.rows, args.length_rows, args.preview_mb
     if args.full:
