@@ -35,6 +35,8 @@ class Datasets:
 
 def write_datasets(folder: Path) -> None:
     """Write all datasets and dataset_info.json to `folder`, and some broken dataset directories beside it."""
+    from tests.corpora.more_data import write_more
+
     datasets = Datasets(folder)
     _good_alpaca(datasets)
     _good_conversations(datasets)
@@ -42,6 +44,7 @@ def write_datasets(folder: Path) -> None:
     _bad_files(datasets)
     _bad_columns(datasets)
     _bad_conversations(datasets)
+    write_more(datasets)
     text = json.dumps(datasets.info, ensure_ascii=False, indent=1)
     (folder / "dataset_info.json").write_text(text, encoding="utf-8")
     for name, info in (("data_bad_json", '{"good": {"file_name": "good.json",}}'), ("data_no_info", None)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.corpora.corpus_data import write_datasets
+from tests.corpora.variants import write_variants
 
 HERE = Path(__file__).parent
 DEMO_MODEL = HERE.parent.parent / "data" / "demo" / "model"
@@ -24,6 +25,7 @@ def build(target: Path) -> Path:
     _adapters(target)
     write_datasets(target / "data")
     _deepspeed(target)
+    write_variants(target, _copy_model, _change_config, write_adapter)
     return target
 
 

@@ -74,16 +74,30 @@ def check_checkpoint(findings: Findings, key: str, checkpoint: Path, model: Mode
 
 def _check_rank(findings: Findings, key: str, checkpoint: Path) -> None:
     config = _json(checkpoint / "adapter_config.json")
-    rank = config.get("r")
-    if findings.get("finetuning_type") == "lora" and isinstance(rank, int) and rank != findings.get("lora_rank"):
+    rank, continued = config.get("r"), _continued(findings)
+    now = continued.get("r") if continued is not None else findings.get("lora_rank")
+    if findings.get("finetuning_type") == "lora" and isinstance(rank, int) and isinstance(now, int) and rank != now:
+        if continued is not None:
+            message = _("{path} has rank {old}, the adapter has {new}: resuming ends in a size mismatch.")
+            text = message.format(path=checkpoint.name, old=rank, new=now)
+            findings.error("checkpoint_shape", "adapter_name_or_path", text, _("Choose another `output_dir`."))
+            return
         message = _("{path} has rank {old}, `lora_rank` is {new}: resuming ends in a size mismatch.")
-        message = message.format(path=checkpoint.name, old=rank, new=findings.get("lora_rank"))
+        message = message.format(path=checkpoint.name, old=rank, new=now)
         hint = _("Set `lora_rank: {rank}`, or another `output_dir`.").format(rank=rank)
         findings.error("checkpoint_shape", "lora_rank", message, hint, fix=("set", rank))
     if config and findings.get("finetuning_type") in ("full", "freeze"):
         message = _("{path} is an adapter, but `finetuning_type` is now {method}.")
         message = message.format(path=checkpoint.name, method=findings.get("finetuning_type"))
         findings.error("checkpoint_shape", key, message, _("Choose another `output_dir`."))
+
+
+def _continued(findings: Findings) -> dict[str, Any] | None:
+    """The config of the adapter whose training goes on, None where a new one is trained."""
+    names = findings.words("adapter_name_or_path") if findings.given("adapter_name_or_path") else []
+    if not names or findings.on("create_new_adapter"):
+        return None
+    return _json(findings.context.resolve(names[-1]) / "adapter_config.json")
 
 
 def _check_finished(findings: Findings, key: str, checkpoint: Path) -> None:
@@ -197,19 +211,15 @@ def _check_targets(findings: Findings, checkpoint: Path, model: ModelDirectory |
     config = _json(checkpoint / "adapter_config.json")
     if not config or findings.get("finetuning_type") != "lora":
         return
-    continued = findings.words("adapter_name_or_path") if not findings.on("create_new_adapter") else []
-    now = (
-        _json(findings.context.resolve(continued[-1]) / "adapter_config.json")
-        if continued
-        else _planned(findings, model)
-    )
+    continued = _continued(findings)
+    now = continued if continued is not None else _planned(findings, model)
     for option, key in _COMPARED:
         old, new = _names(config.get(key)), _names(now.get(key, ...))
         if new is None or old is None or old == new or (key == "target_modules" and "all" in new):
             continue
         message = _("{path} was trained with `{key}`: {old}, now it is {new}; it cannot be resumed so.")
         text = message.format(path=checkpoint.name, key=option, old=_shown(old), new=_shown(new))
-        where = "adapter_name_or_path" if continued else option
+        where = "adapter_name_or_path" if continued is not None else option
         findings.error("checkpoint_shape", where, text, _("Choose another `output_dir`, or set it as it was."))
         return
 

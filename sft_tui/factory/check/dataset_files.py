@@ -69,7 +69,7 @@ def _check_alike(dataset: Dataset, first: Path, model: Records, other: Path, rec
     if other.suffix not in (".json", ".jsonl") or not model.whole:
         return True
     before, after = column_kinds(model.rows), column_kinds(records.rows)
-    column = next((c for c in after if before.get(c) not in (None, after[c]) or (c in before and not before[c])), None)
+    column = next((c for c, kind in after.items() if c in before and not _casts(before[c], kind)), None)
     if column is None:
         return True
     text = _("Column `{column}` is {before} in {first} and {after} in {other}.")
@@ -78,6 +78,11 @@ def _check_alike(dataset: Dataset, first: Path, model: Records, other: Path, rec
     )
     dataset.error("mixed_types", text, _("A column must have one type in all records."), other)
     return False
+
+
+def _casts(before: str, after: str) -> bool:
+    """Whether values of one kind fit into a column of another; numbers and truth values become texts."""
+    return before == after or not after or (before == kind_of("") and after in (kind_of(0), kind_of(True)))
 
 
 def _rows_used(dataset: Dataset, total: int | None) -> int | None:

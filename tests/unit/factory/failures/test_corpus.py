@@ -101,6 +101,7 @@ def test_a_healthy_log_gives_nothing_in_each_form(form: str) -> None:
 ONLY_IN_CONTEXT = {
     *("gpu-oom-later", "loss-nan", "endless-output", "webui-stall", "gpu-too-new", "json-invalid", "data-stream-empty"),
     *("columns-incomplete", "role-tags", "options-conflict", "not-writable", "packing-length", "torch-trio"),
+    *("checkpoint-broken", "python-too-old", "tool-calls-invalid", "weights-other-model"),
     *("adapter-rank", "adapter-zero3", "port-in-use", "option-value", "option-not-a-number", "sample-values"),
 }
 """What one line cannot tell from something else, what is no exception, or one of several lines."""
