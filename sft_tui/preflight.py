@@ -45,6 +45,8 @@ def preflight(
     _check_notify(situation, problems)
     _check_model(answers, situation, problems)
     readable = (_glance_at_data if light else _check_data)(answers, situation, problems)
+    if readable:
+        readable = _check_split(answers, situation, problems)
     judged = situation if readable else replace(situation, rows=None)
     problems.extend(check_options(answers, judged, plan.train_options))
     _check_memory(answers, situation, plan, problems, force=force)
@@ -182,6 +184,19 @@ def _glance_at_data(answers: Answers, situation: Situation, problems: Problems) 
     if records.fault is None and records.columns:
         _check_columns(answers, sorted(records.columns), problems)
     return True
+
+
+def _check_split(answers: Answers, situation: Situation, problems: Problems) -> bool:
+    """Whether the test rows leave something to train on."""
+    from sft_tui.plan.options import training_rows
+
+    if not situation.rows or training_rows(answers, situation.rows) != 0:
+        return True
+    message = _("`data.test_size: {size}` leaves nothing to train on: there are only {rows} rows.")
+    rows = min(situation.rows, answers.data.max_samples or situation.rows)
+    text = message.format(size=answers.data.test_size, rows=rows)
+    problems.error("out_of_range", text, key="data.test_size", hint=_("Write a smaller number, for example 0.1."))
+    return False
 
 
 def _check_columns(answers: Answers, there: list[str], problems: Problems) -> None:
