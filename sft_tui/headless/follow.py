@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from datetime import datetime
 from typing import Any
 
 from sft_tui.headless.output import duration, put_json, say
@@ -13,6 +12,7 @@ from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
 from sft_tui.run.events import Event, EventReader
 from sft_tui.run.layout import RunLayout
+from sft_tui.run.pace import Pace
 from sft_tui.run.state import RunState, Status, present_status, read_state
 
 _POLL_S = 0.25
@@ -68,8 +68,7 @@ class _Narrator:
         self._in_place = sys.stderr.isatty()
         self._open_line = False
         self._figures: dict[str, Any] = {}
-        self._last: tuple[float, float] | None = None
-        self._pace: float | None = None
+        self._pace = Pace()
 
     def tell(self, event: Event) -> None:
         """Narrate one event."""
@@ -91,7 +90,7 @@ class _Narrator:
         self._line(_("run {run} in {project}").format(run=self._layout.name, project=self._layout.project))
 
     def _stage_started(self, event: Event) -> None:
-        self._last = self._pace = None
+        self._pace.clear()
         self._line(_("{stage}: started, log {log}").format(stage=event["stage"], log=event["log"]))
 
     def _stage_finished(self, event: Event) -> None:
@@ -107,16 +106,13 @@ class _Narrator:
             self._show(_("  {rows} rows").format(rows=event.get("rows", 0)))
             return
         self._figures.update({k: v for k, v in event.items() if k not in ("t", "type", "stage")})
-        now, step = datetime.fromisoformat(event["t"]).timestamp(), float(event.get("step", 0))
-        if self._last is not None and step > self._last[1]:
-            self._pace = (now - self._last[0]) / (step - self._last[1])
-        if self._last is None or step != self._last[1]:
-            self._last = (now, step)
+        self._pace.add(int(event.get("step", 0)), event.get("elapsed_s"))
 
     def _metric(self, event: Event) -> None:
         for key in ("loss", "eval_loss"):  # each line shows what is new in it
             self._figures.pop(key, None)
         self._figures.update({k: v for k, v in event.items() if k not in ("t", "type")})
+        self._pace.add(int(event.get("step", 0)), event.get("elapsed_s"))
         self._show(self._progress_text())
 
     def _progress_text(self) -> str:
@@ -128,8 +124,9 @@ class _Narrator:
         for key, name in (("loss", _("loss")), ("eval_loss", _("eval loss"))):
             if figures.get(key) is not None:
                 parts.append(f"{name} {figures[key]:.4f}")
-        if self._pace is not None:
-            parts.append(_("{seconds} s/step").format(seconds=f"{self._pace:.2g}"))
+        pace = self._pace.step_s()
+        if pace is not None:
+            parts.append(_("{seconds} s/step").format(seconds=f"{pace:.2g}"))
         if figures.get("remaining_s") is not None:
             parts.append(_("ETA {time}").format(time=duration(figures["remaining_s"])))
         return "  " + "  ".join(parts)

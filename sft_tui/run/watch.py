@@ -14,6 +14,7 @@ from sft_tui.i18n import _
 from sft_tui.run.events import Event
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
+from sft_tui.run.pace import Pace
 from sft_tui.run.series import Curve, Series
 from sft_tui.run.state import RunState, StageState, Status, present_status, read_state
 
@@ -292,15 +293,13 @@ def _whole(value: float | None) -> int | None:
 class History:
     """The curves of a training and how fast it goes, from the records of LLaMA-Factory's trainer log."""
 
-    WINDOW = 20
-
     def __init__(self) -> None:
         self.train, self.eval, self.rate = Series(), Series(), Series()
         self.step: int | None = None
         self.total_steps: int | None = None
         self.epoch: float | None = None
         self.tokens_per_s: float | None = None
-        self._pace: deque[tuple[int, float]] = deque(maxlen=self.WINDOW)
+        self._pace = Pace()
         self._updated = 0.0
 
     def attempt(self) -> None:
@@ -324,19 +323,12 @@ class History:
         self.total_steps = metric.total_steps or self.total_steps
         self.epoch = metric.epoch if metric.epoch is not None else self.epoch
         self.tokens_per_s = metric.throughput or self.tokens_per_s
-        elapsed = metric.elapsed_s
-        if self._pace and (step < self._pace[-1][0] or (elapsed is not None and elapsed < self._pace[-1][1])):
-            self._pace.clear()
-        if elapsed is not None:
-            self._pace.append((step, elapsed))
+        self._pace.add(step, metric.elapsed_s)
         self.step = step
 
     def step_s(self) -> float | None:
         """Seconds a step over the last records of this attempt; None before two of them are a second apart."""
-        if len(self._pace) < 2:
-            return None
-        (first, start), (last, end) = self._pace[0], self._pace[-1]
-        return (end - start) / (last - first) if last > first and end > start else None
+        return self._pace.step_s()
 
     def remaining_s(self, now: float) -> float | None:
         """Seconds to the last step at that pace, less the time since the last record."""
