@@ -96,7 +96,10 @@ def _row(layout: RunLayout, state: RunState) -> tuple[str, ...]:
     step = f"{metrics['step']:.0f}/{metrics.get('total_steps', 0):.0f}" if "step" in metrics else "-"
     loss = f"{metrics['loss']:.4f}" if "loss" in metrics else "-"
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(state.created))
-    return layout.name, status_word(present_status(state)), state.stage or "-", step, loss, started
+    status, at = present_status(state), state.stages.get(state.stage or "")
+    if status is Status.RUNNING and at is not None and at.status is Status.PENDING:
+        status = Status.PENDING  # for GPU memory, or for its turn
+    return layout.name, status_word(status), state.stage or "-", step, loss, started
 
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:

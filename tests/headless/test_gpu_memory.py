@@ -58,6 +58,7 @@ def test_it_waits_without_a_terminal_until_the_memory_is_free(tmp_path: Path) ->
     assert "the training will wait" in started.err
     until(lambda: "Waiting for GPU memory" in (machine.state().get("message") or ""))
     assert machine.state()["stages"]["train"]["status"] == "pending"
+    assert "waiting  train" in machine.project.sft("runs").out
     machine.use(0.5)
     until(lambda: machine.state()["status"] == "finished")
     events = [json.loads(line) for line in (machine.project.path / "runs/apples/events.jsonl").read_text().splitlines()]
