@@ -237,16 +237,43 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         distributed=len(gpus) > 1 or bool(options.get("deepspeed")),
         processes=max(len(gpus), 1),
     )
-    skip = {"dataset", "dataset_dir", "model_name_or_path", "output_dir"}
-    found = []
+    own = {f"{situation.dataset}_train", f"{situation.dataset}_test"}  # the conversion will write and register them
+    others = [name for name in _dataset_names(options, "dataset") if name not in own]
+    evaluated = [name for name in _dataset_names(options, "eval_dataset") if name not in own]
+    found = _check_stage(options, own)
+    if others:
+        options = {**options, "dataset": ",".join(others)}
+    options = {**options, "eval_dataset": ",".join(evaluated)} if evaluated else options
+    skip = {"model_name_or_path", "output_dir"} | (set() if others else {"dataset"})
+    skip |= set() if others or evaluated else {"dataset_dir"}
     zero = zero_config(situation.run, options.get("deepspeed"))  # its file is only written at the start
     for problem in check_train_options({**options, "deepspeed": zero} if zero else options, context):
         key = problem.key or ""
-        if key.split(".")[0] in skip:
+        if key.split(".")[0] in skip or (problem.code == "wrong_stage" and found):
             continue
+        if key == "dataset_dir":
+            key = "dataset" if others else "eval_dataset"
         fix = Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value) if problem.fix else None
         found.append(replace(problem, key=f"train.{key}" if key else "train", fix=fix))
     return found
+
+
+def _dataset_names(options: dict[str, Any], key: str) -> list[str]:
+    value = options.get(key)
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    return [str(word).strip() for word in words if str(word).strip()]
+
+
+def _check_stage(options: dict[str, Any], own: set[str]) -> list[Problem]:
+    """The conversion writes questions with answers; preferences must be registered by hand."""
+    stage = options.get("stage")
+    if stage not in ("rm", "dpo", "kto") or not own & set(_dataset_names(options, "dataset")):
+        return []
+    message = _("Stage `{stage}` needs preferences, but the conversion of `data.source` writes questions with answers.")
+    hint = _(
+        "Use `stage: sft`, or register a preference dataset in data/dataset_info.json and name it in `train.dataset`."
+    )
+    return [Problem("wrong_stage", message.format(stage=stage), key="train.stage", hint=hint)]
 
 
 def _check_disk(answers: Answers, situation: Situation, plan: Plan, problems: Problems) -> None:
