@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from sft_tui.i18n import N_, _
-from sft_tui.tui.memory_view import TOO_MUCH, MemoryView, changes_text
+from sft_tui.tui.memory_view import TOO_MUCH, MemoryView, changes_text, nothing_fits
 from sft_tui.tui.screen import WizardScreen
 
 
@@ -65,12 +65,7 @@ class CostScreen(WizardScreen):
         changes: Mapping[str, Any] = event.view.fit
         if not changes:
             fits = event.view.need is not None and not event.view.too_much
-            text = (
-                _("It fits.")
-                if fits
-                else _("No change of settings makes it fit: take a smaller model or a larger card.")
-            )
-            self.say(text, "" if fits else "warning")
+            self.say(_("It fits.") if fits else nothing_fits(event.view), "" if fits else "warning")
             return
         for key, value in changes.items():
             self.sft.draft.set(f"train.{key}", value)

@@ -40,7 +40,8 @@ class MemoryView:
     """The need of each chosen card; without one `why` says why it is not known.
 
     `suggestions` each make it less, the cheapest loss of quality first; `fit` are the changes that make it fit, empty
-    where it fits or nothing does. `packages` are those of the training environment, as Python imports them.
+    where it fits or nothing does. `packages` are those of the training environment, as Python imports them. Where only
+    packages are missing that would make it fit, `install` is the command for them.
     """
 
     need: PlannedEstimate | None = None
@@ -50,6 +51,8 @@ class MemoryView:
     fit: Mapping[str, Any] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     measured: str = ""
+    python: str = "python"
+    install: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -98,7 +101,12 @@ def look_at_memory(
     )
     peak = find_peak(situation.peaks, situation.model.path, options, len(gpus))
     view = MemoryView(
-        need, "", _cards(gpus), packages=packages, measured=peak_text(peak) if peak else "", options=options
+        need,
+        card=_cards(gpus),
+        packages=packages,
+        measured=peak_text(peak) if peak else "",
+        python=situation.train_python or "python",
+        options=options,
     )
     lengths = lengths_for(situation, options)
     return _with_suggestions(view, config, need, len(gpus), lengths.known if lengths else None) if deep else view
@@ -122,7 +130,26 @@ def _with_suggestions(
         packages = view.packages
         fitted = fit_options(config, view.options, limit, gpus=gpus, packages=packages, lengths=lengths)
         changes = fitted.changes if fitted.fits else {}
-    return replace(view, suggestions=more, fit=changes)
+    install = ""
+    if need.fit in TOO_MUCH and not changes and limit is not None:
+        fitted = fit_options(config, view.options, limit, gpus=gpus, lengths=lengths)
+        missing = [name for name in _needed(fitted.changes) if name not in view.packages] if fitted.fits else []
+        install = f"{view.python} -m pip install {' '.join(missing).replace('_', '-')}" if missing else ""
+    return replace(view, suggestions=more, fit=changes, install=install)
+
+
+def _needed(changes: Mapping[str, Any]) -> list[str]:
+    """The packages that options need, as Python imports them."""
+    bits = changes.get("quantization_bit") or str(changes.get("optim", "")).endswith("8bit")
+    found = ["liger_kernel"] if changes.get("enable_liger_kernel") else []
+    return [*found, "bitsandbytes"] if bits else found
+
+
+def nothing_fits(view: MemoryView) -> str:
+    """What to do about a run that no change of its settings makes fit."""
+    if view.install:
+        return _("It can fit with packages that are missing: {command}").format(command=view.install)
+    return _("No change of settings makes it fit: take a smaller model or a larger card.")
 
 
 def need_text(need: PlannedEstimate, signs: Signs, before: int | None = None) -> str:

@@ -18,7 +18,9 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class PresetFits:
-    """The name of the preset that `auto` means here ("" where it is not known), and for each preset whether it fits."""
+    """The name of the preset that `auto` means here ("" where it is not known); for each preset and for `auto`, which
+    changes what does not fit, whether it fits.
+    """
 
     auto: str = ""
     fits: Mapping[str, str] = field(default_factory=dict)
@@ -44,7 +46,7 @@ def preset_fits(data: dict[str, Any], answers_path: Path, machine: Machine) -> P
     gpus = chosen_gpus(answers, situation.gpus)
     words = {"fits": _("fits"), "tight": _("tight"), "no": _("does not fit")}
     fits = {}
-    for name in machine.presets:
+    for name in ("auto", *machine.presets):
         options, _origins = train_options(answers.model_copy(update={"preset": name, "train": {}}), situation)
         need = None if options.get("use_cpu") else plan_estimate(situation, options, gpus)
         if need is not None and need.limit_bytes and need.fit in words:

@@ -26,6 +26,7 @@ from tests.tui.helpers import (
     WizardApp,
     card,
     filled,
+    lines,
     settle,
     shown,
     text,
@@ -134,6 +135,35 @@ async def test_an_unknown_need_says_why(tmp_path: Path, key: str, value: object,
         await pilot.press("enter")
         await settle(pilot)
         assert shown(app).STEP == "welcome"
+
+
+async def test_where_a_package_would_make_it_fit_its_command_is_shown(tmp_path: Path) -> None:
+    draft = large(tmp_path)
+    draft.set("model.path", "Qwen/Qwen2.5-14B-Instruct")
+    app = wizard(tmp_path, report=ONE_SMALL, draft=draft)
+    async with app.run_test(size=(100, 40)) as pilot:
+        app.show_step("gpu")
+        await settle(pilot)
+        view = app.services.memory(draft.data, draft.answers_path)
+        if "bitsandbytes" in view.packages:
+            pytest.skip("bitsandbytes is installed")
+        await pilot.press("f7")
+        await settle(pilot)
+        seen = " ".join(text(app).split())
+        assert "It can fit with packages that are missing:" in seen
+        assert "-m pip" in seen and "bitsandbytes" in seen
+    assert app.draft.get("train") == TOO_LARGE
+
+
+async def test_automatic_says_whether_what_it_makes_of_the_preset_fits(tmp_path: Path) -> None:
+    draft = large(tmp_path)
+    draft.set("train", None)
+    app = wizard(tmp_path, report=ONE_SMALL, draft=draft)
+    async with app.run_test(size=(100, 40)) as pilot:
+        app.show_step("model")
+        await settle(pilot)
+        need = next(line for line in lines(app) if "memory: about" in line).split("about ")[1].split(" ")[0]
+        assert f"fits: about {need} of" in " ".join(text(app).split("No GPU")[0].split())
 
 
 async def test_a_change_of_settings_says_what_it_changes(tmp_path: Path) -> None:

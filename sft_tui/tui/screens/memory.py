@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from sft_tui.i18n import N_, _
 from sft_tui.tui.cost_screen import CostScreen, copied
-from sft_tui.tui.memory_view import MemoryView, changes_text, need_text, part_lines, suggestion_text
+from sft_tui.tui.memory_view import MemoryView, changes_text, need_text, nothing_fits, part_lines, suggestion_text
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.lines import Lines, ReadingLines
@@ -98,8 +98,8 @@ class MemoryScreen(BaseScreen):
             text = _("f  makes it fit: {changes}").format(changes=changes_text(view.fit))
             lines += [Content.styled(clean(text), "bold"), Content("")]
         elif view.too_much:
-            text = _("No change of settings makes it fit: take a smaller model or a larger card.")
-            lines += [Content.styled(f"{self.sft.signs.warning} {text}", "$warning"), Content("")]
+            text = clean(f"{self.sft.signs.warning} {nothing_fits(view)}")
+            lines += [Content.styled(text, "$warning"), Content("")]
         if view.suggestions:
             lines.append(Content.styled(_("What makes it less, the least loss first (a number sets it):"), "bold"))
         for number, suggestion in enumerate(view.suggestions[:9], 1):

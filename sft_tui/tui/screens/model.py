@@ -197,7 +197,7 @@ class ModelScreen(CostScreen):
             return
         auto = self._auto_preset(machine)
         note = _("here: {preset}. {what}").format(preset=auto.shown_title(), what=auto.shown_description())
-        items = [Item("auto", _("Automatic (recommended)"), note + self._fit_text(auto.name))]
+        items = [Item("auto", _("Automatic (recommended)"), note + self._fit_text("auto"))]
         for name, preset in machine.presets.items():
             items.append(Item(name, preset.shown_title(), preset.shown_description() + self._fit_text(name)))
         chosen = str(self.sft.draft.get("preset", "auto"))
