@@ -44,7 +44,7 @@ class Machine:
         return self.project.state() if path.exists() else {}
 
 
-def until(condition: Callable[[], Any], seconds: float = 40) -> None:
+def until(condition: Callable[[], Any], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
