@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from sft_tui.dataset.batch import Task, Wanted
 from sft_tui.dataset.files import HUB, SourceFile, unreadable
 from sft_tui.dataset.json_parse import parse_lines, parse_record
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, Problem, refuse
+from sft_tui.problems import ExitCode, Problem, Severity, refuse
 
 _SCRIPT = Path(__file__).parent / "remote" / "hub_rows.py"
 _READ_BYTES = 1 << 20
@@ -90,7 +92,11 @@ class HubReader:
             assert process.stdout is not None
             try:
                 rest = b""
+                first = True
                 while part := os.read(process.stdout.fileno(), _READ_BYTES):
+                    if first:
+                        first = False
+                        self._note_left_out(errors)
                     cut = part.rfind(b"\n") + 1
                     if cut:
                         yield rest + part[:cut]
@@ -104,6 +110,18 @@ class HubReader:
                 process.kill()
                 process.wait()
                 process.stdout.close()
+
+    def _note_left_out(self, errors: IO[bytes]) -> None:
+        """Say which columns the script leaves out; it has told so before its first row."""
+        found = re.search(rb"^left out: (\[.*\])$", os.pread(errors.fileno(), _HEAD_BYTES, 0), re.MULTILINE)
+        if found is None:
+            return
+        names = ", ".join(json.loads(found[1]))
+        message = _("These columns of hub:{name} hold pictures, sounds or films and are left out: {columns}")
+        hint = _("To train on them, download the data set and give a file in which a column names their files.")
+        note = Problem("media_left_out", message.format(name=self._name, columns=names), Severity.WARNING, hint=hint)
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def _last_line(errors: IO[bytes]) -> str:

@@ -95,6 +95,8 @@ class Source:
         """The first `count` records (None for one that cannot be read)."""
         records = list(islice(self.records(), count))
         self._done, self._reader = 0, None
+        if self._hub is not None:
+            self._note(self._hub)
         return records
 
     def records(self) -> Iterator[Record | None]:

@@ -1,7 +1,8 @@
 """Print the rows of a data set of a hub as JSON Lines, streamed, through the library `datasets`.
 
 Stand-alone: runs with the training environment's Python. Usage: `hub_rows.py NAME SUBSET SPLIT`; an empty SUBSET is
-the default one. With USE_MODELSCOPE_HUB=1 the hub is ModelScope.
+the default one. With USE_MODELSCOPE_HUB=1 the hub is ModelScope. Columns that hold pictures, sounds or films are left
+out: a line on stderr, `left out: ` and a JSON list, names them before the first row comes.
 """
 
 from __future__ import annotations
@@ -21,10 +22,25 @@ def rows_of(name: str, subset: str, split: str) -> Iterable[Any]:
         found = modelscope.MsDataset.load(name, subset_name=subset or None, split=split, use_streaming=True)
         return cast(Iterable[Any], found)
     rows: Any = importlib.import_module("datasets").load_dataset(name, subset or None, split=split, streaming=True)
-    for column, feature in (rows.features or {}).items():
-        if type(feature).__name__ in ("Image", "Audio", "Video"):
-            rows = rows.remove_columns(column)
+    media = [column for column, feature in (rows.features or {}).items() if holds_media(feature)]
+    if media:
+        sys.stderr.write(f"left out: {json.dumps(media)}\n")
+        sys.stderr.flush()
+        if hasattr(rows, "decode"):  # otherwise they are decoded before they are removed
+            rows = rows.decode(False)
+        rows = rows.remove_columns(media)
     return cast(Iterable[Any], rows)
+
+
+def holds_media(feature: Any) -> bool:
+    """Whether `feature` is or holds pictures, sounds or films."""
+    if type(feature).__name__ in ("Image", "Audio", "Video", "Pdf"):
+        return True
+    if isinstance(feature, dict):
+        return any(map(holds_media, feature.values()))
+    if isinstance(feature, (list, tuple)):
+        return any(map(holds_media, feature))
+    return hasattr(feature, "feature") and holds_media(feature.feature)
 
 
 def plain(value: Any) -> str:
