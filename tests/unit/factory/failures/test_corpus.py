@@ -103,6 +103,7 @@ ONLY_IN_CONTEXT = {
     *("columns-incomplete", "role-tags", "options-conflict", "not-writable", "packing-length", "torch-trio"),
     *("dataset-info-entry", "checkpoint-broken", "python-too-old", "adapter-config-broken.real-other-type"),
     *("weights-incomplete.real-index", "weights-incomplete.real-shard-name", "tokenizer-failed.real-pointer"),
+    "adapter-missing.real-whole-model",
     *("tool-calls-invalid", "weights-other-model"),
     *("adapter-rank", "adapter-zero3", "port-in-use", "option-value", "option-not-a-number", "sample-values"),
 }
