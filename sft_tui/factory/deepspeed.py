@@ -62,6 +62,15 @@ def zero_path(run: str, name: str) -> str:
     return f"configs/{run}/ds_{name}.json"
 
 
+def zero_name(value: object) -> str | None:
+    """The name of `ZERO` that `value` of `deepspeed` is, or that its path in any run stands for."""
+    for name in ZERO:
+        parts = value.split("/") if isinstance(value, str) else []
+        if value == name or (len(parts) == 3 and value == zero_path(parts[1], name)):
+            return name
+    return None
+
+
 def zero_config(run: str, value: object) -> dict[str, Any] | None:
     """The configuration where `value` of `deepspeed` is a name of `ZERO`, or the path that it has in the run `run`."""
     for name, zero in ZERO.items():

@@ -88,7 +88,7 @@ def count_lengths(
     counter = python_with_tokenizers(model, python)
     if counter is None or not (model / "tokenizer.json").is_file():
         return None
-    with contextlib.suppress(Refusal, OSError), ExitStack() as stack:
+    with contextlib.suppress(Refusal, OSError, ValueError, KeyError), ExitStack() as stack:  # no run ends for this
         lines = _lines(request, stack)
         found = _count(lines, model, template, counter) if lines is not None else None
         if found is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ class Notifier:
     """Starts `command` (a program and its arguments, no shell) in `cwd` for an event, which it finds on its input.
 
     The event comes as one JSON object, with `about` (the run's name and project) before its own fields. Nobody waits
-    for the program, and its failure is its own; while eight of them have not ended, no more are started.
+    for the program, and its failure is its own; while eight of them have not ended, alarms are not told, the end is.
     """
 
     def __init__(self, command: Sequence[str], cwd: Path, **about: str) -> None:
@@ -30,12 +31,13 @@ class Notifier:
     def tell(self, event: dict[str, Any]) -> None:
         """Tell the program of `event` if it is one of those."""
         self._started = [process for process in self._started if process.poll() is None]
-        if not self._command or event["type"] not in TOLD or len(self._started) >= _MOST_AT_ONCE:
+        if not self._command or event["type"] not in TOLD:
             return
-        import orjson
-
-        with contextlib.suppress(OSError, TypeError), tempfile.TemporaryFile() as told:
-            told.write(orjson.dumps(self._about | event) + b"\n")  # a file never blocks, however little is read of it
+        if len(self._started) >= _MOST_AT_ONCE and event["type"] != "run_finished":
+            return
+        line = json.dumps(self._about | event, ensure_ascii=False) + "\n"
+        with contextlib.suppress(OSError, ValueError), tempfile.TemporaryFile() as told:
+            told.write(line.encode("utf-8", "replace"))  # a file never blocks, however little is read of it
             told.seek(0)
             process = subprocess.Popen(
                 self._command,

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.factory.deepspeed import zero_name
 from sft_tui.i18n import _
+from sft_tui.yaml_writing import scalar
 
 if TYPE_CHECKING:
     from sft_tui.plan import Plan
@@ -56,8 +58,11 @@ class PeakFound:
 
 
 def mattering(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `options` that decide the memory and are set."""
-    return {key: options[key] for key in MATTERING if options.get(key) not in (None, False)}
+    """Those of `options` that decide the memory and are set; a file that a plan wrote stands by the name of its content."""
+    found = {key: options[key] for key in MATTERING if options.get(key) not in (None, False)}
+    if "deepspeed" in found:
+        found["deepspeed"] = zero_name(found["deepspeed"]) or found["deepspeed"]
+    return found
 
 
 def peaks_file(project: Path) -> Path:
@@ -121,9 +126,13 @@ def peak_text(found: PeakFound) -> str:
         text += " " + _("({estimated} GiB were estimated)").format(estimated=f"{peak.estimate_bytes / GIB:.1f}")
     if found.differs:
         text += ", " + _("with other settings: {settings}").format(
-            settings=", ".join(f"{key}: {then}" for key, (then, _now) in found.differs.items())
+            settings=", ".join(f"{key}: {_shown(then)}" for key, (then, _now) in found.differs.items())
         )
     return text
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else scalar(value)
 
 
 def peak_of_run(plan: Plan, metrics: Mapping[str, float], card: str) -> Peak | None:
@@ -158,10 +167,10 @@ def expected_in_the_end(plan: Plan) -> int | None:
     from sft_tui.run.data_lengths import lengths_of_plan
 
     here = Path(plan.project) / plan.model
-    lengths = lengths_of_plan(plan) if plan.estimate and plan.estimate.longest else None
     try:
+        lengths = lengths_of_plan(plan) if plan.estimate and plan.estimate.longest else None
         config = find_config(str(here) if here.is_dir() else plan.model)
         need = estimate(config, plan.train_options, gpus=len(plan.gpus), lengths=lengths.known if lengths else None)
-    except (Refusal, ValueError, TypeError, KeyError):
+    except (Refusal, OSError, ValueError, TypeError, KeyError):
         return None
     return need.held_bytes or need.peak_bytes
