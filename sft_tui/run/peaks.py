@@ -58,7 +58,7 @@ class PeakFound:
 
 
 def mattering(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `options` that decide the memory and are set; a file that a plan wrote stands by the name of its content."""
+    """Those of `options` that decide the memory and are set; a file of a plan is called by its content's name."""
     found = {key: options[key] for key in MATTERING if options.get(key) not in (None, False)}
     if "deepspeed" in found:
         found["deepspeed"] = zero_name(found["deepspeed"]) or found["deepspeed"]
