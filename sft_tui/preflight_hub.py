@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sft_tui.factory.check import check_model_dir
 from sft_tui.i18n import _
-from sft_tui.machine.hub_cache import CachedModel, HubAnswer, ask_hub, find_model, hub_url, offline_variable
+from sft_tui.machine.hub_cache import (
+    CachedModel,
+    HubAnswer,
+    ask_hub,
+    cache_directory,
+    find_model,
+    hub_token,
+    hub_url,
+    offline_variable,
+)
 from sft_tui.machine.system import existing_parent
 from sft_tui.presets import GIB
 from sft_tui.problems import Fix, Problem, Problems, Severity
@@ -39,7 +47,14 @@ def check_hub_model(
     if situation.model.directory is not None or hub_id.count("/") != 1:
         return
     revision = str(answers.train.get("model_revision") or ("master" if source == "modelscope" else "main"))
-    cached = find_model(hub_id, source, revision)
+    try:
+        cached = find_model(hub_id, source, revision)
+    except OSError as error:
+        message = _("{cache} cannot be read: {reason}.")
+        text = message.format(cache=cache_directory(source), reason=error.strerror or error)
+        hint = _("Set HF_HOME (MODELSCOPE_CACHE for ModelScope) to a directory of yours.")
+        problems.warning("cache_unreadable", text, key=KEY, hint=hint)
+        return
     missing = _missing(cached, problems)
     if not missing:
         return
@@ -51,7 +66,7 @@ def check_hub_model(
         found.error("model_offline", text, key=KEY, hint=_("Unset the variable, or give the model's directory."))
     else:
         _check_room(answers, situation, cached, found)
-        token = os.environ.get("HF_TOKEN") if source == "huggingface" else None
+        token = hub_token() if source == "huggingface" else None
         _check_answer(answers, situation, ask(hub_url(hub_id, source), token), found)
     for problem in found:
         add = problems.warning if force or problem.severity is Severity.WARNING else problems.error

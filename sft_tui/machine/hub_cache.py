@@ -55,8 +55,25 @@ def cache_directory(source: str, environment: Mapping[str, str] = os.environ) ->
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environment.get(name):
             return Path(environment[name]).expanduser()
+    return _hf_home(environment) / "hub"
+
+
+def _hf_home(environment: Mapping[str, str]) -> Path:
+    home = Path(environment.get("HOME") or str(Path.home()))
     caches = environment.get("XDG_CACHE_HOME") or str(home / ".cache")
-    return Path(environment.get("HF_HOME") or str(Path(caches) / "huggingface")).expanduser() / "hub"
+    return Path(environment.get("HF_HOME") or str(Path(caches) / "huggingface")).expanduser()
+
+
+def hub_token(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The token that huggingface_hub would use: of the environment, otherwise of `hf auth login`; None without one."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if token := environment.get(name, "").strip():
+            return token
+    path = Path(environment.get("HF_TOKEN_PATH") or str(_hf_home(environment) / "token")).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def offline_variable(source: str, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.machine.hub_cache import HubAnswer
+from sft_tui.machine.hub_cache import CachedModel, HubAnswer
 from sft_tui.preflight_hub import check_hub_model
 from sft_tui.problems import Problem, Problems, Severity, exit_code_for
 from sft_tui.situation import ModelFacts
@@ -22,11 +22,16 @@ from tests.unit.test_preflight import QWEN_7B
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of its own."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT", "HF_TOKEN"):
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "ms"))
     return tmp_path / "hub"
+
+
+asked: list[str | None] = []
+"""The tokens that hubs were asked with."""
 
 
 def check(
@@ -42,9 +47,12 @@ def check(
     facts = ModelFacts(model, False, None, QWEN_7B if model.startswith("Qwen") else None, "qwen", "known", True)
     situation = replace(make_situation(project=tmp_path, base=tmp_path), model=facts)
     problems = Problems()
-    check_hub_model(
-        answers, situation, problems, force=force, ask=lambda url, _token: HubAnswer(url, status, "no route to host")
-    )
+
+    def ask(url: str, token: str | None) -> HubAnswer:
+        asked.append(token)
+        return HubAnswer(url, status, "no route to host")
+
+    check_hub_model(answers, situation, problems, force=force, ask=ask)
     return list(problems)
 
 
@@ -82,6 +90,25 @@ def test_a_hub_out_of_reach_names_the_other_ways(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("status", "code"), [(404, "hub_refuses"), (401, "hub_refuses"), (403, "hub_refuses")])
 def test_a_hub_that_refuses(tmp_path: Path, status: int, code: str) -> None:
     assert code in [p.code for p in check(tmp_path, status=status) if p.severity is Severity.ERROR]
+
+
+def test_who_has_logged_in_is_known_to_the_hub(tmp_path: Path) -> None:
+    """`hf auth login` keeps the token in a file; without it a gated model would be refused that could be loaded."""
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf/token").write_text("hf_of_the_login\n")
+    check(tmp_path)
+    check(tmp_path, source="modelscope")
+    assert asked[-2:] == ["hf_of_the_login", None]
+
+
+def test_a_cache_of_somebody_elses_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_words: object) -> CachedModel:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("sft_tui.preflight_hub.find_model", refuse)
+    (problem,) = check(tmp_path)
+    assert (problem.code, problem.severity) == ("cache_unreadable", Severity.WARNING)
+    assert str(tmp_path / "hub") in problem.message and "Permission denied" in problem.message
 
 
 def test_a_hub_in_trouble_is_a_warning(tmp_path: Path) -> None:

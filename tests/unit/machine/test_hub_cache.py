@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.machine.hub_cache import ask_hub, cache_directory, find_model, hub_url, offline_variable
+from sft_tui.machine.hub_cache import ask_hub, cache_directory, find_model, hub_token, hub_url, offline_variable
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -86,6 +86,18 @@ def test_variables_that_forbid_the_network() -> None:
     assert offline_variable("huggingface", {"TRANSFORMERS_OFFLINE": "YES"}) == "TRANSFORMERS_OFFLINE"
     assert offline_variable("huggingface", {"HF_HUB_OFFLINE": "0"}) is None
     assert offline_variable("modelscope", {"HF_HUB_OFFLINE": "1"}) is None
+
+
+def test_the_token_is_the_librarys(tmp_path: Path) -> None:
+    home = {"HF_HOME": str(tmp_path)}
+    assert hub_token(home) is None
+    (tmp_path / "token").write_text("hf_of_the_login\n")
+    assert hub_token(home) == hub_token({"XDG_CACHE_HOME": "/x", **home}) == "hf_of_the_login"
+    (tmp_path / "other").write_text("hf_other")
+    assert hub_token({**home, "HF_TOKEN_PATH": str(tmp_path / "other")}) == "hf_other"
+    assert hub_token({**home, "HF_TOKEN": " hf_mine "}) == "hf_mine"
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    assert hub_token({**home, "HF_TOKEN": ""}) is None
 
 
 def test_addresses() -> None:
