@@ -27,14 +27,6 @@ def places_of(codes: np.ndarray, code: int) -> np.ndarray:
     return np.concatenate([places, rest + whole]) if len(rest) else places
 
 
-def outside(quotes: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Those of `places` that do not stand between a quote and the next one."""
-    import numpy as np
-
-    found: np.ndarray = places[np.searchsorted(quotes, places) % 2 == 0]
-    return found
-
-
 def text_columns(block: bytes, bounds: np.ndarray) -> list[pl.Series]:
     """The texts of `block`, valid UTF-8, between `bounds`: a row each with start, end, start, end, ... (rising)."""
     import numpy as np
@@ -62,26 +54,19 @@ class _Exported:
 
 
 def table_bounds(block: bytes, mark: int, width: int, columns: Sequence[int]) -> np.ndarray | None:
-    """Start and end of the cells of `columns` (rising) in a block of CSV whose quotes are well placed.
+    """Start and end of the cells of `columns` (rising) in each record of a block of CSV without quotes.
 
-    Quotes around cells are left out, doubled ones within are not. None where a record does not have `width` cells,
-    lines end in a return alone, or the last line does not end.
+    None for another block, where a record does not have `width` cells, where lines end in a return alone, or where the
+    last line does not end.
     """
     import numpy as np
 
+    if QUOTE in block or not block.endswith(b"\n"):
+        return None
     codes = np.frombuffer(block, np.uint8)
-    if not len(codes) or codes[-1] != LINE_END:
-        return None
     ends, marks = places_of(codes, LINE_END), places_of(codes, mark)
-    returns = int(np.count_nonzero(codes == RETURN))
-    quoted = QUOTE in block
-    if quoted:
-        quotes = places_of(codes, QUOTE)
-        ends, marks = outside(quotes, ends), outside(quotes, marks)
-        returns = len(outside(quotes, places_of(codes, RETURN))) if returns else 0
-    if not len(ends):
-        return None
     starts = np.concatenate([[0], ends[:-1] + 1])
+    returns = int(np.count_nonzero(codes == RETURN))
     if returns:
         before = codes[ends - 1] == RETURN
         if np.count_nonzero(before) != returns:
@@ -99,22 +84,7 @@ def table_bounds(block: bytes, mark: int, width: int, columns: Sequence[int]) ->
     bounds[:, 2::2] = bounds[:, 1:-1:2] + 1
     if (bounds[:, 1] < starts).any() or (bounds[:, -2] > ends).any():
         return None
-    bounds = bounds.reshape(rows, width, 2)[:, list(columns)]
-    return _unquoted(codes, bounds) if quoted else bounds.reshape(rows, -1)
-
-
-def _unquoted(codes: np.ndarray, bounds: np.ndarray) -> np.ndarray | None:
-    """`bounds` (rows, columns, 2) without the quotes around cells, as rows."""
-    import numpy as np
-
-    starts, ends = bounds[..., 0], bounds[..., 1]
-    quoted = codes[starts] == QUOTE
-    closed = (codes[ends - 1] == QUOTE) & (ends - starts >= 2)
-    if (quoted & ~closed).any():
-        return None
-    bounds[..., 0] += quoted
-    bounds[..., 1] -= quoted
-    return np.ascontiguousarray(bounds).reshape(len(bounds), -1)
+    return bounds.reshape(rows, width, 2)[:, list(columns)].reshape(rows, -1)
 
 
 def line_values(block: bytes, count: int | None = None) -> tuple[list[str], np.ndarray] | None:

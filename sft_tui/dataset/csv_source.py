@@ -219,14 +219,11 @@ def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequen
 def _indexed(
     block: bytes, dialect: Dialect, width: int, places: Sequence[int]
 ) -> tuple[int, dict[int, pl.Series]] | None:
-    """The cells at `places` of a block of valid UTF-8 whose records all have `width` cells; None for another."""
+    """The cells at `places` of a block of valid UTF-8 without quotes, whose records all have `width` cells, or None."""
     bounds = table_bounds(block, dialect.delimiter[0], width, places)
     if bounds is None:
         return None
-    columns = text_columns(block, bounds)
-    if _QUOTE in block and b'""' in block:
-        columns = [column.str.replace_all('""', '"', literal=True) for column in columns]
-    return len(bounds), dict(zip(places, columns, strict=True))
+    return len(bounds), dict(zip(places, text_columns(block, bounds), strict=True))
 
 
 def _with_arrow(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
+
+from sft_tui.dataset.block_index import BACKSLASH, LINE_END, QUOTE, places_of
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-_QUOTE, _BACKSLASH, _BLANK, _LINE_END = 34, 92, 32, 10
+_BLANK = 32
+_SAMPLE_ROWS = 256
 _MOST_ESCAPED = 0.25
-"""Where more rows than this share need escapes, all of them go through the JSON writer."""
-_NEXT_LOOK = 16
-"""So many blocks go straight to the JSON writer before joining is tried again."""
+"""Where more than this share of the first rows need escapes, all of them go through the JSON writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +26,43 @@ class Lines:
     lengths: np.ndarray
 
 
+class _Joined(NamedTuple):
+    """Rows put together without escapes: the bytes, where rows end (after a 0), and which rows need escapes."""
+
+    text: np.ndarray
+    ends: np.ndarray
+    escaped: np.ndarray
+
+
 class LineWriter:
     """Writes frames whose rows become objects with `keys`: a fixed text, or None for a column of that name.
 
-    Safe to use from several threads: the bytes do not depend on the way that is taken.
+    The bytes do not depend on the way that is taken.
     """
 
     def __init__(self, keys: Mapping[str, str | None]) -> None:
         self._keys = dict(keys)
         self._texts = _texts_between(self._keys)
         self._specials = sum(_count_specials("".join(self._texts).encode()))
-        self._wait = 0
 
     def write(self, frame: pl.DataFrame) -> Lines:
         """The lines of `frame`, which has no nulls."""
         import numpy as np
+        import polars as pl
 
         if not frame.height:
             return Lines((), np.empty(0, np.int64))
-        if self._wait > 0:
-            self._wait -= 1
+        sample = self._joined(frame.head(_SAMPLE_ROWS))
+        if np.count_nonzero(sample.escaped) > _MOST_ESCAPED * len(sample.escaped):
             return self._serialised(frame)
-        return self._joined(frame)
+        joined = self._joined(frame)
+        lengths = np.diff(joined.ends)
+        if not joined.escaped.any():
+            return Lines((joined.text.data,), lengths)
+        others = self._serialised(frame.filter(pl.Series(joined.escaped)))
+        return _merged(joined.text.data, lengths, joined.escaped, others)
 
-    def _joined(self, frame: pl.DataFrame) -> Lines:
+    def _joined(self, frame: pl.DataFrame) -> _Joined:
         import numpy as np
         import polars as pl
 
@@ -60,15 +74,10 @@ class LineWriter:
         _valid, bounds, data = joined.buffers()
         ends = np.frombuffer(bounds, np.int64, frame.height + 1)
         text = np.frombuffer(data, np.uint8, int(ends[-1]))
-        lengths = np.diff(ends)
         if sum(_count_specials(text)) == self._specials * frame.height:
-            return Lines((text.data,), lengths)
-        special = (text < _BLANK) | (text == _QUOTE) | (text == _BACKSLASH)
-        escaped = np.add.reduceat(special, ends[:-1], dtype=np.int64) != self._specials
-        if np.count_nonzero(escaped) > _MOST_ESCAPED * frame.height:
-            self._wait = _NEXT_LOOK
-            return self._serialised(frame)
-        return _merged(text.data, lengths, escaped, self._serialised(frame.filter(pl.Series(escaped))))
+            return _Joined(text, ends, np.zeros(frame.height, bool))
+        special = np.flatnonzero((text < _BLANK) | (text == QUOTE) | (text == BACKSLASH))
+        return _Joined(text, ends, np.diff(np.searchsorted(special, ends)) != self._specials)
 
     def _serialised(self, frame: pl.DataFrame) -> Lines:
         import numpy as np
@@ -80,7 +89,7 @@ class LineWriter:
         found: list[np.ndarray] = []
         before = 1
         for part in written.parts:
-            found.append(np.flatnonzero(np.frombuffer(part, np.uint8) == _LINE_END) + before)
+            found.append(places_of(np.frombuffer(part, np.uint8), LINE_END) + before)
             before += len(part)
         return Lines(tuple(written.parts), np.diff(np.concatenate(found), prepend=0))
 
@@ -112,7 +121,7 @@ def _count_specials(text: bytes | np.ndarray) -> tuple[int, int, int]:
 
     codes = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else text
     count = np.count_nonzero
-    return int(count(codes == _QUOTE)), int(count(codes == _BACKSLASH)), int(count(codes < _BLANK))
+    return int(count(codes == QUOTE)), int(count(codes == BACKSLASH)), int(count(codes < _BLANK))
 
 
 def _texts_between(keys: Mapping[str, str | None]) -> list[str]:
