@@ -14,20 +14,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import N_, _
-from sft_tui.problems import Problem, Refusal, Severity
+from sft_tui.problems import Problem, Refusal
 from sft_tui.run.layout import RunLayout
 from sft_tui.tui.app import step_of_key
 from sft_tui.tui.assess import Assessment, Assessor
 from sft_tui.tui.cost_screen import CostScreen, copied
-from sft_tui.tui.highlight import highlighted
-from sft_tui.tui.memory_view import changes_text
-from sft_tui.tui.summary import differences, plan_lines
-from sft_tui.tui.text import clean, pad, wrapped
+from sft_tui.tui.review_pages import MEMORY, problem_lines, review_pages
 from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.tabs import Page, TabBar, Tabs
-
-MEMORY = "gpu_memory"
-"""The problem of a run that seems not to fit."""
 
 
 class ReviewScreen(CostScreen):
@@ -102,7 +96,8 @@ class ReviewScreen(CostScreen):
     def _has_assessed(self, event: Assessed) -> None:
         self.found = event.found
         self.query_one("#review-wait").display = False
-        self.query_one(Tabs).set_pages(self._pages(event.found, event.info))
+        pages = review_pages(event.found, event.info, self.size.width - 4, self.sft.signs)
+        self.query_one(Tabs).set_pages(pages)
         self.refresh_bindings()
         self.refresh_actions()
 
@@ -126,73 +121,6 @@ class ReviewScreen(CostScreen):
     def _only_memory(self) -> bool:
         """Whether the estimate of the memory is all that is in the way."""
         return bool(self._errors) and all(problem.code == MEMORY for problem in self._errors)
-
-    # -- the pages ----------------------------------------------------------------------------------------------------
-
-    def _pages(self, found: Assessment, info: str) -> list[Page]:
-        pages = [Page(_("Summary"), self._summary(found))]
-        plan = found.plan
-        if plan is None:
-            return pages
-        for name in ("train_config.yaml", "merge_config.yaml"):
-            file = plan.file(name)
-            if file is not None:
-                head = Content.styled(f"{file.path}\n\n", "bold")
-                pages.append(
-                    Page(name, head + highlighted(file.content, "yaml", self.size.width - 4, self.sft.signs.ellipsis))
-                )
-        head = Content.styled(_("Added to data/dataset_info.json; what others have in it stays.") + "\n\n", "bold")
-        pages.append(Page("dataset_info.json", head + highlighted(info, "json")))
-        pages.append(Page(_("Commands"), self._commands(found)))
-        lines = differences(found)
-        same = _("Nothing is changed against the preset and the guide's values.")
-        text = _("Changed against preset {name} and the guide's values:").format(name=plan.preset)
-        pages.append(Page(_("Changes"), highlighted("\n".join([text, "", *lines]) if lines else same, "diff")))
-        return pages
-
-    def _summary(self, found: Assessment) -> Content:
-        width = max(40, min(110, self.size.width - 4))
-        parts: list[Content] = []
-        for what, how in plan_lines(found, self.sft.signs):
-            for index, line in enumerate(wrapped(how, width - 12)):
-                label = pad(what, 11) if index == 0 else " " * 11
-                parts.append(Content.assemble((label, "bold"), " ", line))
-        return Content("\n").join([*self._problem_lines(found.problems, width), *parts])
-
-    def _problem_lines(self, problems: tuple[Problem, ...], width: int) -> list[Content]:
-        signs, lines = self.sft.signs, []
-        for problem in sorted(problems, key=lambda p: p.severity is not Severity.ERROR):
-            if problem.severity is Severity.INFO:
-                continue
-            error = problem.severity is Severity.ERROR
-            sign, style = (signs.problem, "$error bold") if error else (signs.warning, "$warning")
-            for index, line in enumerate(wrapped(problem.message, width - 2)):
-                lines.append(Content.styled(f"{sign if index == 0 else ' '} {line}", style))
-            hint = self._way_out() if problem.code == MEMORY else problem.hint or ""
-            lines += [Content(f"  {line}") for line in wrapped(hint, width - 2) if line]
-        return [*lines, Content("")] if lines else []
-
-    def _way_out(self) -> str:
-        """What can be done here about a run that seems not to fit."""
-        plan = self.found.plan if self.found is not None else None
-        changes = plan.estimate.changes if plan is not None and plan.estimate is not None else {}
-        if changes:
-            text = _("F7 makes it fit ({changes}); F6 shows what else helps; f starts it all the same.")
-            return text.format(changes=changes_text(changes))
-        return _("F6 shows what makes it less; f starts it all the same.")
-
-    def _commands(self, found: Assessment) -> Content:
-        plan = found.plan
-        assert plan is not None
-        parts = [
-            Content.styled(_("The same without this wizard, after Start:"), "bold"),
-            Content(plan.headless_command),
-        ]
-        parts += [Content(""), Content.styled(_("By hand, in {project}:").format(project=plan.project), "bold")]
-        parts += [Content(clean(stage.shown)) for stage in plan.stages if stage.shown]
-        parts += [Content(""), Content.styled(_("What sft-tui itself runs:"), "bold")]
-        parts += [Content(clean(f"{stage.name}: {' '.join(stage.argv)}")) for stage in plan.stages]
-        return Content("\n").join(parts)
 
     def action_scroll(self, direction: int) -> None:
         """PgUp and PgDn."""
@@ -321,7 +249,7 @@ class ReviewScreen(CostScreen):
         self._starting = False
         if event.layout is None:
             width = max(40, self.size.width - 4)
-            lines = self._problem_lines(event.problems, width)
+            lines = problem_lines(event.problems, width, self.sft.signs)
             tabs = self.query_one(Tabs)
             tabs.set_pages([Page(_("Summary"), Content("\n").join(lines)), *tabs.pages[1:]])
             tabs.show(0)

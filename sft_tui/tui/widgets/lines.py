@@ -30,8 +30,10 @@ class Lines(Widget):
         new = tuple(lines)
         if new == self._lines:
             return
-        resized = len(new) != len(self._lines)
+        width = max(2, self.size.width)
+        before = len(self._wrapped(width))
         self._lines = new
+        resized = not self.size.width or before != len(self._wrapped(width))
         self.display = bool(new)
         self.refresh(layout=resized)
 

@@ -1,0 +1,105 @@
+"""The pages of the review: what speaks against the run, what it does, its files, its commands, its changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from sft_tui.i18n import _
+from sft_tui.problems import Problem, Severity
+from sft_tui.tui.highlight import highlighted
+from sft_tui.tui.memory_view import changes_text
+from sft_tui.tui.signs import Signs
+from sft_tui.tui.summary import differences, plan_lines
+from sft_tui.tui.text import clean, pad, wrapped
+from sft_tui.tui.widgets.tabs import Page
+
+if TYPE_CHECKING:
+    from sft_tui.plan import Plan
+    from sft_tui.tui.assess import Assessment
+
+MEMORY = "gpu_memory"
+"""The problem of a run that seems not to fit."""
+
+
+def review_pages(found: Assessment, info: str, width: int, signs: Signs) -> list[Page]:
+    """All pages, in `width` cells; only the summary where there is no plan. `info` is for dataset_info.json."""
+    pages = [Page(_("Summary"), _summary(found, max(40, min(110, width)), signs))]
+    plan = found.plan
+    if plan is None:
+        return pages
+    for file in plan.files:
+        name = Path(file.path).name
+        kind = {".yaml": "yaml", ".json": "json"}.get(Path(file.path).suffix)
+        if kind is not None and name != "answers.yaml":
+            head = Content.styled(f"{file.path}\n\n", "bold")
+            pages.append(Page(name, head + highlighted(file.content, kind, width, signs.ellipsis)))
+    head = Content.styled(_("Added to data/dataset_info.json; what others have in it stays.") + "\n\n", "bold")
+    pages.append(Page("dataset_info.json", head + highlighted(info, "json")))
+    pages.append(Page(_("Commands"), _commands(plan)))
+    lines = differences(found)
+    same = _("Nothing is changed against the preset and the guide's values.")
+    text = _("Changed against preset {name} and the guide's values:").format(name=plan.preset)
+    pages.append(Page(_("Changes"), highlighted("\n".join([text, "", *lines]) if lines else same, "diff")))
+    return pages
+
+
+def _summary(found: Assessment, width: int, signs: Signs) -> Content:
+    parts: list[Content] = []
+    for what, how in plan_lines(found, signs):
+        for index, line in enumerate(wrapped(how, width - 12)):
+            label = pad(what, 11) if index == 0 else " " * 11
+            parts.append(Content.assemble((label, "bold"), " ", line))
+    return Content("\n").join([*problem_lines(found.problems, width, signs, _way_out(found)), *parts])
+
+
+def problem_lines(problems: tuple[Problem, ...], width: int, signs: Signs, way_out: str = "") -> list[Content]:
+    """Errors, then warnings, each with its hint; `way_out` is that of memory that seems not to suffice."""
+    lines: list[Content] = []
+    for problem in sorted(problems, key=lambda p: p.severity is not Severity.ERROR):
+        if problem.severity is Severity.INFO:
+            continue
+        error = problem.severity is Severity.ERROR
+        sign, style = (signs.problem, "$error bold") if error else (signs.warning, "$warning")
+        for index, line in enumerate(wrapped(problem.message, width - 2)):
+            lines.append(Content.styled(f"{sign if index == 0 else ' '} {line}", style))
+        hint = way_out if problem.code == MEMORY and way_out else problem.hint or ""
+        lines += [Content(f"  {line}") for line in wrapped(hint, width - 2) if line]
+    return [*lines, Content("")] if lines else []
+
+
+def _way_out(found: Assessment) -> str:
+    """What can be done here about a run that seems not to fit."""
+    need = found.plan.estimate if found.plan is not None else None
+    parts = [_("F6 shows what makes it less, f starts it all the same.")]
+    if need is not None and need.changes:
+        parts.insert(0, _("F7 makes it fit ({changes}).").format(changes=changes_text(need.changes)))
+    if _waiting_helps(found):
+        parts.append(_("If others free the card later: `Wait for a free GPU`, on the step GPU."))
+    return " ".join(parts)
+
+
+def _waiting_helps(found: Assessment) -> bool:
+    """Whether the run could fit if nobody else used its cards."""
+    from sft_tui.run.room import could_fit
+    from sft_tui.situation import chosen_gpus
+
+    need = found.plan.estimate if found.plan is not None else None
+    if need is None or found.answers is None or found.situation is None:
+        return False
+    cards = chosen_gpus(found.answers, found.situation.gpus)
+    return bool(cards) and all(could_fit(need, gpu) for gpu in cards)
+
+
+def _commands(plan: Plan) -> Content:
+    parts = [
+        Content.styled(_("The same without this wizard, after Start:"), "bold"),
+        Content(plan.headless_command),
+    ]
+    parts += [Content(""), Content.styled(_("By hand, in {project}:").format(project=plan.project), "bold")]
+    parts += [Content(clean(stage.shown)) for stage in plan.stages if stage.shown]
+    parts += [Content(""), Content.styled(_("What sft-tui itself runs:"), "bold")]
+    parts += [Content(clean(f"{stage.name}: {' '.join(stage.argv)}")) for stage in plan.stages]
+    return Content("\n").join(parts)
