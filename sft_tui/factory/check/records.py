@@ -19,6 +19,7 @@ HEAD_BYTES = 512 << 10
 WHOLE_BYTES = 16 << 20
 COUNT_BYTES = 48 << 20
 MAX_RECORDS = 20_000
+_NESTED_RECORDS = 5_000
 _HEAD_RECORDS = 400
 _TWICE_RECORDS = 50
 
@@ -93,7 +94,7 @@ def _json_array(path: Path, head: bytes, whole: bool, size: int) -> Records:
             line = getattr(error, "lineno", None)
             text = _("{file} is not valid JSON: {reason}.").format(file=path.name, reason=_reason(error))
             return Records(fault=("bad_json", text, line))
-        return Records(rows[:MAX_RECORDS], len(rows) <= MAX_RECORDS, len(rows))
+        return _kept(rows)
     with path.open("rb") as file:
         file.seek(size - 64)
         if not file.read().rstrip().endswith(b"]"):
@@ -143,10 +144,17 @@ def _json_lines(path: Path, head: bytes, whole: bool, size: int) -> Records:
             text = _("Line {line} of {file} is not valid JSON: {reason}.")
             text = text.format(line=number, file=path.name, reason=_reason(error))
             return Records(fault=("bad_json", text, number))
-        if len(rows) < MAX_RECORDS:
-            rows.append(row)
-    total = sum(1 for line in lines if line.strip()) if whole else _count_lines(path, size)
-    return Records(rows, whole and total == len(rows), total)
+        rows.append(row)
+    if whole:
+        return _kept(rows)
+    return Records(rows, total=_count_lines(path, size))
+
+
+def _kept(rows: list[Any]) -> Records:
+    """All records of a file, or as many as are looked at in no time: of conversations fewer than of plain ones."""
+    nested = bool(rows) and isinstance(rows[0], dict) and any(isinstance(v, list | dict) for v in rows[0].values())
+    limit = _NESTED_RECORDS if nested else MAX_RECORDS
+    return Records(rows[:limit], len(rows) <= limit, len(rows))
 
 
 def _json_stream(text: str, whole: bool) -> Records | None:
@@ -165,7 +173,7 @@ def _json_stream(text: str, whole: bool) -> Records | None:
                 return None
             break
         rows.append(row)
-    return Records(rows[:MAX_RECORDS], whole and len(rows) <= MAX_RECORDS, len(rows) if whole else None)
+    return _kept(rows) if whole else Records(rows)
 
 
 class _Refused(ValueError):
