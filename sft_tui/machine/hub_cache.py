@@ -170,6 +170,6 @@ def _head(url: str, token: str | None, limit_s: float) -> HubAnswer:
     except urllib.error.HTTPError as error:
         return HubAnswer(url, error.code, str(error.reason))
     except urllib.error.URLError as error:
-        return HubAnswer(url, None, str(error.reason))
+        return HubAnswer(url, None, str(getattr(error.reason, "strerror", None) or error.reason))
     except (OSError, ValueError) as error:
-        return HubAnswer(url, None, str(error))
+        return HubAnswer(url, None, str(getattr(error, "strerror", None) or error))
