@@ -14,6 +14,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -228,13 +229,22 @@ def batches(lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
+def ahead(rows: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+    """`rows`, the next batch of which is parsed while the tokens of this one are counted."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, rows, None)
+        while (batch := waiting.result()) is not None:
+            waiting = pool.submit(next, rows, None)
+            yield batch
+
+
 def main() -> None:
     """Count what comes on stdin."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     frame = request.get("frame")
     counting = Counting(Path(request["model"]), (frame or {}).get("added_tokens") or {})
     lengths = Lengths(counting, Frame.of(frame), int(request["cutoff_len"]))
-    for batch in batches(sys.stdin.buffer):
+    for batch in ahead(batches(sys.stdin.buffer)):
         lengths.add(batch)
     sys.stdout.write(json.dumps(lengths.answer()) + "\n")
 
