@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sft_tui.factory.check.context import Findings
-from sft_tui.factory.check.files import is_local
+from sft_tui.factory.check.files import HUB_ID, is_local
 from sft_tui.i18n import _
 from sft_tui.yaml_reading import read_document
 
@@ -33,7 +33,8 @@ def check_other_paths(findings: Findings) -> None:
             path = findings.context.resolve(word)
             if word.startswith(("http://", "https://")):
                 continue
-            if (directory and is_local(word, findings) and not path.is_dir()) or (not directory and not path.is_file()):
+            named = is_local(word, findings) or not HUB_ID.match(word)
+            if (directory and named and not path.is_dir()) or (not directory and not path.is_file()):
                 message = _("{path}, which `{key}` names, does not exist.").format(path=word, key=key)
                 findings.error("file_not_found", key, message)
     _check_side_models(findings)

@@ -92,6 +92,11 @@ _COMPILERS = frozenset((
     "ONNXRT", "TENSORRT", "AOT_TORCHXLA_TRACE_ONCE", "TORCHXLA_TRACE_ONCE", "IPEX", "TVM", "HPU_BACKEND",
 ))  # fmt: skip
 
+_ACCELERATOR = frozenset((
+    "split_batches", "dispatch_batches", "even_batches", "use_seedable_sampler", "non_blocking",
+    "gradient_accumulation_kwargs", "use_configured_state",
+))  # fmt: skip
+
 RULES: tuple[Rule, ...] = (
     # transformers' training arguments
     Rule(
@@ -191,6 +196,25 @@ RULES: tuple[Rule, ...] = (
         lambda f: {"min_lr", "min_lr_rate"} <= set(_kwargs(f)) and "min_lr" in str(f.get("lr_scheduler_type")),
         N_("`lr_scheduler_kwargs` has both `min_lr` and `min_lr_rate`, which exclude each other."),
         N_("Keep one of them."),
+    ),
+    Rule(
+        "accelerator_config",
+        lambda f: (
+            isinstance(f.get("accelerator_config"), dict) and not set(f.get("accelerator_config")) <= _ACCELERATOR
+        ),
+        N_("`accelerator_config` has a key that accelerate does not know."),
+        N_("Delete the line; its keys are split_batches, dispatch_batches, even_batches, use_seedable_sampler..."),
+        ("unset",),
+    ),
+    Rule(
+        "optim_args",
+        lambda f: (
+            isinstance(f.get("optim_args"), str)
+            and any(part.count("=") != 1 for part in f.get("optim_args").split(",") if f.get("optim_args"))
+        ),
+        N_("`optim_args` must be a list of `name=value`, separated by commas."),
+        N_("Delete the line, or write for example `optim_args: momentum=0.9`."),
+        ("unset",),
     ),
     Rule(
         "torch_compile_backend",
