@@ -14,7 +14,8 @@ from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import Input
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
-from sft_tui.tui.background import Crashed, CrashHook
+from sft_tui.problems import Refusal
+from sft_tui.tui.background import Crashed, CrashHook, Task, in_background
 from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services
@@ -24,6 +25,7 @@ from sft_tui.tui.widgets.bars import STEPS, KeyBar
 from sft_tui.tui.widgets.cover import Cover, too_small
 
 if TYPE_CHECKING:
+    from sft_tui.answers import Answers
     from sft_tui.dataset.data_statistics import Statistics
     from sft_tui.run.layout import RunLayout
     from sft_tui.tui.widgets.choice import Item
@@ -93,6 +95,7 @@ class SftApp(App[int]):
         self.rows: tuple[str, int] | None = None
         self.statistics: dict[tuple[str, ...], Statistics] = {}
         self.mean_tokens: MeanTokens | None = None
+        self._lengths_asked: set[str] = set()
         self._start = start
         self._hook = CrashHook(self)
         ScrollBar.renderer = AsciiScrollBar if signs.ascii else ScrollBarRender
@@ -154,6 +157,14 @@ class SftApp(App[int]):
         self.mean_tokens = event.tokens
         if isinstance(self.screen, BaseScreen):
             self.screen.tokens_known()
+
+    def learn_lengths(self) -> None:
+        """Count quietly how long the samples are, once for each source and model: memory and time rest on it."""
+        _problems, answers = self.draft.complete_enough()
+        mark = repr((answers.data, answers.model)) if answers is not None else ""
+        if answers is not None and mark not in self._lengths_asked:
+            self._lengths_asked.add(mark)
+            in_background(self, _count_tokens, self, answers)
 
     # -- moving between screens -------------------------------------------------------------------------------------
 
@@ -333,6 +344,16 @@ class SftApp(App[int]):
                 text = _("The run {run} goes on without this window. To see it again: sft-tui attach {run}")
                 lines.append(text.format(run=layout.name))
         return lines
+
+
+def _count_tokens(task: Task, app: SftApp, answers: Answers) -> None:
+    """In a thread of the app, which goes on when the screen that asked has been left."""
+    try:
+        found = app.services.count_tokens(answers, app.draft.answers_path)
+    except Refusal:
+        return
+    if found is not None:
+        task.post(TokensKnown(found))
 
 
 def step_of_key(key: str | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sft_tui.answers import Answers
 from sft_tui.machine.gpus import GpuReport
 from sft_tui.plan import Plan
 from sft_tui.plan.model import plan_from_json
@@ -284,6 +285,22 @@ async def test_the_settings_show_the_time(tmp_path: Path) -> None:
         await pilot.press("enter")
         await settle(pilot)
         assert "time: about" in text(app) and "guessing" in text(app)
+
+
+class LengthServices(FakeServices):
+    """Samples of 321 tokens."""
+
+    def count_tokens(self, answers: Answers, answers_path: Path) -> MeanTokens | None:
+        """Without counting."""
+        return MeanTokens(answers.data.source, 321.0, True)
+
+
+async def test_lengths_are_counted_quietly_where_the_preview_was_not_seen(tmp_path: Path) -> None:
+    app = WizardApp(tmp_path, services=LengthServices(ONE_SMALL), draft=large(tmp_path), language="en")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.show_step("config")
+        await settle(pilot)
+        assert "321 tokens a sample on average" in text(app)
 
 
 async def test_ascii_signs_only(tmp_path: Path) -> None:

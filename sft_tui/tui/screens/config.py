@@ -79,6 +79,7 @@ class ConfigScreen(CostScreen):
         """Find out what the options are before showing them."""
         super().on_mount()
         self._assess()
+        self.sft.learn_lengths()
 
     def focus_first(self) -> None:
         """Wait for the form."""

@@ -116,7 +116,7 @@ class PreviewScreen(WizardScreen):
             return
         self._load(1, 1)
         in_background(self, self._look_through, self.sft, self._answers)
-        in_background(self.sft, _count_tokens, self.sft, self._answers)
+        self.sft.learn_lengths()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -368,13 +368,3 @@ class PreviewScreen(WizardScreen):
     def next_text(self) -> str:
         """What is dropped, and what comes next."""
         return f"{self._survey} " + _("Next: the settings of the training")
-
-
-def _count_tokens(task: Task, app: SftApp, answers: Answers) -> None:
-    """How long the samples are, also when the preview has been left: memory and time rest on it."""
-    try:
-        found = app.services.count_tokens(answers, app.draft.answers_path)
-    except Refusal:
-        return
-    if found is not None:
-        task.post(TokensKnown(found))
