@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,14 @@ def gather(
         notify=resolve_command(answers.run.notify or (), base, project),
         lengths=lengths,
     )
+
+
+def with_lengths(answers: Answers, situation: Situation) -> Situation:
+    """`situation` with the samples' lengths counted, whether a GPU is used or not; may take some seconds."""
+    python = situation.environment.python if situation.environment else None
+    request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset, python)
+    found = _lengths(answers, request, situation.model, situation.factory, python, count=True)
+    return replace(situation, lengths=found)
 
 
 def _lengths(

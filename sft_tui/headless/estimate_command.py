@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 _BAR = 28
 _USUAL_TOKENS = 512.0
+_MOST_TOKENS = 1e7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,16 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL|ANSWERS",
-        help=_("a model's directory, its config.json, or a known name; or an answers file, with its data and options"),
+        help=_(
+            "a model's directory, its config.json, or a known name; or an answers file, or a LLaMA-Factory train YAML"
+        ),
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help=_("a LLaMA-Factory option; may be repeated")
     )
     parser.add_argument("--preset", metavar="NAME", help=_("start from a preset's options"))
     parser.add_argument("--gpu-memory", metavar="GIB", help=_("the card's memory, instead of the present cards'"))
-    parser.add_argument("--gpus", type=int, metavar="N", help=_("number of cards that train together"))
-    parser.add_argument("--samples", type=int, metavar="N", help=_("training samples, for the time"))
-    parser.add_argument("--tokens", type=float, metavar="N", help=_("tokens a sample on average"))
+    parser.add_argument("--gpus", type=_count, metavar="N", help=_("number of cards that train together"))
+    parser.add_argument("--samples", type=_count, metavar="N", help=_("training samples, for the time"))
+    parser.add_argument("--tokens", type=_tokens, metavar="N", help=_("tokens a sample on average"))
     parser.add_argument("--fit", action="store_true", help=_("change the options so that they fit"))
     parser.add_argument("--dir", metavar="PROJECT", help=_("show what earlier runs of the project needed beside it"))
     parser.add_argument(
@@ -42,6 +45,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=_("train three real steps on the longest samples of ANSWERS, and compare"),
     )
     parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+
+
+def _count(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(_("{value} is not a whole number from 1").format(value=text))
+    return int(text)
+
+
+def _tokens(text: str) -> float:
+    """A mean number of tokens, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= _MOST_TOKENS:
+        raise argparse.ArgumentTypeError(_("{value} is not a number of tokens").format(value=text))
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     """`KEY=VALUE` texts as options, values read as YAML reads them. Unknown keys are refused with the nearest known."""
     from sft_tui.factory.options import snapshot
+    from sft_tui.headless.estimate_subject import checked_value
     from sft_tui.yaml_reading import parse_document
 
     known = set(snapshot().options)
@@ -94,29 +116,8 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         document = parse_document(f"{key}: {text}")
         if key not in document.data:
             raise refuse("bad_setting", _("{setting} cannot be read.").format(setting=repr(setting)), key=key)
-        found[key] = _checked(key, document.data[key])
+        found[key] = checked_value(key, document.data[key])
     return found
-
-
-_POSITIVE = (
-    "per_device_train_batch_size", "gradient_accumulation_steps", "cutoff_len", "lora_rank", "freeze_trainable_layers",
-)  # fmt: skip
-
-
-def _checked(key: str, value: Any) -> Any:
-    """`value`, unless no run could have it."""
-    if key in _POSITIVE:
-        whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-        if not whole or not 1 <= abs(value) <= 10**7 or (value < 0 and key != "freeze_trainable_layers"):
-            message = _("{key} is {value}, not a positive whole number.").format(key=key, value=value)
-            raise refuse("bad_value", message, key=key)
-    if key == "quantization_bit" and value not in (None, 2, 3, 4, 5, 6, 8):
-        message = _("quantization_bit is {value}; 4 and 8 are possible.").format(value=value)
-        raise refuse("bad_value", message, key=key)
-    if key == "finetuning_type" and value not in ("lora", "oft", "freeze", "full"):
-        message = _("finetuning_type is {value}; lora, freeze and full are possible.").format(value=value)
-        raise refuse("bad_value", message, key=key)
-    return value
 
 
 def _as_json(

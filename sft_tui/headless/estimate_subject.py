@@ -1,17 +1,20 @@
-"""What `sft-tui estimate` is asked about: a model with options, or the training that an answers file describes."""
+"""What `sft-tui estimate` is asked about: a model with options, a train YAML, or what an answers file describes."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
+from sft_tui.presets import find_preset
 from sft_tui.problems import refuse
+from sft_tui.yaml_reading import read_document
 
 if TYPE_CHECKING:
-    from sft_tui.machine.gpus import Gpu
+    from sft_tui.answers import Answers
+    from sft_tui.machine.gpus import Gpu, GpuReport
     from sft_tui.run.peaks import PeakFound
 
 GIB = 2**30
@@ -46,49 +49,75 @@ class Subject:
 def is_answers(text: str) -> bool:
     """Whether `text` names an answers file, not a model."""
     path = Path(text)
-    return path.suffix.lower() in (".yaml", ".yml") and path.is_file()
+    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir() and train_config(path) is None
+
+
+def train_config(path: Path) -> dict[str, Any] | None:
+    """The options of a train YAML of LLaMA-Factory; None where `path` is none."""
+    if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file():
+        return None
+    options = read_document(path).data
+    return dict(options) if isinstance(options.get("model_name_or_path"), str) else None
 
 
 def subject_of(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
     """What the arguments ask about, with `given` options on top. Raises `Refusal` (exit 2)."""
-    preset = _preset_options(args.preset)
     if is_answers(args.model):
-        return _of_answers(args, preset | given)
+        return _of_answers(args, given)
     from sft_tui.factory.train_config import guide_defaults
     from sft_tui.memory import find_config
 
-    config = find_config(args.model)
-    options = {**guide_defaults(), **preset, **given}
+    plain = train_config(Path(args.model))
+    model = str(plain["model_name_or_path"]) if plain else args.model
+    config = find_config(model)
+    preset = find_preset(args.preset).options_with(()) if args.preset else {}
+    options = {**(plain or guide_defaults()), **preset, **given}
+    for key, value in options.items():
+        checked_value(key, value)
     limit, card = _limit(args.gpu_memory)
-    gpus = max(1, args.gpus or 1)
-    earlier = _earlier(args.model, args.dir, options, gpus) if args.dir else None
-    return Subject(args.model, config, options, gpus, limit, card, mean=None, samples=args.samples, earlier=earlier)
+    gpus = args.gpus or 1
+    earlier = _earlier(model, args.dir, options, gpus) if args.dir else None
+    return Subject(model, config, options, gpus, limit, card, mean=None, samples=args.samples, earlier=earlier)
 
 
-def _of_answers(args: argparse.Namespace, changes: dict[str, Any]) -> Subject:
+def changed_answers(args: argparse.Namespace, given: dict[str, Any]) -> Answers:
+    """The answers file that `args.model` names, with `--preset` and `--set` of the command line. Raises `Refusal`."""
     from sft_tui.answers import read_answers
+
+    answers = read_answers(Path(args.model)).require()
+    changes: dict[str, Any] = {"train": answers.train | given}
+    if args.preset is not None:
+        find_preset(args.preset)
+        changes["preset"] = args.preset
+    return answers.model_copy(update=changes)
+
+
+def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
     from sft_tui.memory.estimate import DRIVER_BYTES
     from sft_tui.plan import make_plan
     from sft_tui.plan.estimate import lengths_for, model_config
     from sft_tui.plan.options import training_rows
     from sft_tui.run.peaks import find_peak
-    from sft_tui.situation import chosen_gpus, gather
+    from sft_tui.situation import chosen_gpus, gather, with_lengths
 
-    path = Path(args.model)
-    answers = read_answers(path).require()
-    situation = gather(answers, path, count_tokens=True)
-    options = make_plan(answers, situation).train_options | changes
+    path, answers = Path(args.model), changed_answers(args, given)
+    limit, card = _limit(args.gpu_memory)
+    situation = with_lengths(answers, gather(answers, path))
+    if args.gpu_memory is not None and limit is not None:
+        situation = replace(situation, gpus=_imagined(answers, limit))
+    options = make_plan(answers, situation).train_options
+    for key, value in options.items():
+        checked_value(key, value, f"train.{key}")
     config = model_config(situation)
     if config is None:
         message = _("The architecture of {model} is not known here.").format(model=answers.model.path)
         hint = _("Give a local directory, or estimate with the id of a known model.")
         raise refuse("unknown_model", message, key="model.path", hint=hint)
     cards = chosen_gpus(answers, situation.gpus)
-    gpus = max(1, args.gpus or len(cards))
-    limit, card = _limit(args.gpu_memory)
     if args.gpu_memory is None and cards:
         card = min(cards, key=lambda gpu: gpu.free_bytes)
         limit = card.free_bytes + DRIVER_BYTES
+    gpus = args.gpus or max(1, len(cards))
     lengths = lengths_for(situation, options)
     return Subject(
         situation.model.path,
@@ -104,6 +133,18 @@ def _of_answers(args: argparse.Namespace, changes: dict[str, Any]) -> Subject:
     )
 
 
+def _imagined(answers: Answers, memory_bytes: int) -> GpuReport:
+    """Free cards of another machine with so much memory each, as many as the answers need."""
+    from sft_tui.machine.gpus import Gpu, GpuReport
+    from sft_tui.memory.estimate import DRIVER_BYTES
+
+    wanted = answers.hardware.gpus
+    count = 1 + max(wanted) if isinstance(wanted, list) else 1
+    free, nothing = max(0, memory_bytes - DRIVER_BYTES), (None, None, None, None, ())
+    used = memory_bytes - free
+    return GpuReport(tuple(Gpu(n, f"GPU-{n}", "", memory_bytes, used, free, *nothing) for n in range(count)))
+
+
 def _earlier(model: str, directory: str, options: dict[str, Any], gpus: int) -> PeakFound | None:
     """What an earlier run of the project in `directory` needed for `model`."""
     from sft_tui.run.peaks import find_peak, read_peaks
@@ -116,12 +157,25 @@ def _earlier(model: str, directory: str, options: dict[str, Any], gpus: int) -> 
     return find_peak(read_peaks(project), model, options, gpus)
 
 
-def _preset_options(name: str | None) -> dict[str, Any]:
-    if name is None:
-        return {}
-    from sft_tui.presets import find_preset
+_POSITIVE = (
+    "per_device_train_batch_size", "gradient_accumulation_steps", "cutoff_len", "lora_rank", "freeze_trainable_layers",
+)  # fmt: skip
 
-    return find_preset(name).options_with(())
+
+def checked_value(key: str, value: Any, name: str = "") -> Any:
+    """`value` of the option `key`, unless no run could have it; `name` is its place in the document."""
+    if key in _POSITIVE:
+        whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+        if not whole or not 1 <= abs(value) <= 10**7 or (value < 0 and key != "freeze_trainable_layers"):
+            message = _("{key} is {value}, not a positive whole number.").format(key=key, value=value)
+            raise refuse("bad_value", message, key=name or key)
+    if key == "quantization_bit" and value not in (None, 2, 3, 4, 5, 6, 8):
+        message = _("quantization_bit is {value}; 4 and 8 are possible.").format(value=value)
+        raise refuse("bad_value", message, key=name or key)
+    if key == "finetuning_type" and value not in ("lora", "oft", "freeze", "full"):
+        message = _("finetuning_type is {value}; lora, freeze and full are possible.").format(value=value)
+        raise refuse("bad_value", message, key=name or key)
+    return value
 
 
 def _limit(text: str | None) -> tuple[int | None, Gpu | None]:

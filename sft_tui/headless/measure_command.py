@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_tui.headless.estimate_subject import is_answers
+from sft_tui.headless.estimate_subject import changed_answers, is_answers
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sft_tui.situation import Situation
 
 GIB = 2**30
+_OF_THE_ESTIMATE = ("gpu_memory", "gpus", "samples", "tokens", "fit", "dir")
+"""Options of `estimate` that say nothing of a real trial."""
 _LEFT_OUT = ("LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "TENSORBOARD_LOGGING_DIR", "CUDA_VISIBLE_DEVICES")
 
 
@@ -61,7 +63,7 @@ class Measurement:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print. Raises `Refusal`: exit 2 for the answers, 3 without LLaMA-Factory or readable data."""
-    from sft_tui.answers import read_answers
+    from sft_tui.headless.estimate_command import parse_settings
     from sft_tui.plan import make_plan
     from sft_tui.situation import gather
 
@@ -70,7 +72,11 @@ def run(args: argparse.Namespace) -> int:
         message = _("{path} is no answers file: a measurement needs the data that the training will see.")
         hint = "sft-tui estimate answers.yaml --measure"
         raise refuse("no_answers", message.format(path=args.model), key="--measure", hint=hint)
-    answers = read_answers(path).require()
+    for option in _OF_THE_ESTIMATE:
+        if getattr(args, option) not in (None, False):
+            name = f"--{option.replace('_', '-')}"
+            raise refuse("usage", _("{option} does not go with --measure.").format(option=name), key=name)
+    answers = changed_answers(args, parse_settings(args.set))
     situation = gather(answers, path, count_tokens=True)
     plan = make_plan(answers, situation)
     if situation.environment is None:
