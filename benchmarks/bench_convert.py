@@ -182,7 +182,7 @@ def bench_conversion(folder: Path, count: int) -> bool:
               f"ours {told(split)}")  # fmt: skip
     large = sources(folder, 3 * count)
     for kind in ("parquet", "csv", "jsonl"):
-        one, three = ours(found[kind], folder), ours(large[kind], folder)
+        one, three = best_of(found[kind], folder), best_of(large[kind], folder)
         fine &= show(
             f"memory for 3x the rows, {kind}",
             three.peak_mb / one.peak_mb,
