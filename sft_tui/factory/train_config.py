@@ -97,7 +97,7 @@ def guide_keys() -> tuple[str, ...]:
 def render_train_config(options: Mapping[str, Any], run: str) -> str:
     """The text of train_config.yaml: `options` in the guide's order with comments, further ones behind them."""
     rows = [(key, comment) for key, _value, comment in _TRAIN]
-    return _header(run, "train") + _render(rows, options)
+    return _header(run, "train", deepspeed=bool(options.get("deepspeed"))) + _render(rows, options)
 
 
 def render_merge_config(options: Mapping[str, Any], run: str) -> str:
@@ -105,9 +105,10 @@ def render_merge_config(options: Mapping[str, Any], run: str) -> str:
     return _header(run, "export") + _render(_MERGE, options)
 
 
-def _header(run: str, command: str) -> str:
+def _header(run: str, command: str, *, deepspeed: bool = False) -> str:
     name = "train_config" if command == "train" else "merge_config"
-    typed = f"llamafactory-cli {command} configs/{run}/{name}.yaml"
+    launcher = "FORCE_TORCHRUN=1 " if deepspeed else ""  # one card too needs a launcher then
+    typed = f"{launcher}llamafactory-cli {command} configs/{run}/{name}.yaml"
     return _("# Run by hand in the project directory: {command}").format(command=typed) + "\n\n"
 
 

@@ -61,6 +61,8 @@ def test_the_launcher_takes_as_much_sharding_as_is_needed() -> None:
     one = make_plan(make_answers(hardware={"gpus": [0], "launcher": "deepspeed"}), two())
     train = one.stage("train")
     assert train is not None and train.env["NPROC_PER_NODE"] == "1", "a launcher also for one card"
+    config = one.file("train_config.yaml")
+    assert config is not None and ": FORCE_TORCHRUN=1 llamafactory-cli train" in config.content.splitlines()[0]
 
 
 def test_a_file_of_the_users_stays() -> None:
