@@ -40,6 +40,7 @@ NEEDS = (
     Need("use_unsloth", "unsloth", _switch("use_unsloth")),
     Need("enable_liger_kernel", "liger-kernel", _switch("enable_liger_kernel")),
     Need("use_kt", "kt-kernel", _switch("use_kt")),
+    Need("use_hyper_parallel", "hyper-parallel", _switch("use_hyper_parallel")),
     Need("mixture_of_depths", "mixture-of-depth", _switch("mixture_of_depths")),
     Need("use_galore", "galore-torch", _switch("use_galore")),
     Need("use_apollo", "apollo-torch", _switch("use_apollo")),
@@ -96,6 +97,9 @@ def check_packages(findings: Findings, model: ModelDirectory | None) -> None:
             message = _("`report_to` names `{word}`, which is no known logger.").format(word=word)
             hint = _("Possible are: {choices}.").format(choices=", ".join(sorted(_REPORTERS)))
             findings.error("bad_choice", "report_to", message, hint)
+    if findings.given("report_to") and "none" in findings.words("report_to") and len(findings.words("report_to")) > 1:
+        message = _("`report_to` names `none` beside other loggers, which is refused.")
+        findings.error("conflict", "report_to", message, _("Write `report_to: none`, or only the loggers."))
     if findings.get("flash_attn") in ("fa2", "fa3") and findings.context.factory.has("flash-attn") is False:
         message = _("flash-attn is not installed in the training environment; `flash_attn` falls back to another way.")
         findings.warning("missing_package", "flash_attn", message, _("pip install flash-attn --no-build-isolation"))
@@ -117,6 +121,9 @@ def check_machine(findings: Findings) -> None:
     if gpus is None:
         return
     on_cpu = findings.on("use_cpu")
+    if on_cpu and not gpus and findings.on("use_unsloth_gc"):
+        message = _("`{key}` needs a GPU, and `use_cpu` trains without one.").format(key="use_unsloth_gc")
+        findings.error("no_gpu", "use_unsloth_gc", message, _("Delete the line."), fix=("unset",))
     for key in ("pure_bf16", "tf32", "fsdp") if not gpus else ():
         if findings.on(key):
             message = _("`{key}` needs a GPU, and none is visible here.").format(key=key)

@@ -18,6 +18,7 @@ def check_modules(findings: Findings, model: ModelDirectory | None) -> None:
     """Report names of modules that the model does not have, where its weight files can be read."""
     if model is None or not model.weights.tensors or findings.merge or not findings.on("do_train"):
         return
+    _check_tied(findings, model)
     if any(word in model.model_type for word in _RENAMED_ON_LOAD) or "vision_config" in model.config:
         return
     modules = model.weights.modules | {"lm_head"}  # tied to the embeddings it has no tensor of its own
@@ -28,6 +29,20 @@ def check_modules(findings: Findings, model: ModelDirectory | None) -> None:
     elif method == "freeze":
         _check_freeze(findings, model, modules)
     _check_layers(findings, model)
+
+
+def _check_tied(findings: Findings, model: ModelDirectory) -> None:
+    """LLaMA-Factory saves whole reward models tensor by tensor, which safetensors refuses where two are one."""
+    if findings.get("stage") != "rm" or findings.get("finetuning_type") not in ("full", "freeze"):
+        return
+    if model.text_config.get("tie_word_embeddings") is True:
+        message = _(
+            "A reward model with tied embeddings cannot be saved after training with `finetuning_type: {method}`."
+        )
+        text = message.format(method=findings.get("finetuning_type"))
+        findings.error(
+            "tied_embeddings", "finetuning_type", text, _("Set `finetuning_type: lora`."), fix=("set", "lora")
+        )
 
 
 def linear_layers(model: ModelDirectory) -> list[str]:
