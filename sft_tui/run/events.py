@@ -60,7 +60,7 @@ class EventReader:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
                 chunk = stream.read()
-        except FileNotFoundError:
+        except OSError:  # not there yet, or on a disk that does not answer now
             return
         whole = chunk.rfind(b"\n") + 1
         self._offset += whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from sft_tui.factory.commands import TRAINER_LOG
@@ -68,7 +69,8 @@ class Monitor:
             self._read_cards(self._meter)
         if now - self._last_tick >= _TICK_S:
             self._last_tick = now
-            self._raise(self._alarms.tick(now, *self._machine()))
+            with contextlib.suppress(OSError):  # a disk that does not answer now will be asked again
+                self._raise(self._alarms.tick(now, *self._machine()))
         return len(new) > known
 
     def _record(self, metric: Metric) -> None:

@@ -34,9 +34,16 @@ def leave_request(layout: RunLayout, request: Request) -> None:
 
 
 def take_requests(layout: RunLayout) -> Iterator[Request]:
-    """Take the waiting requests, oldest first; an unreadable one is dropped."""
-    for path in sorted(layout.requests.glob("[0-9]*.json")):
+    """Take the waiting requests, oldest first; an unreadable one is dropped, one that cannot be removed waits."""
+    try:
+        waiting = sorted(layout.requests.glob("[0-9]*.json"))
+    except OSError:  # of a disk that does not answer now
+        return
+    for path in waiting:
         data = read_json(path)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue
         if isinstance(data, dict) and data.get("kind") in list(RequestKind):
             yield Request(RequestKind(data["kind"]), data.get("details") or {})

@@ -295,7 +295,8 @@ def _give_up(layout: RunLayout, plan: Plan, error: Exception) -> int:
     state = read_state(layout)
     if state is not None:
         state.status, state.message, state.exit_code, state.finished = Status.FAILED, message, int(code), time.time()
-        write_state(layout, state)
+        with contextlib.suppress(OSError):  # the end is told all the same
+            write_state(layout, state)
     event_log(layout, plan).add("run_finished", status="failed", exit_code=int(code), message=message)
     return int(code)
 
