@@ -87,7 +87,7 @@ def verdict_of_plan(situation: Situation, plan: Plan) -> list[Problem]:
             path,
             cwd,
             stage.env,
-            distributed=len(plan.gpus) > 1 or bool(plan.train_options.get("deepspeed")),
+            distributed="FORCE_TORCHRUN" in stage.env,
             options=frozenset(situation.factory.options),
         )
     return [replace(p, path=None, key=f"train.{p.key}" if p.key else "train") for p in found]
@@ -224,7 +224,7 @@ def _data_key(key: str | None) -> str:
 
 def check_options(answers: Answers, situation: Situation, options: dict[str, Any]) -> list[Problem]:
     """What is wrong with the training's `options`, with keys as they stand in the answers."""
-    from sft_tui.plan.options import training_rows
+    from sft_tui.plan.options import by_torchrun, training_rows
 
     gpus = chosen_gpus(answers, situation.gpus)
     context = CheckContext(
@@ -234,7 +234,7 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         cpus=situation.system.cpus,
         dataset_rows=training_rows(answers, situation.rows),
         launching=True,
-        distributed=len(gpus) > 1 or bool(options.get("deepspeed")),
+        distributed=by_torchrun(answers, options, len(gpus)),
         processes=max(len(gpus), 1),
     )
     own = {f"{situation.dataset}_train", f"{situation.dataset}_test"}  # the conversion will write and register them

@@ -38,8 +38,8 @@ def gpu_environment(uuids: Sequence[str], indices: Sequence[int]) -> dict[str, s
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": visible}
 
 
-def train_environment(run: str, gpus: int, *, modelscope: bool = False, deepspeed: bool = False) -> dict[str, str]:
-    """Variables of a training on `gpus` cards (0: CPU); with `deepspeed` one card needs a launcher too.
+def train_environment(run: str, gpus: int, *, modelscope: bool = False, torchrun: bool = False) -> dict[str, str]:
+    """Variables of a training on `gpus` cards (0: CPU); with `torchrun` that starts the processes on one card too.
 
     LLAMABOARD_ENABLED makes SIGABRT end training at the next step and save the adapter; transformers 5 writes
     TensorBoard files where TENSORBOARD_LOGGING_DIR says and passes over `logging_dir`.
@@ -54,7 +54,7 @@ def train_environment(run: str, gpus: int, *, modelscope: bool = False, deepspee
         env["RECORD_VRAM"] = "1"
     else:
         env |= CPU_ENVIRONMENT
-    if gpus > 1 or deepspeed:
+    if torchrun:
         env |= {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": str(max(gpus, 1))}
     if modelscope:
         env["USE_MODELSCOPE_HUB"] = "1"

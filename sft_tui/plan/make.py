@@ -15,7 +15,7 @@ from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
 from sft_tui.plan.estimate import plan_estimate
 from sft_tui.plan.model import Plan, PlannedEstimate, PlannedFile, PlannedStage
-from sft_tui.plan.options import choose, train_options
+from sft_tui.plan.options import by_torchrun, choose, train_options
 from sft_tui.problems import ExitCode, Fix, Problems, nearest
 from sft_tui.situation import chosen_gpus, conversion_request
 
@@ -146,14 +146,26 @@ def check_answers(answers: Answers, situation: Situation) -> Problems:
         message = _("The launcher `{name}` is not supported by this version of sft-tui.").format(name=name)
         hint = _("Use `auto`, `single`, `torchrun` or `deepspeed`.")
         problems.error("unsupported_launcher", message, key="hardware.launcher", hint=hint)
-    _check_deepspeed(answers, situation, problems)
+    _check_launcher(answers, situation, problems)
     return problems
+
+
+def _check_launcher(answers: Answers, situation: Situation, problems: Problems) -> None:
+    """What the launcher needs of the cards: one process uses one, and what divides a training needs some."""
+    key, launcher, gpus = "hardware.launcher", answers.hardware.launcher, chosen_gpus(answers, situation.gpus)
+    if answers.train.get("deepspeed") or launcher == "deepspeed":
+        _check_deepspeed(answers, situation, problems)
+    if launcher == "torchrun" and not gpus:
+        message = _("torchrun divides a training among GPUs, and none is used.")
+        problems.error("torchrun_without_gpu", message, key=key, hint=_("Use `launcher: auto`."))
+    if launcher == "single" and (len(gpus) > 1 or answers.train.get("deepspeed")):
+        message = _("`single` starts one process, which uses one card without DeepSpeed.")
+        hint = _("Name one card in `hardware.gpus`, or use `launcher: auto`.")
+        problems.error("single_process", message, key=key, hint=hint)
 
 
 def _check_deepspeed(answers: Answers, situation: Situation, problems: Problems) -> None:
     key = "train.deepspeed" if answers.train.get("deepspeed") else "hardware.launcher"
-    if key == "hardware.launcher" and answers.hardware.launcher != "deepspeed":
-        return
     if not chosen_gpus(answers, situation.gpus):
         message = _("DeepSpeed divides a training among GPUs, and none is used.")
         problems.error("deepspeed_without_gpu", message, key=key, hint=_("Use `launcher: auto`."))
@@ -264,8 +276,8 @@ def _stages(
     here = {"PYTHONUNBUFFERED": "1"}
     visible = commands.gpu_environment([gpu.uuid for gpu in gpus], [gpu.index for gpu in gpus])
     modelscope = answers.model.source == "modelscope" and not situation.model.local
-    deepspeed = bool(options.get("deepspeed"))
-    train_env = commands.train_environment(run, len(gpus), modelscope=modelscope, deepspeed=deepspeed) | visible
+    torchrun = by_torchrun(answers, options, len(gpus))
+    train_env = commands.train_environment(run, len(gpus), modelscope=modelscope, torchrun=torchrun) | visible
     hub = {"USE_MODELSCOPE_HUB": "1"} if modelscope else {}
     train_yaml, merge_yaml = f"configs/{run}/{commands.TRAIN_CONFIG}", f"configs/{run}/{commands.MERGE_CONFIG}"
     convert_argv = (situation.python, "-m", "sft_tui.run.convert_stage", f"runs/{run}")

@@ -16,6 +16,8 @@ from sft_tui.presets import GIB, Preset, choose_preset
 from sft_tui.situation import chosen_gpus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
     from sft_tui.situation import Situation
@@ -73,6 +75,11 @@ class Choice:
     preset: Preset | None
     options: dict[str, Any]
     why: str
+
+
+def by_torchrun(answers: Answers, options: Mapping[str, Any], gpus: int) -> bool:
+    """Whether torchrun starts the training's processes: for several cards, for DeepSpeed, or where it is asked for."""
+    return gpus > 1 or bool(options.get("deepspeed")) or answers.hardware.launcher == "torchrun"
 
 
 def choose(answers: Answers, situation: Situation) -> Choice:

@@ -139,6 +139,12 @@ def test_short_trainings_report_often() -> None:
         ({"train": {"template": "qwne"}}, "train.template", "unknown_template"),
         ({"hardware": {"gpus": [7]}}, "hardware.gpus", "no_such_gpu"),
         ({"hardware": {"launcher": "ray"}}, "hardware.launcher", "unsupported_launcher"),
+        ({"hardware": {"launcher": "torchrun", "gpus": "none"}}, "hardware.launcher", "torchrun_without_gpu"),
+        (
+            {"hardware": {"launcher": "single"}, "train": {"deepspeed": "zero2"}},
+            "hardware.launcher",
+            "single_process",
+        ),
     ],
 )
 def test_what_cannot_be_planned(sections: dict[str, Any], key: str, code: str) -> None:
@@ -146,6 +152,15 @@ def test_what_cannot_be_planned(sections: dict[str, Any], key: str, code: str) -
         make_plan(make_answers(**sections), make_situation(make_gpu()))
     assert [(p.key, p.code) for p in refused.value.problems] == [(key, code)]
     assert refused.value.problems[0].hint
+
+
+@pytest.mark.parametrize(("launcher", "forced"), [("auto", False), ("single", False), ("torchrun", True)])
+def test_the_launcher_of_one_card(launcher: str, forced: bool) -> None:
+    plan = make_plan(make_answers(hardware={"launcher": launcher}), make_situation(make_gpu()))
+    train = plan.stage("train")
+    assert train is not None
+    assert (train.env.get("FORCE_TORCHRUN") == "1") is forced
+    assert train.env.get("NPROC_PER_NODE") == ("1" if forced else None)
 
 
 def test_a_plan_survives_its_file() -> None:
