@@ -107,7 +107,7 @@ def fit_options(
     limit_bytes: int,
     *,
     gpus: int = 1,
-    packages: tuple[str, ...] = ("liger_kernel", "bitsandbytes"),
+    packages: tuple[str, ...] = ("liger_kernel", "bitsandbytes", "deepspeed"),
     lengths: tuple[int, ...] | None = None,
 ) -> FittedOptions:
     """Change `options`, cheapest loss of quality first, until the run fits in `limit_bytes` with its margin.

@@ -133,16 +133,17 @@ def _with_suggestions(
     install = ""
     if need.fit in TOO_MUCH and not changes and limit is not None:
         fitted = fit_options(config, view.options, limit, gpus=gpus, lengths=lengths)
-        missing = [name for name in _needed(fitted.changes) if name not in view.packages] if fitted.fits else []
+        missing = [name for name in needed_packages(fitted.changes) if name not in view.packages] if fitted.fits else []
         install = f"{view.python} -m pip install {' '.join(missing).replace('_', '-')}" if missing else ""
     return replace(view, suggestions=more, fit=changes, install=install)
 
 
-def _needed(changes: Mapping[str, Any]) -> list[str]:
+def needed_packages(changes: Mapping[str, Any]) -> list[str]:
     """The packages that options need, as Python imports them."""
     bits = changes.get("quantization_bit") or str(changes.get("optim", "")).endswith("8bit")
     found = ["liger_kernel"] if changes.get("enable_liger_kernel") else []
-    return [*found, "bitsandbytes"] if bits else found
+    found += ["bitsandbytes"] if bits else []
+    return [*found, "deepspeed"] if changes.get("deepspeed") else found
 
 
 def nothing_fits(view: MemoryView) -> str:

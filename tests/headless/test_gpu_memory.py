@@ -77,7 +77,7 @@ def test_a_waiting_run_can_be_left_and_stopped(tmp_path: Path) -> None:
     until(lambda: "Waiting for GPU memory" in (machine.state().get("message") or ""))
     time.sleep(1)
     front.send_signal(signal.SIGINT)
-    _out, err = front.communicate(timeout=20)
+    _out, err = front.communicate(timeout=120)
     assert front.returncode == 130 and "Waiting for GPU memory" in err
     assert machine.state()["status"] == "running"
     assert machine.project.sft("stop", "apples").code in (0, 130)

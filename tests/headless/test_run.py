@@ -268,7 +268,7 @@ def test_ctrl_c_leaves_the_run_alone(tmp_path: Path) -> None:
     front = subprocess.Popen(command, cwd=project.path, env=env, stderr=subprocess.PIPE, text=True)
     _wait(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
     front.send_signal(signal.SIGINT)
-    _out, err = front.communicate(timeout=20)
+    _out, err = front.communicate(timeout=120)
     assert front.returncode == 130
     assert "sft-tui attach apples" in err
     assert "sft-tui stop apples" in err

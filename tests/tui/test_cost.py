@@ -15,6 +15,7 @@ from sft_tui.run.files import read_json
 from sft_tui.tui.assess import Assessment, Assessor
 from sft_tui.tui.draft import Draft
 from sft_tui.tui.figures import time_line, time_span
+from sft_tui.tui.memory_view import needed_packages
 from sft_tui.tui.screens.memory import MemoryScreen
 from sft_tui.tui.services import Services
 from sft_tui.tui.signs import ASCII, UNICODE
@@ -313,3 +314,9 @@ async def test_ascii_signs_only(tmp_path: Path) -> None:
         body = "\n".join(text(app).split("\n")[:-4])
         assert body.isascii(), [c for c in body if not c.isascii()]
     assert UNICODE.done not in body
+
+
+def test_the_packages_that_would_make_it_fit() -> None:
+    assert needed_packages({"deepspeed": "zero3", "enable_liger_kernel": True}) == ["liger_kernel", "deepspeed"]
+    assert needed_packages({"quantization_bit": 4}) == needed_packages({"optim": "adamw_8bit"}) == ["bitsandbytes"]
+    assert needed_packages({"cutoff_len": 512, "quantization_bit": None}) == []
