@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ def read_optimizer(path: Path) -> SavedOptimizer | None:
             if entry.file_size > _MAX_PICKLE:
                 return None
             counts = _texts(archive.read(entry))
-    except (OSError, zipfile.BadZipFile, StopIteration, ValueError):
+    except (OSError, zipfile.BadZipFile, zlib.error, StopIteration, ValueError, EOFError, RuntimeError):
         return None
     kind = ""
     for name, sign in (("adafactor", "scale_parameter"), ("sgd", "nesterov"), ("adam", "betas")):
