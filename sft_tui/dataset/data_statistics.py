@@ -130,6 +130,8 @@ def suggest(rows: int, tokens: TokenLengths | None, batch_size: int) -> tuple[Su
     if gain >= _PACKING_PAYS:
         text = _("Packing saves padding: about {gain:.1f} times fewer tokens are computed.").format(gain=gain)
         found.append(Suggestion("packing", True, text))
+    elif batch_size == 1:
+        found.append(Suggestion("packing", False, _("Packing would hardly pay: one sample a batch has no padding.")))
     else:
         found.append(Suggestion("packing", False, _("Packing would hardly pay: the samples are of similar length.")))
     return tuple(found)

@@ -57,6 +57,9 @@ class Encoding:
         return self.name == "cp1252"
 
 
+_MOST_CONTROL = 25  # one byte of so many; of random bytes it is one of ten
+_FEW_CONTROL = 64
+
 ASCII = Encoding("utf-8", certain=False)
 """No byte above 127 was seen: what it is shows later, if ever."""
 
@@ -75,6 +78,17 @@ def _utf16_without_mark(head: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return name if sum(text.count(sign) for sign in '\n,;\t":{}[]') >= _FEWEST_SIGNS else None
+
+
+_CONTROL = bytes(set(range(32)) - {*b"\t\n\v\f\r\x1a\x1b"}) + b"\x7f"
+
+
+def is_no_text(head: bytes) -> bool:
+    """Whether the start of a file cannot be text in any encoding that is read here: too many control characters."""
+    if head.startswith(tuple(mark for mark, _name in _MARKS)) or _utf16_without_mark(head):
+        return False
+    controls = len(head) - len(head.translate(None, _CONTROL))
+    return controls > _FEW_CONTROL and controls * _MOST_CONTROL > len(head)
 
 
 def _invalid_and_valid(data: bytes, codec: str) -> tuple[int, int, str]:

@@ -136,7 +136,7 @@ def _source_file(path: Path, root: Path | None, *, strict: bool) -> SourceFile |
             raise unreadable(path, _("it is not a regular file"))
         size = path.stat().st_size
         with path.open("rb") as stream:
-            magic = stream.read(512)
+            magic = stream.read(_HEAD_BYTES)
     except OSError as error:
         raise unreadable(path, error.strerror or error) from None
     if not magic:
@@ -147,7 +147,7 @@ def _source_file(path: Path, root: Path | None, *, strict: bool) -> SourceFile |
     file = SourceFile(path, "csv", packed, size, _partitions(path, root) if root else {})
     if packed:
         with reading(file):
-            magic = next(raw_chunks(file, 64 << 10), b"")[:512]
+            magic = next(raw_chunks(file, _HEAD_BYTES), b"")[:_HEAD_BYTES]
         if not magic:
             raise unreadable(path, _("it is empty"), code="empty_source")
     return SourceFile(path, _kind(file, magic), packed, size, file.partitions)
@@ -162,6 +162,7 @@ def _partitions(path: Path, root: Path) -> dict[str, str | None]:
     }
 
 
+_HEAD_BYTES = 8 << 10
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "lfs"),
     (b"\xd0\xcf\x11\xe0", "xls"),
@@ -218,6 +219,9 @@ def _kind(file: SourceFile, magic: bytes) -> str:
     if named in ("parquet", "xlsx", "arrow"):
         reason = _("it is no {kind} file, although its name says so").format(kind=named)
         raise unreadable(file.path, reason, _("It may be damaged or half downloaded: get it again."))
+    if encoding.is_no_text(magic):
+        reason = _("it is no text, and no kind of data file that is known here")
+        raise unreadable(file.path, reason, _("Save the data as CSV, JSON Lines, parquet or xlsx."))
     if named == "json":
         return "json"
     plain = text.replace(b"\x00", b"").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff").lstrip()

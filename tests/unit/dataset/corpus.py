@@ -8,6 +8,7 @@ import decimal
 import gzip
 import io
 import json
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -593,6 +594,9 @@ def table_cases() -> Iterator[Case]:
         {"empty_input": (4,), "empty_output": (5,), "malformed": (6,)},
     )  # fmt: skip
     yield Case("xlsx, empty", book(("data", [])), "a.xlsx", refused=(3, "empty_source"))
+    noise = random.Random(0).randbytes(4096)
+    yield Case("random bytes named csv", put("a.csv", noise), "a.csv", refused=(3, "unreadable_source"))
+    yield Case("random bytes named jsonl", put("a.jsonl", noise), "a.jsonl", refused=(3, "unreadable_source"))
     yield Case("sheet of a csv", put("a.csv", TWO), "a.csv", options={"sheet": "x"}, refused=(2, "no_workbook"))
     for name, data in (
         ("lfs pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
