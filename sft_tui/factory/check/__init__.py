@@ -5,6 +5,8 @@ One engine for `sft-tui check`, the wizard's forms and the preflight of a run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from sft_tui.factory.check.output import check_disk, check_export_dir, check_out
 from sft_tui.factory.check.rules import check_relations
 from sft_tui.factory.check.side_paths import check_other_paths
 from sft_tui.factory.check.values import check_values
-from sft_tui.problems import Problem, Severity
+from sft_tui.problems import Problem, Severity, locked_problem
 from sft_tui.yaml_reading import read_document
 
 __all__ = [
@@ -65,6 +67,20 @@ def check_train_options(
     answers file), `path` the document itself.
     """
     findings = Findings(dict(options), context, lines or {}, prefix, path)
+    _as_far_as_one_may_look(_check_training, findings)
+    return _ordered(findings)
+
+
+def _as_far_as_one_may_look(check: Callable[[Findings], None], findings: Findings) -> None:
+    """What may not be read is a problem itself, and ends the check."""
+    try:
+        check(findings)
+    except PermissionError as error:
+        findings.problems.append(replace(locked_problem(error), path=findings.path))
+
+
+def _check_training(findings: Findings) -> None:
+    context = findings.context
     check_values(findings)
     check_relations(findings)
     check_purpose(findings)
@@ -92,7 +108,6 @@ def check_train_options(
         check_disk(findings, model.weights.size_bytes)
     check_version(findings)
     tell_derived(findings, rows)
-    return _ordered(findings)
 
 
 def check_merge_options(
@@ -105,6 +120,11 @@ def check_merge_options(
 ) -> list[Problem]:
     """What is wrong with the options of a merge (`llamafactory-cli export`); see `check_train_options`."""
     findings = Findings(dict(options), context, lines or {}, prefix, path, merge=True)
+    _as_far_as_one_may_look(_check_merge, findings)
+    return _ordered(findings)
+
+
+def _check_merge(findings: Findings) -> None:
     check_values(findings)
     check_relations(findings)
     model = check_model(findings)
@@ -119,7 +139,6 @@ def check_merge_options(
     check_packages(findings, model)
     if not findings.given("adapter_name_or_path") and not findings.given("export_quantization_bit"):
         _nothing_to_merge(findings)
-    return _ordered(findings)
 
 
 def check_option(name: str, value: Any, context: CheckContext, options: dict[str, Any] | None = None) -> list[Problem]:

@@ -124,10 +124,11 @@ def check_machine(findings: Findings) -> None:
     if on_cpu and not gpus and findings.on("use_unsloth_gc"):
         message = _("`{key}` needs a GPU, and `use_cpu` trains without one.").format(key="use_unsloth_gc")
         findings.error("no_gpu", "use_unsloth_gc", message, _("Delete the line."), fix=("unset",))
+    report = findings.error if on_cpu else findings.machine  # `use_cpu`: it is meant to run without a GPU
     for key in ("pure_bf16", "tf32", "fsdp") if not gpus else ():
         if findings.on(key):
             message = _("`{key}` needs a GPU, and none is visible here.").format(key=key)
-            findings.machine("no_gpu", key, message, _("Delete the line."), fix=("unset",))
+            report("no_gpu", key, message, _("Delete the line."), fix=("unset",))
     if not gpus and not on_cpu:
         _no_gpu(findings)
     elif gpus and not on_cpu:
