@@ -13,7 +13,7 @@ from types import TracebackType
 
 from sft_tui import __version__
 from sft_tui.i18n import LANGUAGES, N_, _, set_language
-from sft_tui.problems import ExitCode, Refusal, nearest
+from sft_tui.problems import ExitCode, Refusal, nearest, refusing_locked
 
 # name: (module, its functions' prefix or "", help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -44,9 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        if words and words[0] in COMMANDS:
-            return _command(words[0], words[1:])
-        return _front_end(words)
+        with refusing_locked():
+            return _command(words[0], words[1:]) if words and words[0] in COMMANDS else _front_end(words)
     except Refusal as refusal:
         from sft_tui.headless.output import report_refusal
 

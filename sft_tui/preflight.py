@@ -15,7 +15,7 @@ from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.system import existing_parent
 from sft_tui.presets import GIB
-from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, nearest
+from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
 from sft_tui.situation import DATA_KINDS, chosen_gpus, conversion_request
 from sft_tui.yaml_writing import scalar
 
@@ -40,6 +40,16 @@ def preflight(
     `hub` also looks after a model that must come from a hub: in the cache, on the network (3 s at most).
     """
     problems = Problems()
+    try:
+        _look(answers, situation, plan, problems, force=force, light=light, hub=hub)
+    except PermissionError as error:
+        problems.items.append(locked_problem(error))
+    return list(problems)
+
+
+def _look(
+    answers: Answers, situation: Situation, plan: Plan, problems: Problems, *, force: bool, light: bool, hub: bool
+) -> None:
     _check_environment(situation, problems)
     _check_project(situation, problems)
     _check_notify(situation, problems)
@@ -59,7 +69,6 @@ def preflight(
     unknown = situation.factory.source == "probe" and situation.factory.version != TESTED_VERSION
     if unknown and not light and problems.ok:
         problems.extend(verdict_of_plan(situation, plan))
-    return list(problems)
 
 
 def verdict_of_plan(situation: Situation, plan: Plan) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -152,6 +153,24 @@ def refuse(
     return Refusal([Problem(code, message, hint=hint, **more)], exit_code)
 
 
+def locked_problem(error: PermissionError) -> Problem:
+    """What is wrong where a file or directory may not be read or written."""
+    from sft_tui.i18n import _
+
+    message = _("{path}: {reason}.").format(path=error.filename or "?", reason=error.strerror or error)
+    hint = _("Ask its owner for the right to use it, or name another place.")
+    return Problem("no_permission", message, hint=hint)
+
+
+@contextlib.contextmanager
+def refusing_locked() -> Iterator[None]:
+    """Turn a `PermissionError` into a `Refusal` with exit 3."""
+    try:
+        yield
+    except PermissionError as error:
+        raise Refusal([locked_problem(error)], ExitCode.PREFLIGHT) from error
+
+
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The names in `known` that look most like `word`, the nearest first; empty where none does."""
     names = list(known)
@@ -172,6 +191,7 @@ ENVIRONMENT_CODES = frozenset(
         "broken_environment",
         "model_offline",
         "hub_unreachable",
+        "no_permission",
     }
 )
 """Codes of problems with the machine or the data rather than with the answers: exit 3."""

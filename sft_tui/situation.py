@@ -18,6 +18,7 @@ from sft_tui.machine.environment import Environment, Search, find_environment
 from sft_tui.machine.gpus import Gpu, GpuReport, read_gpus
 from sft_tui.machine.system import System, read_system
 from sft_tui.presets import Preset, load_presets
+from sft_tui.problems import refusing_locked
 from sft_tui.run.files import read_json
 from sft_tui.run.layout import RunLayout
 from sft_tui.run.peaks import Peak, read_peaks
@@ -90,6 +91,7 @@ class Situation:
         return self.environment.python if self.environment else None
 
 
+@refusing_locked()
 def gather(
     answers: Answers,
     answers_path: Path,

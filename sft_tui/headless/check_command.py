@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, Problem, Refusal, Severity
+from sft_tui.problems import ExitCode, Problem, Refusal, Severity, locked_problem
 from sft_tui.yaml_reading import Document, read_document
 
 _SECTIONS = {"model", "data", "run", "hardware", "train", "export", "on_failure", "preset", "version"}
@@ -93,9 +93,10 @@ def check_file(path: Path) -> list[Problem]:
     document = read_document(path)
     if any(p.severity is Severity.ERROR for p in document.problems):
         return document.problems
-    if is_answers(document):
-        return check_answers_file(path)
-    return _check_plain(path)
+    try:
+        return check_answers_file(path) if is_answers(document) else _check_plain(path)
+    except PermissionError as error:
+        return [*document.problems, locked_problem(error)]
 
 
 def is_answers(document: Document) -> bool:
