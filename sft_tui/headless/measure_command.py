@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.headless.estimate_subject import changed_answers, is_answers
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, refuse
+from sft_tui.problems import ExitCode, Refusal, refuse
 from sft_tui.run.measure import TRIAL_STEPS, Trial, longest, run_trial, trial_options, trial_rows
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Measurement:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print. Raises `Refusal`: exit 2 for the answers, 3 without LLaMA-Factory or readable data."""
+    """Measure and print. Raises `Refusal`: exit 2 for the answers, 3 without LLaMA-Factory or data, 4 where it fails."""
     from sft_tui.headless.estimate_command import parse_settings
     from sft_tui.plan import make_plan
     from sft_tui.situation import gather
@@ -86,10 +87,13 @@ def run(args: argparse.Namespace) -> int:
     if not plan.gpus:
         reason = plan.reasons["gpus"].rstrip(".")
         say(_("No GPU is used ({reason}): only the main memory is measured.").format(reason=reason))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the trial must not outlive the command, nor its folder
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupted)
     with tempfile.TemporaryDirectory(prefix="sft-tui-measure-") as folder:
         trial, reserved = _measure(situation, plan, Path(folder))
         if trial.exit_code != 0 or trial.too_slow:
-            return _failed(trial)
+            raise _failed(trial)
     need = plan.estimate
     found = Measurement(
         need.peak_bytes if need else None,
@@ -106,6 +110,10 @@ def run(args: argparse.Namespace) -> int:
     for line in _lines(found):
         put(line)
     return int(ExitCode.DONE)
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _lines(found: Measurement) -> Iterator[str]:
@@ -194,15 +202,14 @@ def _lengths(path: Path) -> Iterator[tuple[int, bytes]]:
             yield len(line), line
 
 
-def _failed(trial: Trial) -> int:
+def _failed(trial: Trial) -> Refusal:
+    """Why there is no measurement (exit 4), after the log's end and its likely cause are told."""
     from sft_tui.factory.failures import diagnose_file, gather_facts
 
     if trial.too_slow:
-        minutes = round(trial.seconds / 60)
         text = _("The trial was ended: {steps} steps took more than {minutes} minutes.")
-        say(text.format(steps=TRIAL_STEPS, minutes=minutes))
-        return int(ExitCode.TRAIN)
-    say(_("The trial ended with exit code {code}.").format(code=trial.exit_code))
+        text = text.format(steps=TRIAL_STEPS, minutes=round(trial.seconds / 60))
+        return refuse("trial_too_slow", text, exit_code=ExitCode.TRAIN)
     facts = gather_facts(exit_code=trial.exit_code, stage="train", log=trial.log)
     for diagnosis in diagnose_file(trial.log, facts)[:1]:
         data: dict[str, Any] = diagnosis.as_json()
@@ -210,4 +217,5 @@ def _failed(trial: Trial) -> int:
         say(f"  {data['cause']}")
     for line in trial.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]:
         say(f"  | {line}")
-    return int(ExitCode.TRAIN)
+    text = _("The trial ended with exit code {code}.").format(code=trial.exit_code)
+    return refuse("trial_failed", text, exit_code=ExitCode.TRAIN)

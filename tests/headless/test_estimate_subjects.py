@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -65,6 +71,26 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     changed = changed_answers(Namespace(model=str(path), preset="24gb"), {"cutoff_len": 333})
     assert changed.train == {"cutoff_len": 333, "lora_rank": 4} and changed.preset == "24gb"
     assert changed_answers(Namespace(model=str(path), preset=None), {}) == read_answers(path).require()
+
+
+def test_a_measurement_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    """By a batch system, or by a connection that breaks: the trainer ends too, and the converted data goes."""
+    project = make_project(tmp_path, {"steps": 3000, "step_s": 0.2})
+    (tmp_path / "tmp").mkdir()
+    env = {**os.environ, **project.fake.env, **project.env, "TMPDIR": str(tmp_path / "tmp")}
+    command = [sys.executable, "-m", "sft_tui.cli", "estimate", "answers.yaml", "--measure"]
+    process = subprocess.Popen(command, cwd=project.path, env=env, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not any("out/trainer_log" in str(path) for path in (tmp_path / "tmp").rglob("*.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline, "it did not begin"
+        time.sleep(0.1)
+    trial = str(next((tmp_path / "tmp").iterdir()))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) == 130
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not [
+        other.pid for other in psutil.process_iter(["cmdline"]) if trial in " ".join(other.info["cmdline"] or [])
+    ]
 
 
 def test_a_train_yaml_can_be_estimated(tmp_path: Path) -> None:

@@ -153,6 +153,8 @@ def test_a_trial_that_fails_says_why(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"fail": {"stage": "train", "at_step": 1, "text": "oom"}})
     result = project.sft("estimate", "answers.yaml", "--measure")
     assert result.code == 4 and "cause:" in result.err
+    told = project.sft("estimate", "answers.yaml", "--measure", "--json")
+    assert told.code == 4 and json.loads(told.out)["problems"][0]["code"] == "trial_failed"
 
 
 def test_the_estimate_goes_by_the_samples_that_are_there(tmp_path: Path) -> None:
