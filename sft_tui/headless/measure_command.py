@@ -63,7 +63,7 @@ class Measurement:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print. Raises `Refusal`: exit 2 for the answers, 3 without LLaMA-Factory or data, 4 where it fails."""
+    """Measure and print. Raises `Refusal`: exit 2 for answers, 3 without LLaMA-Factory or data, 4 where it fails."""
     from sft_tui.headless.estimate_command import parse_settings
     from sft_tui.plan import make_plan
     from sft_tui.situation import gather
