@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickletools
 import zipfile
 import zlib
 from collections import Counter
@@ -40,6 +39,8 @@ def read_optimizer(path: Path) -> SavedOptimizer | None:
 
 def _texts(pickle: bytes) -> Counter[str]:
     """How often each text occurs in a pickle; repeated ones are references to a memo."""
+    import pickletools
+
     counts: Counter[str] = Counter()
     memo: dict[int, str] = {}
     last: str | None = None
