@@ -71,7 +71,10 @@ class Assessor:
         deep: bool = False,
         tokens: MeanTokens | None = None,
     ) -> Assessment:
-        """What `data` amounts to; with `deep` also everything that the preflight finds. Takes some 10 ms."""
+        """What `data` amounts to; with `deep` also everything that the preflight finds.
+
+        Takes some 10 ms; `deep` up to 3 s more where the model must be downloaded, since the hub is asked.
+        """
         from sft_tui.answers import validate
 
         self._tokens = tokens
@@ -166,7 +169,7 @@ class Assessor:
         if plan is not None and deep:
             from sft_tui.preflight import preflight
 
-            return preflight(answers, situation, plan)
+            return preflight(answers, situation, plan, hub=True)
         from sft_tui.preflight import check_options
 
         return check_options(answers, situation, options)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MEMORY = "gpu_memory"
 """The problem of a run that seems not to fit."""
+HUB = frozenset({"hub_unreachable", "hub_refuses", "model_offline"})
+"""The problems of a download that seems not to work."""
 
 
 def review_pages(found: Assessment, info: str, width: int, signs: Signs) -> list[Page]:

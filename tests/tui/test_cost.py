@@ -55,7 +55,8 @@ def large(project: Path, **train: object) -> Draft:
 @pytest.mark.parametrize("step", ["gpu", "model", "config", "review"])
 async def test_each_step_says_that_it_does_not_fit_and_f7_makes_it_fit(tmp_path: Path, step: str) -> None:
     app = wizard(tmp_path, report=ONE_SMALL, draft=large(tmp_path))
-    async with app.run_test(size=(80, 24)) as pilot:
+    height = 34 if step == "review" else 24  # the review first says that LLaMA-Factory and the hub are not there
+    async with app.run_test(size=(80, height)) as pilot:
         app.show_step(step)
         await settle(pilot)
         assert "does not fit" in text(app)
@@ -212,6 +213,29 @@ async def test_it_can_be_started_although_it_seems_not_to_fit(tmp_path: Path) ->
         await pilot.press("f", "enter")
         await settle(pilot)
         assert services.forced == [True]
+
+
+async def test_a_hub_that_does_not_answer_is_said_before_the_start_and_can_be_passed_over(tmp_path: Path) -> None:
+    draft = filled(tmp_path, model__path=HUB, train__use_cpu=True, train__bf16=False)
+    app = wizard(tmp_path, draft=draft)
+    services = app.services
+    assert isinstance(services, FakeServices)
+    async with app.run_test(size=(80, 30)) as pilot:
+        app.show_step("review")
+        await settle(pilot)
+        assert "127.0.0.1:9 does not answer" in " ".join(text(app).split())
+        screen = shown(app)
+        found: Assessment = screen.found  # type: ignore[attr-defined]
+        only = tuple(problem for problem in found.problems if problem.code == "hub_unreachable")
+        screen.found = dataclasses.replace(found, problems=only)  # type: ignore[attr-defined]
+        screen.refresh_bindings()
+        await pilot.press("f")
+        await settle(pilot)
+        assert "cannot be loaded" in text(app) and "memory runs out" not in text(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert services.forced == [True]
+        await pilot.press("enter")
 
 
 async def test_a_run_that_fits_is_not_forced(tmp_path: Path) -> None:

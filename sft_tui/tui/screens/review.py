@@ -19,7 +19,7 @@ from sft_tui.run.layout import RunLayout
 from sft_tui.tui.app import step_of_key
 from sft_tui.tui.assess import Assessment, Assessor
 from sft_tui.tui.cost_screen import CostScreen, copied
-from sft_tui.tui.review_pages import MEMORY, problem_lines, review_pages
+from sft_tui.tui.review_pages import HUB, MEMORY, problem_lines, review_pages
 from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.tabs import Page, TabBar, Tabs
 
@@ -114,8 +114,13 @@ class ReviewScreen(CostScreen):
         self._look_again()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Starting anyway makes sense where nothing but the memory is in the way."""
-        return self._only_memory if action == "force" else super().check_action(action, parameters)
+        """Starting anyway makes sense where nothing but an estimate or a hub is in the way."""
+        return self._forceable if action == "force" else super().check_action(action, parameters)
+
+    @property
+    def _forceable(self) -> bool:
+        """Whether what is in the way may turn out not to be."""
+        return bool(self._errors) and all(problem.code in {MEMORY, *HUB} for problem in self._errors)
 
     @property
     def _only_memory(self) -> bool:
@@ -220,7 +225,7 @@ class ReviewScreen(CostScreen):
             self._start_run(self.found, force)
 
     def action_force(self) -> None:
-        """`f`: start though the memory seems too small, after asking."""
+        """`f`: start though the memory seems too small or the hub does not answer, after asking."""
         from sft_tui.tui.screens.confirm import ConfirmScreen
 
         def answered(agreed: bool | None) -> None:
@@ -228,7 +233,10 @@ class ReviewScreen(CostScreen):
                 self._begin(force=True)
 
         lines = [problem.message for problem in self._errors]
-        lines.append(_("If the memory runs out, the training ends with an error; nothing that was there is lost."))
+        if any(problem.code == MEMORY for problem in self._errors):
+            lines.append(_("If the memory runs out, the training ends with an error; nothing that was there is lost."))
+        if any(problem.code in HUB for problem in self._errors):
+            lines.append(_("If the model cannot be loaded, the training ends with an error."))
         self.app.push_screen(ConfirmScreen(_("Start all the same?"), lines, _("start anyway")), answered)
 
     @property
