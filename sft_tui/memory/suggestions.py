@@ -13,6 +13,7 @@ from sft_tui.memory.sharding import read_sharding
 
 SHORTEST = 256
 """No shorter `cutoff_len` is suggested."""
+_LEAST_SAVED = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def suggestions(
             break
         after = estimate(config, {**options, **change.changes}, gpus=gpus, longest=longest)
         saved = now.peak_bytes - after.peak_bytes
-        if saved < now.peak_bytes // 100:
+        if saved < max(now.peak_bytes // 100, _LEAST_SAVED):
             continue
         found.append(
             Suggestion(
@@ -222,9 +223,10 @@ def _free_changes(options: Mapping[str, Any]) -> Iterator[_Change]:
         steps = number(options, "gradient_accumulation_steps", 1)
         smaller = max(size for size in range(1, batch) if batch % size == 0)
         changes = {"per_device_train_batch_size": smaller, "gradient_accumulation_steps": steps * (batch // smaller)}
-        text = _("take {batch} samples at a time and accumulate {steps}: the same effective batch size").format(
-            batch=smaller, steps=changes["gradient_accumulation_steps"]
-        )
+        text = _("take {batch} samples at a time and accumulate {steps}: the same effective batch size")
+        if smaller == 1:
+            text = _("take one sample at a time and accumulate {steps}: the same effective batch size")
+        text = text.format(batch=smaller, steps=changes["gradient_accumulation_steps"])
         yield _Change("smaller_batch", changes, 1.15, "none", text)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
 from sft_tui.tui.memory_view import TOO_MUCH, MemoryView, changes_text, nothing_fits
@@ -58,7 +59,9 @@ class CostScreen(WizardScreen):
 
     @work(thread=True, group="fit", exclusive=True)
     def _work_out_fit(self, data: dict[str, Any]) -> None:
-        self.post_message(self.Fitted(self.sft.services.memory(data, self.sft.draft.answers_path)))
+        view = self.sft.services.memory(data, self.sft.draft.answers_path)
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Fitted(view))
 
     @on(Fitted)
     def _has_fitted(self, event: Fitted) -> None:

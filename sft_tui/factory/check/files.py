@@ -120,8 +120,9 @@ def _check_hub_id(findings: Findings, value: str) -> None:
 
 def _is_cached(hub_id: str) -> bool:
     """Whether the hub's library has a model in its cache."""
-    home = os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")
-    hub = os.environ.get("HF_HUB_CACHE") or str(Path(home) / "hub")
+    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    home = os.environ.get("HF_HOME") or str(Path(caches) / "huggingface")
+    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or str(Path(home) / "hub")
     return (Path(hub) / f"models--{hub_id.replace('/', '--')}" / "snapshots").is_dir()
 
 

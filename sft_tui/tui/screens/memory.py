@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
+from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
 from sft_tui.tui.cost_screen import CostScreen, copied
@@ -70,7 +71,9 @@ class MemoryScreen(BaseScreen):
 
     @work(thread=True, group="memory", exclusive=True)
     def _look(self, data: dict[str, Any]) -> None:
-        self.post_message(self.Looked(self.sft.services.memory(data, self.sft.draft.answers_path)))
+        view = self.sft.services.memory(data, self.sft.draft.answers_path)
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Looked(view))
 
     @on(Looked)
     def _has_looked(self, event: Looked) -> None:
@@ -150,6 +153,7 @@ class MemoryScreen(BaseScreen):
 
     def _after(self, said: str) -> None:
         self._changed = True
+        self.view = None  # what it suggests is about the settings before
         self.sft.draft.save()
         self.say(said)
         self._look(copied(self.sft.draft.data))
