@@ -13,7 +13,7 @@ import json
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,7 +23,105 @@ from typing import Any
 PLACE = "\ue000"
 _ROWS_A_BATCH = 2000
 _MOST_CACHED = 10_000
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 Slot = dict[str, Any]
+
+
+class Pieces:
+    """The pieces that a byte-pair tokenizer cuts a text into before it merges anything: most come again and again.
+
+    No merge crosses them, so each needs to be counted once. The tokenizer's own pattern cuts, here by `regex`, which
+    agrees with the tokenizer but for characters that newer versions of Unicode know; texts with such are left to it.
+    """
+
+    _MOST_CHARACTERS = 8_000_000
+    _ENOUGH = 1_000_000
+    _RARE = "[\U00010000-\U0001f2ff\U0001f700-\U0001f8ff\U0001fa00-\U0010ffff]"
+    _TRIED = 40
+
+    def __init__(self, pattern: Any, special: Any, rare: Any) -> None:
+        self._find, self._special, self._rare = pattern.findall, special, rare
+        self._known: dict[str, int] = {}
+        self._characters = self._learned = self._seen = 0
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Pieces | None:
+        """Those of `tokenizer`; None where it cuts in other ways, or where `regex` is not installed."""
+        try:
+            regex = importlib.import_module("regex")
+        except ImportError:
+            return None
+        described = json.loads(tokenizer.to_str())
+        pattern, added = _pattern_of(described), described.get("added_tokens") or []
+        plain = not any(token[key] for token in added for key in ("lstrip", "rstrip", "single_word", "normalized"))
+        if pattern is None or not plain:
+            return None
+        names = sorted((regex.escape(token["content"]) for token in added), key=len, reverse=True)
+        try:
+            special = regex.compile("|".join(names)) if names else None
+            return cls(regex.compile(pattern), special, regex.compile(cls._RARE))
+        except regex.error:
+            return None
+
+    @property
+    def pays(self) -> bool:
+        """Whether most of the text came before; text that is new throughout is quicker left to the tokenizer."""
+        return self._seen < self._ENOUGH or self._learned * 2 < self._seen
+
+    def agree(self, texts: list[str], exact: Callable[[list[str]], list[int]]) -> bool:
+        """Whether the counts of some of `texts` are those of the tokenizer."""
+        some = texts[:: max(len(texts) // self._TRIED, 1)]
+        return self.lengths(some, exact) == exact(some)
+
+    def lengths(self, texts: list[str], exact: Callable[[list[str]], list[int]]) -> list[int]:
+        """The number of tokens of each of `texts`; `exact` asks the tokenizer."""
+        special, rare, find = self._special, self._rare.search, self._find
+        cut: list[list[str] | None] = []
+        marks: list[int] = []
+        for text in texts:
+            parts = special.split(text) if special is not None else [text]
+            marks.append(len(parts) - 1)
+            if not text.isascii() and rare(text):
+                cut.append(None)
+            else:
+                cut.append(find(text) if len(parts) == 1 else [piece for part in parts for piece in find(part)])
+        self._learn(cut, exact)
+        self._seen += sum(map(len, texts))
+        known = self._known.__getitem__
+        left = iter(exact([text for text, pieces in zip(texts, cut) if pieces is None]))  # noqa: B905
+        return [
+            next(left) if pieces is None else count + sum(map(known, pieces))
+            for pieces, count in zip(cut, marks)  # noqa: B905
+        ]
+
+    def _learn(self, cut: list[list[str] | None], exact: Callable[[list[str]], list[int]]) -> None:
+        known = self._known
+        if self._characters > self._MOST_CHARACTERS:
+            known.clear()
+            self._characters = 0
+        new = list({piece for pieces in cut if pieces is not None for piece in pieces if piece not in known})
+        known.update(zip(new, exact(new)))  # noqa: B905
+        learned = sum(map(len, new))
+        self._characters += learned
+        self._learned += learned
+
+
+def _pattern_of(described: dict[str, Any]) -> str | None:
+    """The pattern that cuts a text for a byte-pair tokenizer as Qwen's, Llama 3's and GPT-2's are; None for others."""
+    model, cutter = described.get("model") or {}, described.get("pre_tokenizer") or {}
+    if model.get("type") != "BPE" or model.get("dropout"):
+        return None
+    if (described.get("normalizer") or {"type": "NFC"})["type"] != "NFC":
+        return None
+    parts = cutter.get("pretokenizers") if cutter.get("type") == "Sequence" else [cutter]
+    if not parts or parts[-1].get("type") != "ByteLevel" or parts[-1].get("add_prefix_space"):
+        return None
+    if len(parts) == 1 and parts[0].get("use_regex"):
+        return _GPT2
+    if len(parts) != 2 or parts[1].get("use_regex") or parts[0].get("type") != "Split":
+        return None
+    pattern = (parts[0].get("pattern") or {}).get("Regex")
+    return pattern if parts[0].get("behavior") == "Isolated" and not parts[0].get("invert") else None
 
 
 class Counting:
@@ -42,7 +140,10 @@ class Counting:
                 make = tokenizers.AddedToken
                 self._tokenizer.add_special_tokens([make(token, special=True, normalized=False) for token in missing])
             self._encode = getattr(self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch)
+            self._pieces = Pieces.of(self._tokenizer)
             self._composes = self._take_over_composing()
+            if self._tokenizer.normalizer is not None:
+                self._pieces = None
             self._lengths = self._fast
         else:
             transformers = importlib.import_module("transformers")
@@ -65,6 +166,13 @@ class Counting:
     def _fast(self, texts: list[str]) -> list[int]:
         if self._composes:
             texts = [unicodedata.normalize("NFC", text) for text in texts]
+        if self._pieces is not None:
+            if self._pieces.pays and self._pieces.agree(texts, self._exact):
+                return self._pieces.lengths(texts, self._exact)
+            self._pieces = None
+        return self._exact(texts)
+
+    def _exact(self, texts: list[str]) -> list[int]:
         return [len(found) for found in self._encode(texts, add_special_tokens=False)]
 
     def _slow(self, texts: list[str]) -> list[int]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sft_tui.dataset import ConvertRequest, convert, statistics
 from sft_tui.dataset.content_checks import PERSONAL
 from sft_tui.dataset.data_statistics import packing_gain, suggested_cutoff
+from sft_tui.dataset.remote.lengths import Counting, Pieces
 from sft_tui.dataset.token_lengths import TokenLengths
 from sft_tui.factory.dataset_info import entry_for
 from sft_tui.factory.rendering import Renderer
@@ -95,3 +99,47 @@ def test_lengths_are_those_of_the_rendered_samples(tmp_path: Path) -> None:
                 assert tokens.kept_tokens == sum(len(row.ids) for row in shown), template
                 assert tokens.truncated_share == sum(row.truncated for row in shown) / len(shown)
                 assert round(tokens.loss_share * tokens.kept_tokens) == sum(row.trained for row in shown), template
+
+
+def _counting() -> Counting:
+    return Counting(MODEL, {})
+
+
+# Characters that one of the two libraries does not know yet.
+NEW = (
+    "\u0558\u058b\u058c\u088f\u0c5c\u0cdc\u208f\u209d\u209e\u209f\ua7ce\ua7cf\ua7d2\ua7d4\ua7dd\ua7e2\ua7f1\uab6c\uab6d"
+)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters=NEW), max_size=20)
+SPECIAL = ("<|im_end|>", "<|im_start|>user\n", "<|endoftext|>")
+
+
+@pytest.fixture(scope="module")
+def by_pieces() -> Counting:
+    """One that remembers pieces, as in a long run."""
+    found = _counting()
+    assert found._pieces is not None
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts=st.lists(st.lists(TEXT | st.sampled_from(SPECIAL), max_size=4).map("".join), max_size=8))
+def test_tokens_counted_by_pieces_are_as_many(by_pieces: Counting, texts: list[str]) -> None:
+    exact = _counting()
+    exact._pieces = None
+    assert by_pieces._pieces is not None
+    composed = [unicodedata.normalize("NFC", text) for text in texts]
+    assert by_pieces._pieces.lengths(composed, by_pieces._exact) == exact.lengths(texts)
+
+
+def test_a_tokenizer_that_cuts_otherwise_is_asked_itself() -> None:
+    counting = _counting()
+    described = json.loads(counting._tokenizer.to_str())
+    for change in (
+        {"model": {**described["model"], "dropout": 0.1}},
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {"added_tokens": [{**described["added_tokens"][0], "lstrip": True}]},
+    ):
+        spoilt = type(counting._tokenizer).from_str(json.dumps({**described, **change}))
+        assert Pieces.of(spoilt) is None
+    pieces = counting._pieces
+    assert pieces is not None and not pieces.agree(["a b", "c"], lambda texts: [99 for _text in texts])
