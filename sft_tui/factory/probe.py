@@ -35,7 +35,7 @@ class ProbeResult:
 
 
 def cache_directory() -> Path:
-    """Where probes are remembered: `$XDG_CACHE_HOME/sft-tui`, or `~/.cache/sft-tui`."""
+    """Where probes, lengths and the queue of waiting runs are: `$XDG_CACHE_HOME/sft-tui`, or `~/.cache/sft-tui`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "sft-tui"
 

@@ -215,13 +215,17 @@ def _table(
         yield head.format(need=fitted.estimate.peak_bytes / GIB)
         for key, value in fitted.changes.items():
             yield f"  {key}: {value}"
-    if time is not None and time.seconds_low is not None and time.seconds_high is not None:
-        yield _("{steps} steps, {low} to {high} (h:mm:ss)").format(
-            steps=time.steps, low=duration(time.seconds_low), high=duration(time.seconds_high)
-        )
-    elif time is not None:
-        yield _("{steps} steps; the time is unknown without a known card").format(steps=time.steps)
+    if time is not None:
+        yield _time_line(time)
     if subject.earlier is not None:
         from sft_tui.run.peaks import peak_text
 
         yield _("measured: {text}").format(text=peak_text(subject.earlier))
+
+
+def _time_line(time: TimeEstimate) -> str:
+    if time.seconds_low is None or time.seconds_high is None:
+        return _("{steps} steps; the time is unknown without a known card").format(steps=time.steps)
+    return _("{steps} steps, {low} to {high} (h:mm:ss)").format(
+        steps=time.steps, low=duration(time.seconds_low), high=duration(time.seconds_high)
+    )

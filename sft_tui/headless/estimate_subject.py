@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
-from sft_tui.presets import find_preset
+from sft_tui.presets import GIB, find_preset
 from sft_tui.problems import refuse
 from sft_tui.yaml_reading import read_document
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sft_tui.machine.gpus import Gpu, GpuReport
     from sft_tui.run.peaks import PeakFound
 
-GIB = 2**30
 _LARGEST_CARD_GIB = 4096.0
 
 

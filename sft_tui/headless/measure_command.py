@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.headless.estimate_subject import changed_answers, is_answers
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
+from sft_tui.presets import GIB
 from sft_tui.problems import ExitCode, Refusal, refuse
 from sft_tui.run.measure import TRIAL_STEPS, Trial, longest, run_trial, trial_options, trial_rows
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from sft_tui.plan import Plan
     from sft_tui.situation import Situation
 
-GIB = 2**30
 _OF_THE_ESTIMATE = ("gpu_memory", "gpus", "samples", "tokens", "fit", "dir")
 """Options of `estimate` that say nothing of a real trial."""
 _LEFT_OUT = ("LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "TENSORBOARD_LOGGING_DIR", "CUDA_VISIBLE_DEVICES")

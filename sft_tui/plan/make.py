@@ -141,11 +141,6 @@ def check_answers(answers: Answers, situation: Situation) -> Problems:
     _check_trust(answers, problems)
     _check_template(answers, situation, problems)
     _check_gpus(answers, situation, problems)
-    if answers.hardware.launcher in ("ray", "slurm"):
-        name = answers.hardware.launcher
-        message = _("The launcher `{name}` is not supported by this version of sft-tui.").format(name=name)
-        hint = _("Use `auto`, `single`, `torchrun` or `deepspeed`.")
-        problems.error("unsupported_launcher", message, key="hardware.launcher", hint=hint)
     _check_launcher(answers, situation, problems)
     return problems
 
@@ -153,22 +148,22 @@ def check_answers(answers: Answers, situation: Situation) -> Problems:
 def _check_launcher(answers: Answers, situation: Situation, problems: Problems) -> None:
     """What the launcher needs of the cards: one process uses one, and what divides a training needs some."""
     key, launcher, gpus = "hardware.launcher", answers.hardware.launcher, chosen_gpus(answers, situation.gpus)
-    if answers.train.get("deepspeed") or launcher == "deepspeed":
-        _check_deepspeed(answers, situation, problems)
+    deepspeed = bool(answers.train.get("deepspeed"))
+    if launcher in ("ray", "slurm"):
+        message = _("The launcher `{name}` is not supported by this version of sft-tui.").format(name=launcher)
+        hint = _("Use `auto`, `single`, `torchrun` or `deepspeed`.")
+        problems.error("unsupported_launcher", message, key=key, hint=hint)
+    if (deepspeed or launcher == "deepspeed") and not gpus:
+        message = _("DeepSpeed divides a training among GPUs, and none is used.")
+        where = "train.deepspeed" if deepspeed else key
+        problems.error("deepspeed_without_gpu", message, key=where, hint=_("Use `launcher: auto`."))
     if launcher == "torchrun" and not gpus:
         message = _("torchrun divides a training among GPUs, and none is used.")
         problems.error("torchrun_without_gpu", message, key=key, hint=_("Use `launcher: auto`."))
-    if launcher == "single" and (len(gpus) > 1 or answers.train.get("deepspeed")):
+    if launcher == "single" and (len(gpus) > 1 or deepspeed):
         message = _("`single` starts one process, which uses one card without DeepSpeed.")
         hint = _("Name one card in `hardware.gpus`, or use `launcher: auto`.")
         problems.error("single_process", message, key=key, hint=hint)
-
-
-def _check_deepspeed(answers: Answers, situation: Situation, problems: Problems) -> None:
-    key = "train.deepspeed" if answers.train.get("deepspeed") else "hardware.launcher"
-    if not chosen_gpus(answers, situation.gpus):
-        message = _("DeepSpeed divides a training among GPUs, and none is used.")
-        problems.error("deepspeed_without_gpu", message, key=key, hint=_("Use `launcher: auto`."))
 
 
 def _check_trust(answers: Answers, problems: Problems) -> None:

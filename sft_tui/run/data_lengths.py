@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.frames import frame_of
+from sft_tui.factory.probe import cache_directory
 from sft_tui.problems import Refusal
 from sft_tui.run.conversion import fingerprint, read_proof
 
@@ -207,12 +208,7 @@ def _place(request: ConvertRequest, model: Path | None, template: Template | Non
         return None
     parts = (_VERSION, mark, os.fspath(tokenizer.resolve()), status.st_size, status.st_mtime_ns, frame_of(template))
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-    return _directory() / f"{key}.json"
-
-
-def _directory() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "sft-tui" / "lengths"
+    return cache_directory() / "lengths" / f"{key}.json"
 
 
 def _read(path: Path) -> DataLengths | None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.deepspeed import zero_name
 from sft_tui.i18n import _
+from sft_tui.presets import GIB
 from sft_tui.yaml_writing import scalar
 
 if TYPE_CHECKING:
     from sft_tui.plan import Plan
 
-GIB = 2**30
 MATTERING = (
     "finetuning_type", "quantization_bit", "per_device_train_batch_size", "cutoff_len", "enable_liger_kernel",
     "disable_gradient_checkpointing", "flash_attn", "lora_rank", "lora_target", "use_dora", "optim", "packing",

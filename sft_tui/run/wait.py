@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sft_tui.factory.probe import cache_directory
 from sft_tui.machine.gpus import Gpu, GpuReport, freest, read_gpus
 from sft_tui.run.state import ProcessRef
 
@@ -96,8 +97,7 @@ class Queue:
 
 def queue_directory() -> Path:
     """Where the tickets of all projects are: in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "sft-tui" / "queue"
+    return cache_directory() / "queue"
 
 
 def wait_for_memory(

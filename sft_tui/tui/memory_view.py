@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import N_, _
+from sft_tui.presets import GIB
 from sft_tui.problems import Refusal
 from sft_tui.tui.values import show_typed
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from sft_tui.plan import PlannedEstimate
     from sft_tui.tui.signs import Signs
 
-GIB = 2**30
 PARTS: dict[str, str] = {
     "weights": N_("weights"),
     "adapter": N_("adapter"),

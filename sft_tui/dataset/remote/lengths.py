@@ -79,12 +79,13 @@ class Pieces:
         cut: list[list[str] | None] = []
         marks: list[int] = []
         for text in texts:
-            parts = special.split(text) if special is not None else [text]
-            marks.append(len(parts) - 1)
             if not text.isascii() and rare(text):
                 cut.append(None)
-            else:
-                cut.append(find(text) if len(parts) == 1 else [piece for part in parts for piece in find(part)])
+                marks.append(0)
+                continue
+            parts = special.split(text) if special is not None else [text]
+            cut.append([piece for part in parts for piece in find(part)])
+            marks.append(len(parts) - 1)
         self._learn(cut, exact)
         self._seen += sum(map(len, texts))
         known = self._known.__getitem__
