@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.measuring import say, verdict
 from sft_tui.factory.check import CheckContext, check_yaml_file
-from sft_tui.factory.options import load_factory
+from sft_tui.factory.probe import load_factory
 from sft_tui.problems import Problem, Severity
 from tests.corpora.workspace import build
 

@@ -14,9 +14,9 @@ import psutil
 
 from benchmarks.measuring import say, verdict
 from sft_tui.headless.demo_command import copy_demo
-from sft_tui.run.files import read_json
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import read_state
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import read_state
 
 BIN = Path(sys.executable).parent
 

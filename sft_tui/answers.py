@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from sft_tui.i18n import N_, _
 from sft_tui.problems import ExitCode, Fix, Problem, Refusal, Severity, nearest
-from sft_tui.yaml_reading import Document, parse_document, read_document
-from sft_tui.yaml_writing import scalar
+from sft_tui.yaml_io import Document, parse_document, read_document, scalar
 
 VERSION = 1
 SLUG = r"^[a-z0-9][a-z0-9-]*$"
@@ -330,3 +331,11 @@ def dump_answers(answers: Answers) -> str:
             clean = {k: v for k, v in value.items() if v is not None} if key == "columns" else value
             out.append(f"  {key}: {scalar(clean)}")
     return "\n".join(out) + "\n"
+
+
+def answers_hash(answers: Answers, source: str, model: str) -> str:
+    """A fingerprint of what is decided, without the run's name: `source` and `model` as they were found."""
+    data = answers.model_dump(mode="json", exclude={"run"})
+    data["data"]["source"] = source
+    data["model"]["path"] = model
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -24,9 +24,9 @@ from typing import Any
 
 from sft_tui.i18n import _, current_language
 from sft_tui.problems import ExitCode, Refusal, nearest, refuse
-from sft_tui.yaml_reading import read_document
+from sft_tui.units import GIB
+from sft_tui.yaml_io import read_document
 
-GIB = 2**30
 _KEYS = {"title", "title_zh", "description", "description_zh", "card_gib", "guide", "models", "options", "if_available"}
 
 

@@ -22,7 +22,7 @@ from sft_tui.dataset.request import (
 )
 
 if TYPE_CHECKING:
-    from sft_tui.dataset.data_statistics import Statistics
+    from sft_tui.dataset.stats.data_statistics import Statistics
 
 __all__ = [
     "ColumnInfo",
@@ -95,6 +95,6 @@ def statistics(
     progress: Callable[[Progress], None] | None = None,
 ) -> Statistics:
     """What the rows that `request` would write are like: lengths in tokens, duplicates, scripts, doubtful answers."""
-    from sft_tui.dataset.data_statistics import statistics as run
+    from sft_tui.dataset.stats.data_statistics import statistics as run
 
     return run(request, model=model, frame=frame, cutoff_len=cutoff_len, batch_size=batch_size, progress=progress)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sft_tui.dataset import split
-from sft_tui.dataset.files import HUB, SourceFile
+from sft_tui.dataset.output import split
+from sft_tui.dataset.readers.files import HUB, SourceFile
 from sft_tui.dataset.request import FORMATS, SAMPLINGS, ConvertRequest
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problems, refuse

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sft_tui.dataset import split
 from sft_tui.dataset.checks import Target, check_request, find_target
-from sft_tui.dataset.clean import written_columns
-from sft_tui.dataset.conversations import TAGS
+from sft_tui.dataset.output import split
+from sft_tui.dataset.output.spool import Spool, clean_stale, existing_parent, set_aside, sync_directory, writing
 from sft_tui.dataset.reading import Reading
 from sft_tui.dataset.request import DUPLICATE, REASONS, ConvertRequest, ConvertResult, Progress
-from sft_tui.dataset.spool import Spool, clean_stale, existing_parent, set_aside, sync_directory, writing
+from sft_tui.dataset.rows.clean import written_columns
+from sft_tui.dataset.rows.conversations import TAGS
 from sft_tui.dataset.tally import Tally
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Refusal, refuse

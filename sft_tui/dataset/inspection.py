@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sft_tui.dataset.batch import SMALL_BLOCK_BYTES, Record, Wanted
 from sft_tui.dataset.checks import check_request
-from sft_tui.dataset.clean import written_columns
-from sft_tui.dataset.conversations import TAGS, TurnsMaker
-from sft_tui.dataset.mapping import Mapped, is_turns, map_columns
 from sft_tui.dataset.planning import HEAD_RECORDS, plan_mapping
+from sft_tui.dataset.readers.batch import SMALL_BLOCK_BYTES, Record, Wanted
+from sft_tui.dataset.readers.source import Source
 from sft_tui.dataset.request import (
     ColumnInfo,
     Columns,
@@ -20,9 +18,11 @@ from sft_tui.dataset.request import (
     Progress,
     SourceInfo,
 )
-from sft_tui.dataset.samples import AlpacaMaker, Maker
-from sft_tui.dataset.source import Source
-from sft_tui.dataset.text import Number, clean_text
+from sft_tui.dataset.rows.clean import written_columns
+from sft_tui.dataset.rows.conversations import TAGS, TurnsMaker
+from sft_tui.dataset.rows.mapping import Mapped, is_turns, map_columns
+from sft_tui.dataset.rows.samples import AlpacaMaker, Maker
+from sft_tui.dataset.rows.text import Number, clean_text
 from sft_tui.problems import Problem, Refusal
 
 _SHOWN_CHARACTERS = 200

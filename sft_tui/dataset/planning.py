@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from sft_tui.dataset.batch import Record
-from sft_tui.dataset.mapping import Mapped, map_columns
+from sft_tui.dataset.readers.batch import Record
+from sft_tui.dataset.readers.source import Source
 from sft_tui.dataset.request import Columns, ConvertRequest
-from sft_tui.dataset.samples import Texts
-from sft_tui.dataset.source import Source
+from sft_tui.dataset.rows.mapping import Mapped, map_columns
+from sft_tui.dataset.rows.samples import Texts
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problem, Refusal, Severity, refuse
 

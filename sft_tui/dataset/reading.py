@@ -13,15 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_tui.dataset import split
-from sft_tui.dataset.batch import Batch, Task, Wanted
-from sft_tui.dataset.clean import Chunk, Cleaner, make_cleaner
 from sft_tui.dataset.libraries import load_libraries
+from sft_tui.dataset.output import split
+from sft_tui.dataset.output.sampling import draw_records
+from sft_tui.dataset.output.spool import Numbers, Spool
 from sft_tui.dataset.planning import plan_mapping
+from sft_tui.dataset.readers.batch import Batch, Task, Wanted
+from sft_tui.dataset.readers.source import Source
 from sft_tui.dataset.request import FIRST_ROWS, ConvertRequest, Progress
-from sft_tui.dataset.sampling import draw_records
-from sft_tui.dataset.source import Source
-from sft_tui.dataset.spool import Numbers, Spool
+from sft_tui.dataset.rows.clean import Chunk, Cleaner, make_cleaner
 from sft_tui.dataset.tally import Tally
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sft_tui.dataset.clean import CODES, Chunk
-from sft_tui.dataset.conversations import BESIDE_CALL, REASONING
 from sft_tui.dataset.request import FIRST_ROWS, REASONS
+from sft_tui.dataset.rows.clean import CODES, Chunk
+from sft_tui.dataset.rows.conversations import BESIDE_CALL, REASONING
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
 

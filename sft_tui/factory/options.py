@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -273,29 +273,6 @@ def _known_model(name: str, entry: dict[str, Any]) -> KnownModel:
 def snapshot(version: str = TESTED_VERSION) -> Factory:
     """The shipped snapshot of a LLaMA-Factory version."""
     return factory_from(orjson.loads((SNAPSHOTS / f"{version}.json").read_bytes()), "snapshot")
-
-
-def load_factory(
-    environment_python: str | None = None,
-    packages: Mapping[str, str] | None = None,
-    cache_dir: Path | None = None,
-) -> Factory:
-    """What is known of the LLaMA-Factory in an environment: its cached probe if there is one, else the snapshot.
-
-    `packages` are the versions of the distributions that were seen there, by normalised name; with the snapshot they
-    tell what is installed. Starts no process and imports nothing heavy (a few ms); `probe_environment` is what asks
-    the environment.
-    """
-    if not environment_python:
-        return snapshot()
-    from sft_tui.factory.probe import cached_probe
-
-    found = cached_probe(environment_python, cache_dir)
-    if found is not None:
-        return found.factory
-    if packages is None or "llamafactory" not in packages:
-        return snapshot()
-    return replace(snapshot(), versions=dict(packages), versions_known=True)
 
 
 def search_options(text: str, factory: Factory, options: Iterable[Option] | None = None) -> list[Option]:

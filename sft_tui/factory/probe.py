@@ -10,13 +10,14 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from sft_tui.factory.options import Factory, factory_from
+from sft_tui.factory.options import Factory, factory_from, snapshot
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
 
@@ -140,3 +141,24 @@ def _remember(python: str, data: dict[str, Any], cache_dir: Path | None) -> None
         Path(out.name).replace(path)
     except OSError:
         return
+
+
+def load_factory(
+    environment_python: str | None = None,
+    packages: Mapping[str, str] | None = None,
+    cache_dir: Path | None = None,
+) -> Factory:
+    """What is known of the LLaMA-Factory in an environment: its cached probe if there is one, else the snapshot.
+
+    `packages` are the versions of the distributions that were seen there, by normalised name; with the snapshot they
+    tell what is installed. Starts no process and imports nothing heavy (a few ms); `probe_environment` is what asks
+    the environment.
+    """
+    if not environment_python:
+        return snapshot()
+    found = cached_probe(environment_python, cache_dir)
+    if found is not None:
+        return found.factory
+    if packages is None or "llamafactory" not in packages:
+        return snapshot()
+    return replace(snapshot(), versions=dict(packages), versions_known=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sft_tui.i18n import N_, _
-from sft_tui.yaml_writing import commented
+from sft_tui.yaml_io import commented
 
 # (key, the guide's value, comment); a row with an empty key is a heading. None: set by the run itself.
 _TRAIN: tuple[tuple[str, Any, str], ...] = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problem, Refusal, Severity, locked_problem
-from sft_tui.yaml_reading import Document, read_document
+from sft_tui.yaml_io import Document, read_document
 
 _SECTIONS = {"model", "data", "run", "hardware", "train", "export", "on_failure", "preset", "version"}
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             after = apply_fixes(before, fixes)
             put_diff = say if args.json else put
             put_diff(unified_diff(before, after, str(path)))
-            from sft_tui.run.files import write_atomically
+            from sft_tui.project.files import write_atomically
 
             write_atomically(path, after)
             problems = check_file(path)
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
 def ask_factory(path: Path) -> list[Problem]:
     """What the installed LLaMA-Factory's parser says of the file at `path`. Raises `Refusal` where there is none."""
-    from sft_tui.preflight import verdict_of_plan
-    from sft_tui.situation import gather
+    from sft_tui.plan.context import gather
+    from sft_tui.plan.preflight import verdict_of_plan
 
     if is_answers(read_document(path)):
         from sft_tui.answers import read_answers
@@ -58,7 +58,7 @@ def ask_factory(path: Path) -> list[Problem]:
         situation = gather(answers, path, light=True)
         return verdict_of_plan(situation, make_plan(answers, situation))
     from sft_tui.factory.check import is_merge_config
-    from sft_tui.factory.options import load_factory
+    from sft_tui.factory.probe import load_factory
     from sft_tui.factory.verdict import run_verdict
     from sft_tui.machine.environment import find_environment
     from sft_tui.problems import refuse
@@ -107,7 +107,7 @@ def is_answers(document: Document) -> bool:
 
 def _check_plain(path: Path) -> list[Problem]:
     from sft_tui.factory.check import CheckContext, check_yaml_file
-    from sft_tui.factory.options import load_factory
+    from sft_tui.factory.probe import load_factory
     from sft_tui.machine.environment import find_environment
     from sft_tui.machine.gpus import read_gpus
     from sft_tui.machine.system import read_system
@@ -126,8 +126,8 @@ def check_answers_file(path: Path) -> list[Problem]:
     """All problems of an answers file: its own, those of the plan, those that the preflight finds."""
     from sft_tui.answers import read_answers
     from sft_tui.plan import make_plan
-    from sft_tui.preflight import preflight
-    from sft_tui.situation import gather
+    from sft_tui.plan.context import gather
+    from sft_tui.plan.preflight import preflight
 
     file = read_answers(path)
     if file.answers is None:

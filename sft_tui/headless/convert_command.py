@@ -46,7 +46,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; 0 if it was done, otherwise the refusal's exit code."""
-    from sft_tui.run.conversion import convert_and_register
+    from sft_tui.plan.conversion import convert_and_register
 
     try:
         request = request_from(args)

@@ -9,9 +9,9 @@ from pathlib import Path
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
-from sft_tui.run.files import read_json
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import read_state
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import read_state
 
 _LEFT_OUT = shutil.ignore_patterns("*.py", "__pycache__", "README*")
 

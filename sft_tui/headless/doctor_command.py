@@ -9,7 +9,7 @@ from pathlib import Path
 from sft_tui.headless.output import put, put_json
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
-from sft_tui.run.doctor import DoctorLine, diagnose_machine, train_two_steps
+from sft_tui.support.doctor import DoctorLine, diagnose_machine, train_two_steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

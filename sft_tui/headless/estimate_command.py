@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.headless.output import duration, put, put_json
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, nearest, refuse
+from sft_tui.problems import ExitCode
+from sft_tui.units import GIB
 
 if TYPE_CHECKING:
-    from sft_tui.headless.estimate_subject import Subject
     from sft_tui.memory import Estimate, FittedOptions, Suggestion, TimeEstimate
+    from sft_tui.plan.subject import Subject
 
-GIB = 2**30
 _BAR = 28
 _USUAL_TOKENS = 512.0
 _MOST_TOKENS = 1e7
@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
         from sft_tui.headless import measure_command
 
         return measure_command.run(args)
-    from sft_tui.headless.estimate_subject import subject_of
     from sft_tui.memory import Fit, estimate, estimate_time, fit_options, judge, suggestions
+    from sft_tui.plan.subject import parse_settings, subject_of
 
     subject = subject_of(args, parse_settings(args.set))
     config, options, gpus, limit = subject.config, subject.options, subject.gpus, subject.limit_bytes
@@ -93,31 +93,6 @@ def run(args: argparse.Namespace) -> int:
         for line in _table(subject, found, fit.value, more, fitted, time):
             put(line)
     return int(ExitCode.DONE)
-
-
-def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """`KEY=VALUE` texts as options, values read as YAML reads them. Unknown keys are refused with the nearest known."""
-    from sft_tui.factory.options import snapshot
-    from sft_tui.headless.estimate_subject import checked_value
-    from sft_tui.yaml_reading import parse_document
-
-    known = set(snapshot().options)
-    found: dict[str, Any] = {}
-    for setting in settings:
-        key, sign, text = setting.partition("=")
-        key = key.strip()
-        if not sign or not key:
-            message = _("{setting} is not KEY=VALUE.").format(setting=repr(setting))
-            raise refuse("bad_setting", message, key="--set")
-        if known and key not in known:
-            close = nearest(key, known)
-            hint = _("Did you mean {names}?").format(names=", ".join(close)) if close else None
-            raise refuse("unknown_key", _("LLaMA-Factory has no option {key}.").format(key=key), key=key, hint=hint)
-        document = parse_document(f"{key}: {text}")
-        if key not in document.data:
-            raise refuse("bad_setting", _("{setting} cannot be read.").format(setting=repr(setting)), key=key)
-        found[key] = checked_value(key, document.data[key])
-    return found
 
 
 def _as_json(
@@ -218,7 +193,7 @@ def _table(
     if time is not None:
         yield _time_line(time)
     if subject.earlier is not None:
-        from sft_tui.run.peaks import peak_text
+        from sft_tui.plan.peaks import peak_text
 
         yield _("measured: {text}").format(text=peak_text(subject.earlier))
 

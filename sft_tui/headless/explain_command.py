@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sft_tui.factory.options import Factory, changed_from_default, load_factory, search_options
+from sft_tui.factory.options import Factory, changed_from_default, search_options
+from sft_tui.factory.probe import load_factory
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
@@ -49,7 +50,7 @@ def _one(args: argparse.Namespace, factory: Factory) -> int:
 
 
 def _list(args: argparse.Namespace, factory: Factory) -> int:
-    from sft_tui.yaml_writing import scalar
+    from sft_tui.yaml_io import scalar
 
     options = search_options(args.search or "", factory)
     values = _values_of(args.config)
@@ -74,7 +75,7 @@ def _values_of(config: str | None) -> dict[str, Any]:
     """The options in a config or under `train:` of an answers file; none without one."""
     if config is None:
         return {}
-    from sft_tui.yaml_reading import read_document
+    from sft_tui.yaml_io import read_document
 
     document = read_document(Path(config))
     if document.problems:

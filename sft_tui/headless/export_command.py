@@ -10,7 +10,7 @@ from sft_tui.headless.run_command import watch
 from sft_tui.headless.runs_command import add_run_argument, find_run
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
-from sft_tui.run.events import EventReader
+from sft_tui.project.events import EventReader
 from sft_tui.run.export import prepare_export
 from sft_tui.run.start import launch
 

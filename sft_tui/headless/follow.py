@@ -10,10 +10,10 @@ from typing import Any
 from sft_tui.headless.output import duration, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
-from sft_tui.run.events import Event, EventReader
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.pace import Pace
-from sft_tui.run.state import RunState, Status, present_status, read_state
+from sft_tui.project.events import Event, EventReader
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import RunState, Status, present_status, read_state
+from sft_tui.view.pace import Pace
 
 _POLL_S = 0.25
 _LOOK_AT_PROCESS_EVERY_S = 3.0
@@ -157,7 +157,7 @@ class _Narrator:
 
 def summary(state: RunState, layout: RunLayout) -> list[str]:
     """How a run ended, as lines for people."""
-    from sft_tui.run.files import read_json
+    from sft_tui.project.files import read_json
 
     metrics = state.metrics
     lines: list[str] = []

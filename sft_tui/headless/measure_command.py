@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_tui.headless.estimate_subject import changed_answers, is_answers
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
-from sft_tui.presets import GIB
+from sft_tui.plan.subject import changed_answers, is_answers
 from sft_tui.problems import ExitCode, Refusal, refuse
 from sft_tui.run.measure import TRIAL_STEPS, Trial, longest, run_trial, trial_options, trial_rows
+from sft_tui.units import GIB
 
 if TYPE_CHECKING:
     from sft_tui.plan import Plan
-    from sft_tui.situation import Situation
+    from sft_tui.plan.context import Situation
 
 _OF_THE_ESTIMATE = ("gpu_memory", "gpus", "samples", "tokens", "fit", "dir")
 """Options of `estimate` that say nothing of a real trial."""
@@ -64,9 +64,9 @@ class Measurement:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print. Raises `Refusal`: exit 2 for answers, 3 without LLaMA-Factory or data, 4 where it fails."""
-    from sft_tui.headless.estimate_command import parse_settings
     from sft_tui.plan import make_plan
-    from sft_tui.situation import gather
+    from sft_tui.plan.context import gather
+    from sft_tui.plan.subject import parse_settings
 
     path = Path(args.model)
     if not is_answers(args.model):
@@ -143,7 +143,7 @@ def _measure(situation: Situation, plan: Plan, folder: Path) -> tuple[Trial, int
     from sft_tui.factory.train_config import render_train_config
     from sft_tui.factory.trainer_log import read_metrics
     from sft_tui.machine.gpus import read_gpus
-    from sft_tui.run.room import cards_of
+    from sft_tui.plan.gpu_headroom import cards_of
 
     say(_("Measuring {steps} steps; nothing of it is kept.").format(steps=TRIAL_STEPS))
     _longest_data(plan, situation, folder)
@@ -179,8 +179,7 @@ def _longest_data(plan: Plan, situation: Situation, folder: Path) -> None:
     """The dataset `longest` in `folder`: the longest samples, as many as the steps take, repeated if need be."""
     from sft_tui.dataset import ConvertRequest
     from sft_tui.factory.dataset_info import entries_for, register
-    from sft_tui.run.conversion import convert_and_register
-    from sft_tui.run.convert_stage import request_from_json
+    from sft_tui.plan.conversion import convert_and_register, request_from_json
 
     request: ConvertRequest = request_from_json(plan.conversion, situation.project)
     result = convert_and_register(replace(request, out_dir=folder, name="all", test_size=0))

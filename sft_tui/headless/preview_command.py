@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _statistics(args: argparse.Namespace, request: ConvertRequest) -> int:
-    from sft_tui.run.data_statistics import source_statistics, statistics_lines
+    from sft_tui.plan.statistics import source_statistics, statistics_lines
 
     model = Path(args.model).expanduser() if args.model else None
     if model is not None and not model.is_dir():

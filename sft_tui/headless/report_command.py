@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the archive; stdout is its path."""
-    from sft_tui.run.report import write_report
+    from sft_tui.support.report import write_report
 
     out = None if args.out is None else Path(args.out)
     path = write_report(Path(args.dir), args.run, out)

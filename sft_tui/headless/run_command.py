@@ -12,15 +12,15 @@ from sft_tui.headless.follow import follow, say_detached, summary
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.plan import Plan, make_plan
-from sft_tui.preflight import preflight
-from sft_tui.presets import GIB
+from sft_tui.plan.context import Situation, gather
+from sft_tui.plan.preflight import preflight
 from sft_tui.problems import ExitCode, Refusal, Severity, exit_code_for, refuse
-from sft_tui.run.events import EventReader
-from sft_tui.run.files import read_json
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.events import EventReader
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import RunState, Status, present_status, read_state
 from sft_tui.run.start import resume, start
-from sft_tui.run.state import RunState, Status, present_status, read_state
-from sft_tui.situation import Situation, gather
+from sft_tui.units import GIB
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +115,7 @@ def watch(layout: RunLayout, reader: EventReader, *, as_json: bool) -> int:
 
 def show_end_of_log(layout: RunLayout, state: RunState, count: int = 15) -> None:
     """The last lines of the log of the stage that failed."""
-    from sft_tui.run.log_tail import LogFile
+    from sft_tui.view.log_file import LogFile
 
     if state.stage is None:
         return

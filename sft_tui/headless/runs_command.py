@@ -10,8 +10,8 @@ from typing import Any
 from sft_tui.headless.output import duration, put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Refusal, nearest, refuse
-from sft_tui.run.layout import RunLayout, runs_of
-from sft_tui.run.state import RunState, Status, present_status, read_state
+from sft_tui.project.layout import RunLayout, runs_of
+from sft_tui.project.state import RunState, Status, present_status, read_state
 
 
 def add_project(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +118,7 @@ def add_attach_arguments(parser: argparse.ArgumentParser) -> None:
 def run_attach(args: argparse.Namespace) -> int:
     """Show a run as it is and follow it to its end, in plain lines."""
     from sft_tui.headless.run_command import watch
-    from sft_tui.run.events import EventReader
+    from sft_tui.project.events import EventReader
 
     layout, state = find_run(Path(args.dir), args.run)
     status = present_status(state)
@@ -160,7 +160,7 @@ def add_stop_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_stop(args: argparse.Namespace) -> int:
     """Ask a run to stop: at the next step with saving, or at once."""
-    from sft_tui.run.requests import Request, RequestKind, leave_request
+    from sft_tui.project.requests import Request, RequestKind, leave_request
 
     layout, state = find_run(Path(args.dir), args.run)
     if present_status(state) is not Status.RUNNING:
@@ -193,7 +193,7 @@ def run_resume(args: argparse.Namespace) -> int:
     """Go on with a run that failed, was stopped or was interrupted."""
     from sft_tui.headless.follow import say_detached
     from sft_tui.headless.run_command import watch
-    from sft_tui.run.events import EventReader
+    from sft_tui.project.events import EventReader
     from sft_tui.run.start import resume
 
     layout, state = find_run(Path(args.dir), args.run)
@@ -209,7 +209,7 @@ def run_resume(args: argparse.Namespace) -> int:
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
     """`key=value` words as options; values are read as YAML. Raises `Refusal` (exit 2)."""
-    from sft_tui.yaml_reading import parse_document
+    from sft_tui.yaml_io import parse_document
 
     values: dict[str, Any] = {}
     for word in settings:

@@ -18,7 +18,6 @@ from sft_tui.memory.run_model import Outcome, Run
 from sft_tui.memory.sharding import apply_sharding, read_sharding, sharded_setup
 from sft_tui.memory.varying import held_in_the_end
 
-GIB = 2**30
 CONTEXT_BYTES = 1247 * MIB
 """What NVML shows on an H100 (driver 580, CUDA 13) besides the allocator: the idle driver's 480 MiB and CUDA's context
 with the kernels that a training run loads. Measured the same in 55 of 59 runs; smaller cards take less."""

@@ -1,7 +1,8 @@
 """Answers + what is there -> Plan: everything that a run will do, decided before anything is done. Pure."""
 
-from sft_tui.plan.make import answers_hash, make_plan
-from sft_tui.plan.model import (
+from sft_tui.plan.make import make_plan
+from sft_tui.plan.options import OptionOrigins, train_options
+from sft_tui.project.plan_record import (
     STAGES,
     Plan,
     PlannedEstimate,
@@ -9,7 +10,6 @@ from sft_tui.plan.model import (
     PlannedStage,
     plan_from_json,
 )
-from sft_tui.plan.options import OptionOrigins, train_options
 
 __all__ = [
     "STAGES",
@@ -18,7 +18,6 @@ __all__ = [
     "PlannedEstimate",
     "PlannedFile",
     "PlannedStage",
-    "answers_hash",
     "make_plan",
     "plan_from_json",
     "train_options",

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.deepspeed import ZERO
-from sft_tui.plan.model import PlannedEstimate
 from sft_tui.problems import Refusal
+from sft_tui.project.plan_record import PlannedEstimate
 
 if TYPE_CHECKING:
     from sft_tui.machine.gpus import Gpu
-    from sft_tui.run.data_lengths import DataLengths
-    from sft_tui.situation import Situation
+    from sft_tui.plan.context import Situation
+    from sft_tui.plan.data_lengths import DataLengths
 
 
 def model_config(situation: Situation) -> dict[str, Any] | None:

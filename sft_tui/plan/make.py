@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.answers import answers_hash
 from sft_tui.factory import commands
 from sft_tui.factory.deepspeed import render_zero_config, zero_config
 from sft_tui.factory.train_config import render_merge_config, render_train_config
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
+from sft_tui.plan.context import chosen_gpus, conversion_request
 from sft_tui.plan.estimate import plan_estimate
-from sft_tui.plan.model import Plan, PlannedEstimate, PlannedFile, PlannedStage
 from sft_tui.plan.options import by_torchrun, choose, train_options
 from sft_tui.problems import ExitCode, Fix, Problems, nearest
-from sft_tui.situation import chosen_gpus, conversion_request
+from sft_tui.project.plan_record import Plan, PlannedEstimate, PlannedFile, PlannedStage
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
-    from sft_tui.situation import Situation
+    from sft_tui.plan.context import Situation
 
 OWNED = {
     "model_name_or_path": "model.path",
@@ -86,7 +85,7 @@ def _why_estimate(
     situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...], need: PlannedEstimate | None
 ) -> dict[str, str]:
     """What the estimate rests on, and what an earlier run of the model needed, where the project has one."""
-    from sft_tui.run.peaks import find_peak, peak_text
+    from sft_tui.plan.peaks import find_peak, peak_text
 
     texts = []
     if need is not None and need.longest is not None:
@@ -97,17 +96,9 @@ def _why_estimate(
     return {"estimate": "; ".join(texts)} if texts else {}
 
 
-def answers_hash(answers: Answers, source: str, model: str) -> str:
-    """A fingerprint of what is decided, without the run's name: `source` and `model` as they were found."""
-    data = answers.model_dump(mode="json", exclude={"run"})
-    data["data"]["source"] = source
-    data["model"]["path"] = model
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
 def relocated(answers: Answers, situation: Situation) -> Answers:
     """The answers as they are kept in `runs/<run>/`: valid from there, with the run's name."""
-    from sft_tui.situation import portable
+    from sft_tui.plan.context import portable
 
     source = situation.source
     if not source.startswith("hub:"):
@@ -275,7 +266,7 @@ def _stages(
     train_env = commands.train_environment(run, len(gpus), modelscope=modelscope, torchrun=torchrun) | visible
     hub = {"USE_MODELSCOPE_HUB": "1"} if modelscope else {}
     train_yaml, merge_yaml = f"configs/{run}/{commands.TRAIN_CONFIG}", f"configs/{run}/{commands.MERGE_CONFIG}"
-    convert_argv = (situation.python, "-m", "sft_tui.run.convert_stage", f"runs/{run}")
+    convert_argv = (situation.python, "-m", "sft_tui.run.convert", f"runs/{run}")
     stages = [
         PlannedStage("convert", convert_argv, f"logs/{run}/convert.log", (f"data/{dataset}.convert.json",), here),
         PlannedStage(

@@ -11,16 +11,17 @@ from sft_tui.factory.deepspeed import ZERO, zero_path
 from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
 from sft_tui.i18n import _
 from sft_tui.memory.estimate import DRIVER_BYTES
+from sft_tui.plan.context import chosen_gpus
 from sft_tui.plan.estimate import fits, lengths_for, model_config
-from sft_tui.presets import GIB, Preset, choose_preset
-from sft_tui.situation import chosen_gpus
+from sft_tui.presets import Preset, choose_preset
+from sft_tui.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
-    from sft_tui.situation import Situation
+    from sft_tui.plan.context import Situation
 
 OptionOrigins = dict[str, str]
 """For each option, where its value came from: answers, preset, machine, default or run."""

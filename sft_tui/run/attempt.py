@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sft_tui.factory import commands
 from sft_tui.factory.trainer_log import read_metrics
-from sft_tui.plan.model import Plan, PlannedStage
-from sft_tui.run.files import set_aside
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import RunState, StageState
+from sft_tui.project.files import set_aside
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import Plan, PlannedStage
+from sft_tui.project.state import RunState, StageState
 from sft_tui.run.verification import write_verify_spec
 
 

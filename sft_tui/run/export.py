@@ -5,9 +5,9 @@ from __future__ import annotations
 from sft_tui.factory import commands
 from sft_tui.i18n import _
 from sft_tui.problems import refuse
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import RunState, StageState, Status, present_status, write_state
 from sft_tui.run.start import write_plan
-from sft_tui.run.state import RunState, StageState, Status, present_status, write_state
 
 
 def prepare_export(
@@ -22,7 +22,7 @@ def prepare_export(
     """Plan a run's export anew; the stages before it count as done. `start.launch` then does it. Raises `Refusal`."""
     from sft_tui.answers import read_answers
     from sft_tui.plan import make_plan
-    from sft_tui.situation import gather
+    from sft_tui.plan.context import gather
 
     if present_status(state) is Status.RUNNING:
         raise refuse("already_running", _("The run {run} is running already.").format(run=layout.name))

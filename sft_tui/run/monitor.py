@@ -8,11 +8,11 @@ import time
 from sft_tui.factory.commands import TRAINER_LOG
 from sft_tui.factory.trainer_log import GradNorms, Metric, TrainerLog
 from sft_tui.machine.gpus import read_gpus
+from sft_tui.project.events import EventLog
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import RunState, StageState
 from sft_tui.run.alarms import Alarm, Alarms
-from sft_tui.run.events import EventLog
-from sft_tui.run.layout import RunLayout
 from sft_tui.run.measure import PeakMeter
-from sft_tui.run.state import RunState, StageState
 
 _FIGURES = {
     "step": "step",

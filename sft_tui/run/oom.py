@@ -12,8 +12,8 @@ from sft_tui.factory.commands import TRAIN_CONFIG
 from sft_tui.factory.train_config import render_train_config
 from sft_tui.i18n import _
 from sft_tui.memory import find_config, suggestions
-from sft_tui.plan.model import Plan
 from sft_tui.problems import Refusal
+from sft_tui.project.plan_record import Plan
 
 GPU_OOM = frozenset({"gpu-oom", "gpu-oom-later"})
 """Ids of the diagnoses that mean it."""

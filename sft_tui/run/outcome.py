@@ -9,11 +9,11 @@ from typing import Any
 
 from sft_tui.factory.failures import diagnose_file, gather_facts
 from sft_tui.i18n import _
-from sft_tui.plan.model import PlannedStage
 from sft_tui.problems import ExitCode, Refusal
-from sft_tui.run.files import read_json
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import StageState, Status
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import PlannedStage
+from sft_tui.project.state import StageState, Status
 
 
 @dataclass(frozen=True, slots=True)

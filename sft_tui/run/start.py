@@ -12,11 +12,11 @@ from typing import Any
 
 from sft_tui.factory import commands
 from sft_tui.i18n import _
-from sft_tui.plan.model import Plan
 from sft_tui.problems import ExitCode, refuse
-from sft_tui.run.files import read_json, set_aside, write_atomically, write_json
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import RunState, StageState, Status, present_status, read_state, write_state
+from sft_tui.project.files import read_json, set_aside, write_atomically, write_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import Plan
+from sft_tui.project.state import RunState, StageState, Status, present_status, read_state, write_state
 
 _PATIENCE_S = 20.0
 RESHAPING = frozenset(
@@ -136,7 +136,7 @@ def resume(layout: RunLayout, changes: dict[str, Any] | None = None, *, force: b
 def _replan(layout: RunLayout, state: RunState, changes: dict[str, Any]) -> None:
     from sft_tui.answers import read_answers
     from sft_tui.plan import make_plan
-    from sft_tui.situation import gather
+    from sft_tui.plan.context import gather
 
     answers = read_answers(layout.answers).require()
     train = {**answers.train, **changes}

@@ -19,23 +19,24 @@ from sft_tui.factory import commands
 from sft_tui.i18n import _
 from sft_tui.machine.environment import installed_packages
 from sft_tui.machine.gpus import read_gpus
-from sft_tui.plan.model import Plan, PlannedStage, plan_from_json
+from sft_tui.plan.change import on_cards
+from sft_tui.plan.gpu_headroom import cards_of, lacking
+from sft_tui.plan.peaks import append_peak, peak_of_run
 from sft_tui.problems import ExitCode
+from sft_tui.project.events import EventLog
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import Plan, PlannedStage, plan_from_json
+from sft_tui.project.requests import RequestKind, take_requests
+from sft_tui.project.state import ProcessRef, RunState, StageState, Status, read_state, write_state
 from sft_tui.run.attempt import prepare_attempt
-from sft_tui.run.events import EventLog
-from sft_tui.run.files import read_json
-from sft_tui.run.layout import RunLayout
+from sft_tui.run.gpu_queue import Waiting, wait_for_room, waiting_text
 from sft_tui.run.measure import PeakMeter
 from sft_tui.run.monitor import Monitor
 from sft_tui.run.notify import Notifier
 from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
-from sft_tui.run.peaks import append_peak, peak_of_run
 from sft_tui.run.processes import StageProcess
-from sft_tui.run.requests import RequestKind, take_requests
-from sft_tui.run.room import cards_of, lacking, on_cards, wait_for_room, waiting_text
 from sft_tui.run.start import write_plan
-from sft_tui.run.state import ProcessRef, RunState, StageState, Status, read_state, write_state
-from sft_tui.run.wait import Waiting
 
 _POLL_S = 0.5
 _TELL_S = 30.0

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sft_tui.plan.model import Plan
-from sft_tui.run.files import write_json
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.files import write_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import Plan
 
 SAMPLES = 3
 

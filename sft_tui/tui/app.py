@@ -14,20 +14,21 @@ from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import Input
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
+from sft_tui.plan.data_lengths import MeanTokens
 from sft_tui.problems import Refusal
 from sft_tui.tui.background import Crashed, CrashHook, Task, in_background
 from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services
 from sft_tui.tui.signs import UNICODE, AsciiScrollBar, Signs
-from sft_tui.tui.statistics import MeanTokens, TokensKnown
+from sft_tui.tui.statistics import TokensKnown
 from sft_tui.tui.widgets.bars import STEPS, KeyBar
 from sft_tui.tui.widgets.cover import Cover, too_small
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
-    from sft_tui.dataset.data_statistics import Statistics
-    from sft_tui.run.layout import RunLayout
+    from sft_tui.dataset.stats.data_statistics import Statistics
+    from sft_tui.project.layout import RunLayout
     from sft_tui.tui.widgets.choice import Item
 
 SCREEN_CLASSES = {
@@ -335,7 +336,7 @@ class SftApp(App[int]):
         self.exit(0)
 
     def _goodbye(self) -> list[str]:
-        from sft_tui.run.state import Status, present_status, read_state
+        from sft_tui.project.state import Status, present_status, read_state
 
         lines = []
         for layout in self.services.runs(self.project)[:20]:

@@ -17,7 +17,7 @@ def demo_directory() -> Path:
 
 def demo_draft(project: Path) -> Draft:
     """The demo's answers, with its model and its examples named by absolute paths."""
-    from sft_tui.yaml_reading import read_document
+    from sft_tui.yaml_io import read_document
 
     directory = demo_directory()
     data: dict[str, Any] = dict(read_document(directory / "answers.yaml").data)

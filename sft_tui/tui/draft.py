@@ -105,7 +105,7 @@ class Draft:
 
     def save(self, step: str | None = None) -> None:
         """Keep the draft; a full or read-only disk only means that it is not offered next time."""
-        from sft_tui.run.files import write_atomically
+        from sft_tui.project.files import write_atomically
 
         if step is not None:
             self.step = step
@@ -136,7 +136,7 @@ class Draft:
 
 def kept_draft(project: Path) -> tuple[Draft | None, Path | None]:
     """The draft that was left half-way in `project`, and where a broken one was set aside."""
-    from sft_tui.yaml_reading import read_document
+    from sft_tui.yaml_io import read_document
 
     draft = Draft(project, answers_path=project / "answers.yaml")
     if not draft.file.is_file():
@@ -164,7 +164,7 @@ def _set_aside(path: Path) -> Path:
 def draft_from_file(project: Path, path: Path) -> tuple[Draft, list[Problem]]:
     """The answers file at `path` as a draft, with everything that is wrong with it. Whatever can be read is kept."""
     from sft_tui.answers import read_answers
-    from sft_tui.yaml_reading import read_document
+    from sft_tui.yaml_io import read_document
 
     path = path.absolute()
     document = read_document(path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sft_tui.i18n import N_, _
-from sft_tui.tui.assess import USUAL_TOKENS
+from sft_tui.plan.assess import USUAL_TOKENS
 from sft_tui.tui.memory_view import need_text
 
 if TYPE_CHECKING:
-    from sft_tui.tui.assess import Assessment
+    from sft_tui.plan.assess import Assessment
     from sft_tui.tui.signs import Signs
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import N_, _
-from sft_tui.presets import GIB
 from sft_tui.problems import Refusal
 from sft_tui.tui.values import show_typed
+from sft_tui.units import GIB
 
 if TYPE_CHECKING:
     from sft_tui.machine.gpus import Gpu, GpuReport
@@ -71,10 +71,10 @@ def look_at_memory(
 ) -> MemoryView:
     """What the draft `data` needs; `deep` adds what would make it less. Model and cards suffice. Some 100 ms."""
     from sft_tui.answers import validate
+    from sft_tui.plan.context import chosen_gpus, gather
     from sft_tui.plan.estimate import lengths_for, model_config, plan_estimate
     from sft_tui.plan.options import train_options
-    from sft_tui.run.peaks import find_peak, peak_text
-    from sft_tui.situation import chosen_gpus, gather
+    from sft_tui.plan.peaks import find_peak, peak_text
 
     if not (data.get("model") or {}).get("path"):
         return MemoryView(why=_("it depends on the model, which is chosen in the next step"))

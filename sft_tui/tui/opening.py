@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sft_tui.i18n import _
 from sft_tui.problems import nearest
-from sft_tui.run.layout import RunLayout, runs_of
+from sft_tui.project.layout import RunLayout, runs_of
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.draft import draft_from_file
 from sft_tui.tui.signs import ASCII, UNICODE
@@ -52,7 +52,7 @@ def _complain(text: str) -> int:
 
 
 def _open_run(app: SftApp, layout: RunLayout) -> None:
-    from sft_tui.run.state import Status, read_state
+    from sft_tui.project.state import Status, read_state
 
     state = read_state(layout)
     done = state is not None and state.status is Status.FINISHED

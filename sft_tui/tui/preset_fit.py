@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
 from sft_tui.problems import Refusal
+from sft_tui.units import GIB
 
 if TYPE_CHECKING:
     from sft_tui.tui.services import Machine
-
-GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,9 @@ def preset_fits(data: dict[str, Any], answers_path: Path, machine: Machine) -> P
     The source of the examples is left out: memory does not depend on it.
     """
     from sft_tui.answers import validate
+    from sft_tui.plan.context import chosen_gpus, gather
     from sft_tui.plan.estimate import plan_estimate
     from sft_tui.plan.options import choose, train_options
-    from sft_tui.situation import chosen_gpus, gather
 
     _problems, answers = validate({**data, "data": {"source": "-", "name": "any"}, "preset": "auto", "train": {}})
     if answers is None:

@@ -33,7 +33,7 @@ class Moment:
 def report_text(moment: Moment) -> str:
     """The report. Of the answers only what is no text of the user's: settings, hardware, preset, formats."""
     from sft_tui import __version__
-    from sft_tui.run.scrub import Names, scrub
+    from sft_tui.support.scrub import Names, scrub
 
     parts = [
         f"sft-tui {__version__}, Python {platform.python_version()}, {platform.platform()}",

@@ -18,7 +18,7 @@ from sft_tui.tui.widgets.tabs import Page
 
 if TYPE_CHECKING:
     from sft_tui.plan import Plan
-    from sft_tui.tui.assess import Assessment
+    from sft_tui.plan.assess import Assessment
 
 MEMORY = "gpu_memory"
 """The problem of a run that seems not to fit."""
@@ -85,8 +85,8 @@ def _way_out(found: Assessment) -> str:
 
 def _waiting_helps(found: Assessment) -> bool:
     """Whether the run could fit if nobody else used its cards."""
-    from sft_tui.run.room import could_fit
-    from sft_tui.situation import chosen_gpus
+    from sft_tui.plan.context import chosen_gpus
+    from sft_tui.plan.gpu_headroom import could_fit
 
     need = found.plan.estimate if found.plan is not None else None
     if need is None or found.answers is None or found.situation is None:

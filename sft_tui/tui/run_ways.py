@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
-from sft_tui.run.failure_report import FailureReport
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import Status
-from sft_tui.run.watch import Snapshot
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import Status
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.stage_bar import stage_name
+from sft_tui.view.failure_report import FailureReport
+from sft_tui.view.watch import Snapshot
 
 AFTER_TRAINING = ("export", "verify")
 PATIENCE_S = 30.0

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.dataset import PreviewPage, Progress, SourceInfo
-    from sft_tui.dataset.data_statistics import Statistics
+    from sft_tui.dataset.stats.data_statistics import Statistics
     from sft_tui.factory.options import Factory
     from sft_tui.machine.environment import Environment
     from sft_tui.machine.gpus import GpuReport
     from sft_tui.machine.system import System
+    from sft_tui.plan.assess import Assessment
+    from sft_tui.plan.data_lengths import MeanTokens
     from sft_tui.presets import Preset
-    from sft_tui.run.layout import RunLayout
-    from sft_tui.tui.assess import Assessment
+    from sft_tui.project.layout import RunLayout
     from sft_tui.tui.memory_view import MemoryView
     from sft_tui.tui.model_check import ModelFinding
     from sft_tui.tui.preset_fit import PresetFits
-    from sft_tui.tui.statistics import Job, MeanTokens
+    from sft_tui.tui.statistics import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,19 @@ class Services:
 
     def runs(self, project: Path) -> list[RunLayout]:
         """The runs of `project`, the newest first (quick)."""
-        from sft_tui.run.layout import runs_of
+        from sft_tui.project.layout import runs_of
 
         return runs_of(project)
 
     def diagnose(self, project: Path) -> Iterator[Any]:
         """The lines of the environment check, each as soon as it is known."""
-        from sft_tui.run.doctor import diagnose_machine
+        from sft_tui.support.doctor import diagnose_machine
 
         yield from diagnose_machine(project)
 
     def machine(self) -> Machine:
         """The installed LLaMA-Factory, the cards, the presets."""
-        from sft_tui.factory.options import load_factory
+        from sft_tui.factory.probe import load_factory
         from sft_tui.machine.environment import find_environment
         from sft_tui.machine.system import read_system
         from sft_tui.presets import load_presets
@@ -96,7 +97,7 @@ class Services:
     def inspect_source(self, source: str, base: Path, project: Path, sheet: str | None = None) -> SourceInfo:
         """What the head of the source shows; raises `Refusal` where it cannot be read."""
         from sft_tui.dataset import inspect_source
-        from sft_tui.situation import resolve_source
+        from sft_tui.plan.context import resolve_source
 
         return inspect_source(resolve_source(source, base, project), sheet=sheet)
 
@@ -105,22 +106,22 @@ class Services:
     ) -> int:
         """The number of records, read through once; raises `Refusal`."""
         from sft_tui.dataset import count_rows
-        from sft_tui.situation import resolve_source
+        from sft_tui.plan.context import resolve_source
 
         return count_rows(resolve_source(source, base, project), progress, sheet=sheet)
 
     def preview(self, answers: Answers, base: Path, project: Path, start: int, count: int) -> PreviewPage:
         """`count` records from record `start` (from 1) as read and as samples; raises `Refusal`."""
         from sft_tui.dataset import preview
-        from sft_tui.situation import conversion_request, resolve_source
+        from sft_tui.plan.context import conversion_request, resolve_source
 
         source = resolve_source(answers.data.source, base, project)
         return preview(conversion_request(answers, source, project / "data", "preview"), start, count)
 
     def count_tokens(self, answers: Answers, answers_path: Path) -> MeanTokens | None:
         """Count how long the samples are, for the next estimate; some seconds the first time. None: not known."""
-        from sft_tui.situation import gather
-        from sft_tui.tui.statistics import MeanTokens
+        from sft_tui.plan.context import gather
+        from sft_tui.plan.data_lengths import MeanTokens
 
         lengths = gather(answers, answers_path, fresh=True, rows=0, count_tokens=True).lengths
         mean = lengths.mean if lengths is not None else None
@@ -144,7 +145,7 @@ class Services:
 
         from sft_tui.dataset import preview
         from sft_tui.factory.dataset_info import entries_for
-        from sft_tui.situation import conversion_request
+        from sft_tui.plan.context import conversion_request
 
         answers, situation = found.answers, found.situation
         if answers is None or situation is None:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from textual.message import Message
 
 from sft_tui.i18n import N_, _
+from sft_tui.plan.data_lengths import MeanTokens
 from sft_tui.tui.values import show_typed
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.dataset import Progress
-    from sft_tui.dataset.content_checks import Finding
-    from sft_tui.dataset.data_statistics import Statistics, Suggestion
     from sft_tui.dataset.request import ConvertRequest
-    from sft_tui.dataset.token_lengths import TokenLengths
+    from sft_tui.dataset.stats.content_checks import Finding
+    from sft_tui.dataset.stats.data_statistics import Statistics, Suggestion
+    from sft_tui.dataset.stats.token_lengths import TokenLengths
     from sft_tui.tui.services import Machine
     from sft_tui.tui.signs import Signs
 
@@ -60,15 +61,6 @@ class Job:
     mark: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MeanTokens:
-    """Tokens a sample on average of the examples in `source`: `counted`, or guessed from the letters of some rows."""
-
-    source: str
-    mean: float
-    counted: bool
-
-
 class TokensKnown(Message):
     """It is known how long the samples are."""
 
@@ -79,9 +71,9 @@ class TokensKnown(Message):
 
 def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:
     """Find out what the statistics of the draft's examples depend on. Raises `Refusal`."""
+    from sft_tui.plan.context import conversion_request, gather
+    from sft_tui.plan.conversion import fingerprint
     from sft_tui.plan.options import train_options
-    from sft_tui.run.conversion import fingerprint
-    from sft_tui.situation import conversion_request, gather
 
     situation = replace(gather(answers, answers_path, fresh=True, rows=0), gpus=machine.gpus)
     options, _origins = train_options(answers, situation)
@@ -108,7 +100,7 @@ def whole(value: Any, default: int) -> int:
 
 def look(job: Job, progress: Callable[[Progress], None]) -> Statistics:
     """Read every row. Raises `Refusal`, and what `progress` raises."""
-    from sft_tui.run.data_statistics import source_statistics
+    from sft_tui.plan.statistics import source_statistics
 
     return source_statistics(
         job.request,
@@ -178,7 +170,7 @@ def to_look_at(found: Statistics) -> list[tuple[str, Finding]]:
 
 def suggested(found: Statistics, job: Job) -> tuple[Suggestion, ...]:
     """What the numbers suggest for the training as it stands now."""
-    from sft_tui.dataset.data_statistics import suggest
+    from sft_tui.dataset.stats.data_statistics import suggest
 
     return suggest(found.rows, found.tokens, job.batch_size)
 

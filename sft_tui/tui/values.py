@@ -26,7 +26,7 @@ def parse_typed(text: str) -> Any:
 
 
 def _flow(text: str) -> Any:
-    from sft_tui.yaml_reading import parse_document
+    from sft_tui.yaml_io import parse_document
 
     document = parse_document(f"value: {text}")
     return text if document.problems else document.data.get("value", text)
@@ -38,7 +38,7 @@ def show_typed(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    from sft_tui.yaml_writing import scalar
+    from sft_tui.yaml_io import scalar
 
     return scalar(value)
 

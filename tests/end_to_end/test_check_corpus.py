@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from sft_tui.factory.check import CheckContext, check_yaml_file
-from sft_tui.factory.options import Factory, load_factory
+from sft_tui.factory.options import Factory
+from sft_tui.factory.probe import load_factory
 from sft_tui.problems import Problem, Severity
 from tests.corpora.workspace import build
 

@@ -14,7 +14,7 @@ import pytest
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult
 from sft_tui.factory.dataset_info import read_dataset_info
 from sft_tui.factory.rendering import Renderer
-from sft_tui.run.conversion import convert_and_register
+from sft_tui.plan.conversion import convert_and_register
 
 MODEL = Path(__file__).parents[2] / "data" / "demo" / "model"
 TEMPLATES = ("qwen", "qwen3", "llama3", "default")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.factory.options import load_factory, snapshot
-from sft_tui.factory.probe import ProbeResult, cached_probe, probe_environment
+from sft_tui.factory.options import snapshot
+from sft_tui.factory.probe import ProbeResult, cached_probe, load_factory, probe_environment
 from sft_tui.factory.snapshot import drift
 from sft_tui.problems import Refusal
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sft_tui.answers import read_answers
-from sft_tui.headless.estimate_subject import changed_answers
+from sft_tui.plan.subject import changed_answers
 from tests.headless import Project, make_project
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sft_tui.factory.check import CheckContext, check_train_options
-from sft_tui.factory.options import load_factory
+from sft_tui.factory.probe import load_factory
 from sft_tui.headless.check_command import check_file
 from sft_tui.problems import ExitCode, Refusal, exit_code_for, locked_problem, refusing_locked
 from tests.headless import Project, make_project
@@ -38,7 +38,7 @@ def test_a_check_keeps_what_it_found_before(tmp_path: Path, monkeypatch: pytest.
     assert "no_permission" in codes and len(codes) > 1
 
 
-@pytest.mark.parametrize("place", ["sft_tui.situation.read_peaks", "sft_tui.preflight.check_train_options"])
+@pytest.mark.parametrize("place", ["sft_tui.plan.context.read_peaks", "sft_tui.plan.preflight.check_train_options"])
 def test_answers_are_checked_as_far_as_one_may_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -14,11 +14,11 @@ from textual.widget import Widget
 from sft_tui.factory.options import snapshot
 from sft_tui.machine.gpus import Gpu, GpuProcess, GpuReport
 from sft_tui.machine.system import System
+from sft_tui.plan.assess import Assessment
 from sft_tui.presets import load_presets
-from sft_tui.run.doctor import DoctorLine
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.layout import RunLayout
+from sft_tui.support.doctor import DoctorLine
 from sft_tui.tui.app import SftApp
-from sft_tui.tui.assess import Assessment
 from sft_tui.tui.draft import Draft
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services

@@ -10,16 +10,16 @@ import pytest
 from sft_tui.answers import Answers
 from sft_tui.machine.gpus import GpuReport
 from sft_tui.plan import Plan
-from sft_tui.plan.model import plan_from_json
-from sft_tui.run.files import read_json
-from sft_tui.tui.assess import Assessment, Assessor
+from sft_tui.plan.assess import Assessment, Assessor
+from sft_tui.plan.data_lengths import MeanTokens
+from sft_tui.project.files import read_json
+from sft_tui.project.plan_record import plan_from_json
 from sft_tui.tui.draft import Draft
 from sft_tui.tui.figures import time_line, time_span
 from sft_tui.tui.memory_view import needed_packages
 from sft_tui.tui.screens.memory import MemoryScreen
 from sft_tui.tui.services import Services
 from sft_tui.tui.signs import ASCII, UNICODE
-from sft_tui.tui.statistics import MeanTokens
 from tests.tui.helpers import (
     GIB,
     MODEL,

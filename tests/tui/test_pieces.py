@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from sft_tui.answers import Answers
 from sft_tui.factory.explain import explain
 from sft_tui.factory.options import snapshot
-from sft_tui.tui.assess import Assessor
+from sft_tui.plan.assess import Assessor
 from sft_tui.tui.draft import Draft, draft_from_file, kept_draft
 from sft_tui.tui.figures import amounts
 from sft_tui.tui.help import help_for

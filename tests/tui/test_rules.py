@@ -14,9 +14,9 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from sft_tui.machine.gpus import GpuReport
+from sft_tui.plan.assess import Assessment
 from sft_tui.problems import Problem, Refusal
 from sft_tui.tui.app import SCREEN_CLASSES, SftApp
-from sft_tui.tui.assess import Assessment
 from sft_tui.tui.background import in_background
 from sft_tui.tui.signs import ASCII, UNICODE
 from sft_tui.tui.widgets.bars import STEPS

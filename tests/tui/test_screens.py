@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sft_tui.machine.gpus import GpuReport
-from sft_tui.tui.assess import Assessor
+from sft_tui.plan.assess import Assessor
 from sft_tui.tui.draft import Draft
 from sft_tui.tui.widgets.choice import Choice
 from sft_tui.tui.widgets.chooser import Chooser

@@ -19,7 +19,7 @@ from tests.tui.helpers import FakeServices, WizardApp, filled, settle, shown, te
 if TYPE_CHECKING:
     from textual.pilot import Pilot
 
-    from sft_tui.dataset.data_statistics import Statistics
+    from sft_tui.dataset.stats.data_statistics import Statistics
 
 ROWS = [
     *[(f"What is {i} plus one?", f"It is {i + 1}, as everybody knows who can count.") for i in range(40)],
@@ -189,7 +189,7 @@ def test_the_guess_of_tokens_knows_chinese() -> None:
 
 
 def test_the_row_of_blocks_has_a_mark_for_every_length() -> None:
-    from sft_tui.dataset.token_lengths import TokenLengths
+    from sft_tui.dataset.stats.token_lengths import TokenLengths
 
     tokens = TokenLengths(1001, ((10, 1000), (99, 1)), 2048, 0.0, 0.5, 100, True)
     for signs in (UNICODE, ASCII):

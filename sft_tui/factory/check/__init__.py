@@ -36,7 +36,7 @@ from sft_tui.factory.check.rules import check_relations
 from sft_tui.factory.check.side_paths import check_other_paths
 from sft_tui.factory.check.values import check_values
 from sft_tui.problems import Problem, Severity, locked_problem
-from sft_tui.yaml_reading import read_document
+from sft_tui.yaml_io import read_document
 
 __all__ = [
     "CheckContext",

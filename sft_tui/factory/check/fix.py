@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import yaml
 
 from sft_tui.problems import Fix
-from sft_tui.yaml_writing import scalar
+from sft_tui.yaml_io import scalar
 
 
 @dataclass(frozen=True, slots=True)

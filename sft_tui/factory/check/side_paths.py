@@ -7,7 +7,7 @@ import re
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.files import HUB_ID, is_local
 from sft_tui.i18n import _
-from sft_tui.yaml_reading import read_document
+from sft_tui.yaml_io import read_document
 
 _OTHER_PATHS = (
     ("reward_model", True),

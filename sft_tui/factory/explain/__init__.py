@@ -16,7 +16,7 @@ import orjson
 from sft_tui.factory.options import Factory, Option
 from sft_tui.i18n import _, language_from_environment
 from sft_tui.problems import nearest, refuse
-from sft_tui.yaml_writing import scalar
+from sft_tui.yaml_io import scalar
 
 _TEXTS = Path(__file__).parent / "texts.json"
 FIELDS = ("title", "what", "advice", "memory", "time", "quality")

@@ -12,13 +12,13 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from sft_tui.i18n import _
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.watch import RunWatch, Snapshot
+from sft_tui.project.layout import RunLayout
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.bars import KeyBar
 from sft_tui.tui.widgets.big_chart import BigChart, Curves
 from sft_tui.tui.widgets.figures import KeyFigures
 from sft_tui.tui.widgets.run_header import RunHeader
+from sft_tui.view.watch import RunWatch, Snapshot
 
 POLL_S = 1.0
 

@@ -18,8 +18,8 @@ from sft_tui.tui.widgets.choice import Choice, Item, Toggle
 from sft_tui.tui.widgets.chooser import Chooser
 from sft_tui.tui.widgets.field import Field
 from sft_tui.tui.widgets.fold import Fold
+from sft_tui.units import GIB
 
-GIB = 2**30
 POLL_S = 2.0
 LAUNCHERS = {
     "auto": N_("auto: one process a card"),

@@ -11,8 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.watch import STAGES
+from sft_tui.project.layout import RunLayout
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.bars import KeyBar, StepBar
@@ -20,6 +19,7 @@ from sft_tui.tui.widgets.full_log import FullLog
 from sft_tui.tui.widgets.lines import Lines
 from sft_tui.tui.widgets.log_view import LogView
 from sft_tui.tui.widgets.stage_bar import stage_name
+from sft_tui.view.watch import STAGES
 
 LOGS = (*STAGES, "supervisor")
 SUPERVISOR = N_("supervisor")

@@ -13,11 +13,12 @@ from textual.message import Message
 from textual.widgets import Static
 
 from sft_tui.i18n import N_, _
+from sft_tui.plan.data_lengths import MeanTokens
 from sft_tui.problems import Problem, Refusal
 from sft_tui.tui.background import Task, in_background
 from sft_tui.tui.records import as_content, as_text
 from sft_tui.tui.screen import WizardScreen
-from sft_tui.tui.statistics import MeanTokens, TokensKnown, guess_tokens
+from sft_tui.tui.statistics import TokensKnown, guess_tokens
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.field import Field, LineInput
 

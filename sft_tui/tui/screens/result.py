@@ -12,12 +12,12 @@ from textual.message import Message
 from textual.widget import Widget
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.result import RunResult, read_result, write_usage
+from sft_tui.project.layout import RunLayout
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.lines import Lines, ReadingLines
 from sft_tui.tui.widgets.loss_spark import LossSpark
 from sft_tui.tui.widgets.result_text import result_lines
+from sft_tui.view.result import RunResult, read_result, write_usage
 
 
 class ResultScreen(BaseScreen):
@@ -153,9 +153,9 @@ class ResultScreen(BaseScreen):
     def _export(self, size_gb: int, device: str, verify: bool) -> None:
         """In a thread: plan the export and launch a supervisor for it."""
         from sft_tui.problems import Refusal, refuse
+        from sft_tui.project.state import read_state
         from sft_tui.run.export import prepare_export
         from sft_tui.run.start import launch
-        from sft_tui.run.state import read_state
 
         try:
             state = read_state(self.layout_of_run)

@@ -14,10 +14,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import N_, _
+from sft_tui.plan.assess import Assessment, Assessor
 from sft_tui.problems import Problem, Refusal
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.layout import RunLayout
 from sft_tui.tui.app import step_of_key
-from sft_tui.tui.assess import Assessment, Assessor
 from sft_tui.tui.cost_screen import CostScreen, copied
 from sft_tui.tui.review_pages import HUB, MEMORY, problem_lines, review_pages
 from sft_tui.tui.widgets.field import Field, LineInput
@@ -160,7 +160,7 @@ class ReviewScreen(CostScreen):
 
     def _save(self) -> None:
         from sft_tui.answers import dump_answers
-        from sft_tui.run.files import write_atomically
+        from sft_tui.project.files import write_atomically
 
         field = self.query_one("#save-field", Field)
         text = self.query_one("#save-path", LineInput).value.strip()

@@ -18,11 +18,9 @@ from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
 from sft_tui.problems import Refusal
-from sft_tui.run.failure_report import FailureReport, failure_report
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.requests import Request, RequestKind, leave_request
-from sft_tui.run.state import Status
-from sft_tui.run.watch import RunWatch, Snapshot
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.requests import Request, RequestKind, leave_request
+from sft_tui.project.state import Status
 from sft_tui.tui.run_ways import Way, lacked_memory, remarks, stop_question, way_on
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar
@@ -36,6 +34,8 @@ from sft_tui.tui.widgets.log_view import LogView
 from sft_tui.tui.widgets.loss_spark import LossSpark
 from sft_tui.tui.widgets.run_header import RunHeader
 from sft_tui.tui.widgets.stage_bar import StageBar
+from sft_tui.view.failure_report import FailureReport, failure_report
+from sft_tui.view.watch import RunWatch, Snapshot
 
 ALIVE_POLL_S, ENDED_POLL_S = 1.0, 3.0
 _ENDED_BADLY = (Status.FAILED, Status.STOPPED, Status.LOST)

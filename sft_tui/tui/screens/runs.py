@@ -21,9 +21,9 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.layout import RunLayout, runs_of
-from sft_tui.run.requests import Request, RequestKind, leave_request
-from sft_tui.run.state import RunState, Status, present_status, read_state
+from sft_tui.project.layout import RunLayout, runs_of
+from sft_tui.project.requests import Request, RequestKind, leave_request
+from sft_tui.project.state import RunState, Status, present_status, read_state
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.signs import Signs

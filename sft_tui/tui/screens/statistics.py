@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import N_, _
+from sft_tui.plan.data_lengths import MeanTokens
 from sft_tui.problems import Problem, Refusal
 from sft_tui.tui import statistics as words
 from sft_tui.tui.background import Task, in_background
@@ -24,8 +25,8 @@ from sft_tui.tui.widgets.lines import Lines, ReadingLines
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.dataset import Progress
-    from sft_tui.dataset.content_checks import Finding
-    from sft_tui.dataset.data_statistics import Statistics, Suggestion
+    from sft_tui.dataset.stats.content_checks import Finding
+    from sft_tui.dataset.stats.data_statistics import Statistics, Suggestion
     from sft_tui.tui.app import SftApp
 
 EVERY_S = 0.5
@@ -157,7 +158,7 @@ class StatisticsScreen(BaseScreen):
             tokens = event.found.tokens
             if tokens is not None and tokens.rows:
                 source = str(self.sft.draft.get("data.source"))
-                self.sft.post_message(words.TokensKnown(words.MeanTokens(source, tokens.mean, True)))
+                self.sft.post_message(words.TokensKnown(MeanTokens(source, tokens.mean, True)))
             self.query_one("#statistics-wait").display = False
             self._show()
         self.refresh_bindings()

@@ -7,14 +7,14 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 
 from sft_tui.i18n import _
-from sft_tui.run.failure_report import Cause, FailureReport
-from sft_tui.run.state import Status
-from sft_tui.run.watch import Snapshot
+from sft_tui.project.state import Status
 from sft_tui.tui.run_ways import lacked_memory
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.lines import Lines
 from sft_tui.tui.widgets.stage_bar import stage_name, status_sign, status_style, status_word
+from sft_tui.view.failure_report import Cause, FailureReport
+from sft_tui.view.watch import Snapshot
 
 
 def failure_lines(snapshot: Snapshot, report: FailureReport, sign: str) -> list[Content]:

@@ -9,11 +9,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from sft_tui.i18n import _
-from sft_tui.run.series import Curve
-from sft_tui.run.watch import Snapshot
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.widgets.bars import signs_of
+from sft_tui.view.curves import Curve
+from sft_tui.view.watch import Snapshot
 
 _PARTS = "  "
 _NARROWEST_BAR, _WIDEST_BAR = 5, 24

@@ -13,9 +13,9 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.log_tail import LineIndex, LogFile
 from sft_tui.tui.widgets.log_tail import LogTail
 from sft_tui.tui.widgets.log_view import LogView
+from sft_tui.view.log_file import LineIndex, LogFile
 
 
 class FullLog(LogTail):

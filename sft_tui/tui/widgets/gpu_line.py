@@ -6,12 +6,12 @@ from textual.content import Content
 
 from sft_tui.i18n import _
 from sft_tui.machine.gpus import Gpu
-from sft_tui.run.watch import Snapshot
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.lines import Lines
+from sft_tui.view.watch import Snapshot
 
 MOST_LINES = 2
 

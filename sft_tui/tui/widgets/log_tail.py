@@ -16,9 +16,9 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.log_tail import Line, LogFile, find
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.log_view import LogView
+from sft_tui.view.log_file import Line, LogFile, find
 
 
 class LogTail(Vertical):

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.log_tail import Line, LogFile
+from sft_tui.view.log_file import Line, LogFile
 
 POLL_S = 0.25
 """How often the file is looked at, and so the most often that the view is drawn."""

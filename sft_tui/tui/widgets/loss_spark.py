@@ -9,11 +9,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from sft_tui.i18n import _
-from sft_tui.run.series import Curve, resample
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.text import pad
 from sft_tui.tui.widgets.bars import signs_of
+from sft_tui.view.curves import Curve, resample
 
 
 def spark(values: list[float | None], low: float, high: float, signs: Signs, *, hold: bool) -> str:

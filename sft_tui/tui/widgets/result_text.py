@@ -5,9 +5,9 @@ from __future__ import annotations
 from textual.content import Content
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.result import Check, Place, RunResult, Sample
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.text import clean
+from sft_tui.view.result import Check, Place, RunResult, Sample
 
 KINDS = {
     "merged": N_("merged model"),

@@ -8,10 +8,10 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from sft_tui.run.watch import Snapshot
 from sft_tui.tui.text import one_line
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.stage_bar import stage_name, status_sign, status_style, status_word
+from sft_tui.view.watch import Snapshot
 
 
 class RunHeader(Widget):

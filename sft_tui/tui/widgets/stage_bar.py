@@ -7,11 +7,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from sft_tui.i18n import N_, _
-from sft_tui.run.state import Status
-from sft_tui.run.watch import Snapshot, StageView
+from sft_tui.project.state import Status
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.widgets.bars import signs_of
+from sft_tui.view.watch import Snapshot, StageView
 
 STAGE_NAMES = {
     "convert": N_("convert"),

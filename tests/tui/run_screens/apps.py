@@ -9,7 +9,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from sft_tui.machine.gpus import GpuReport
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.layout import RunLayout
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.services import Services
 from sft_tui.tui.signs import ASCII, UNICODE

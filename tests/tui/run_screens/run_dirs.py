@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.machine.gpus import Gpu
-from sft_tui.run.events import append_event, make_event
-from sft_tui.run.files import write_json
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import ProcessRef, RunState, StageState, Status, write_state
+from sft_tui.project.events import append_event, make_event
+from sft_tui.project.files import write_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import ProcessRef, RunState, StageState, Status, write_state
 
 BEGAN = 1_790_000_000.0
 """Epoch seconds at which the made-up runs began."""

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from sft_tui.run.series import Curve, Series
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.signs import ASCII, UNICODE, Signs
 from sft_tui.tui.widgets.big_chart import Curves, draw_chart, nice_ticks
 from sft_tui.tui.widgets.figures import trend
 from sft_tui.tui.widgets.loss_spark import loss_lines
+from sft_tui.view.curves import Curve, Series
 
 
 def curve_of(values: list[float], step: int = 5) -> Curve:

@@ -170,7 +170,7 @@ def test_any_line_is_drawn_in_exactly_the_width(tmp_path: Path, raw: bytes) -> N
     from rich.segment import Segment
     from textual.strip import Strip
 
-    from sft_tui.run.log_text import shown
+    from sft_tui.view.log_text import shown
 
     text = shown(raw.replace(b"\n", b""))
     for left in (0, 7):

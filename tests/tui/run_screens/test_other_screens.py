@@ -8,8 +8,8 @@ import pytest
 from textual.widgets import Static
 
 from sft_tui.machine.gpus import GpuProcess, GpuReport
-from sft_tui.run.files import read_json
-from sft_tui.run.state import Status
+from sft_tui.project.files import read_json
+from sft_tui.project.state import Status
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.screens.export_again import ExportChoice, ExportScreen
 from sft_tui.tui.screens.gpus import report_lines
@@ -18,7 +18,7 @@ from sft_tui.tui.signs import ASCII, UNICODE
 from sft_tui.tui.widgets.gpu_line import gpu_text
 from tests.tui.run_screens.apps import app_at, screen_text, settle
 from tests.tui.run_screens.run_dirs import BEGAN, CARD, OOM, OOM_LOG, make_run
-from tests.unit.run.test_result import finished_run
+from tests.unit.view.test_result import finished_run
 
 NASTY = "[/b] [0] \x1b[31mred\x1b[0m 苹果"
 

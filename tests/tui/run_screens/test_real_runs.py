@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.layout import RunLayout
 from sft_tui.tui.app import SftApp
 from tests.headless import Project, make_project
 from tests.tui.run_screens.apps import screen_text, settle

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from sft_tui.machine.gpus import GpuProcess, GpuReport
-from sft_tui.run.events import append_event, make_event
-from sft_tui.run.files import write_json
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import Status, read_state, write_state
+from sft_tui.project.events import append_event, make_event
+from sft_tui.project.files import write_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import Status, read_state, write_state
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.widgets.bars import Primary
 from tests.tui.run_screens.apps import FixedServices, app_at, screen_text, settle
 from tests.tui.run_screens.run_dirs import CARD, OOM, make_run
-from tests.unit.run.test_result import finished_run
+from tests.unit.view.test_result import finished_run
 
 NASTY = "[/b] [0] [type=int] [bold $x] \x1b[31mred\x1b[0m \x07 苹果\u202e [@click=app.bell]x[/]"
 SEEN = "[/b] [0] [type=int] [bold $x]"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
-from sft_tui.run.events import append_event, make_event
-from sft_tui.run.files import read_json
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import Status, read_state, write_state
+from sft_tui.project.events import append_event, make_event
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import Status, read_state, write_state
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.screens.run import RunScreen
 from sft_tui.tui.widgets.bars import Primary
@@ -96,7 +96,7 @@ async def test_detach_leaves_and_says_how_to_come_back(tmp_path: Path) -> None:
 
 
 async def test_warnings_and_a_missing_supervisor_are_said(tmp_path: Path) -> None:
-    from sft_tui.run.state import ProcessRef
+    from sft_tui.project.state import ProcessRef
 
     layout = make_run(tmp_path, alive=False)
     state = read_state(layout)

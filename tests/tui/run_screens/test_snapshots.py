@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from sft_tui.run.layout import RunLayout
-from sft_tui.run.state import Status
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import Status
 from tests.tui.run_screens.apps import app_at, run_app
 from tests.tui.run_screens.run_dirs import OOM, OOM_LOG, make_run
-from tests.unit.run.test_result import finished_run
+from tests.unit.view.test_result import finished_run
 
 Compare = Callable[..., bool]
 SIZES = [(80, 24), (60, 20), (140, 40)]

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from sft_tui.dataset import line_writer, parquet_parts
-from sft_tui.dataset.batch import Wanted, text_table, texts_of
-from sft_tui.dataset.block_index import line_values, places_of, table_bounds, text_columns
-from sft_tui.dataset.csv_cells import Dialect, records
-from sft_tui.dataset.files import SourceFile
-from sft_tui.dataset.json_parse import parse_lines, parse_record
-from sft_tui.dataset.line_writer import LineWriter
-from sft_tui.dataset.parquet_source import ParquetReader
+from sft_tui.dataset.output import line_writer
+from sft_tui.dataset.output.line_writer import LineWriter
+from sft_tui.dataset.readers import parquet_parts
+from sft_tui.dataset.readers.batch import Wanted, text_table, texts_of
+from sft_tui.dataset.readers.block_index import line_values, places_of, table_bounds, text_columns
+from sft_tui.dataset.readers.csv_cells import Dialect, records
+from sft_tui.dataset.readers.files import SourceFile
+from sft_tui.dataset.readers.json_parse import parse_lines, parse_record
+from sft_tui.dataset.readers.parquet_source import ParquetReader
 
 _PLAIN = st.text(st.sampled_from("ab ,{}[]:'苹果\u3000\u2028\x7fé😀"), max_size=20)
 _TEXTS = st.one_of(_PLAIN, _PLAIN, _PLAIN, st.text(st.sampled_from('ab"\\\n\t\r\x00\x1f苹'), max_size=8))

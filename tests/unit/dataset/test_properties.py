@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from sft_tui.dataset import Columns, ConvertRequest, convert
-from sft_tui.dataset import batch as batch_module
-from sft_tui.dataset.batch import Batch, Wanted
-from sft_tui.dataset.clean import RecordCleaner, TextCleaner
-from sft_tui.dataset.csv_source import CsvReader
-from sft_tui.dataset.files import SourceFile
-from sft_tui.dataset.json_parse import parse_lines, parse_record
-from sft_tui.dataset.samples import AlpacaMaker, Texts
-from sft_tui.dataset.source import Source
+from sft_tui.dataset.readers import batch as batch_module
+from sft_tui.dataset.readers.batch import Batch, Wanted
+from sft_tui.dataset.readers.csv_source import CsvReader
+from sft_tui.dataset.readers.files import SourceFile
+from sft_tui.dataset.readers.json_parse import parse_lines, parse_record
+from sft_tui.dataset.readers.source import Source
+from sft_tui.dataset.rows.clean import RecordCleaner, TextCleaner
+from sft_tui.dataset.rows.samples import AlpacaMaker, Texts
 from sft_tui.problems import Refusal
 
 _TEXT = st.text(

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.dataset import ConvertRequest, ConvertResult, convert, split
-from sft_tui.dataset.batch import BLOCK_BYTES, Wanted
-from sft_tui.dataset.sampling import draw_records
-from sft_tui.dataset.spool import Numbers
+from sft_tui.dataset import ConvertRequest, ConvertResult, convert
+from sft_tui.dataset.output import split
+from sft_tui.dataset.output.sampling import draw_records
+from sft_tui.dataset.output.spool import Numbers
+from sft_tui.dataset.readers.batch import BLOCK_BYTES, Wanted
 from sft_tui.problems import Refusal
 
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft_tui.dataset import ConvertRequest, convert, statistics
-from sft_tui.dataset.content_checks import PERSONAL
-from sft_tui.dataset.data_statistics import packing_gain, suggested_cutoff
 from sft_tui.dataset.remote.lengths import Counting, Pieces
-from sft_tui.dataset.token_lengths import TokenLengths
+from sft_tui.dataset.stats.content_checks import PERSONAL
+from sft_tui.dataset.stats.data_statistics import packing_gain, suggested_cutoff
+from sft_tui.dataset.stats.token_lengths import TokenLengths
 from sft_tui.factory.dataset_info import entry_for
 from sft_tui.factory.rendering import Renderer
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from sft_tui.factory.options import GROUPS, Factory, changed_from_default, factory_from, load_factory, snapshot
+from sft_tui.factory.options import GROUPS, Factory, changed_from_default, factory_from, snapshot
 from sft_tui.factory.probe import (
     cached_probe,
+    load_factory,
     probe_environment,
     root_error,
 )
@@ -143,7 +144,7 @@ def test_what_is_not_installed_slow_or_no_python_is_told(tmp_path: Path) -> None
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, sft_tui.factory.check as c, sft_tui.factory.options as o; o.load_factory(sys.executable);"
+        "import sys, sft_tui.factory.check as c, sft_tui.factory.probe as o; o.load_factory(sys.executable);"
         "heavy = {'torch', 'transformers', 'llamafactory', 'pandas', 'pyarrow', 'polars', 'pydantic', 'textual'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

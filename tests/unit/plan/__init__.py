@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.answers import Answers
-from sft_tui.factory.options import load_factory
+from sft_tui.factory.probe import load_factory
 from sft_tui.machine.environment import Environment, Search
 from sft_tui.machine.gpus import Gpu, GpuReport
 from sft_tui.machine.system import System
+from sft_tui.plan.context import ModelFacts, Situation
 from sft_tui.presets import load_presets
-from sft_tui.situation import ModelFacts, Situation
 
 GIB = 2**30
 

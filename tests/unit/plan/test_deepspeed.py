@@ -13,7 +13,7 @@ from sft_tui.memory import fit_options, known_config, suggestions
 from sft_tui.memory.sharding import read_sharding
 from sft_tui.plan import Plan, make_plan
 from sft_tui.plan.estimate import more_cards
-from sft_tui.preflight import check_options, preflight
+from sft_tui.plan.preflight import check_options, preflight
 from sft_tui.problems import Refusal
 from tests.unit.plan import make_answers, make_gpu, make_situation
 

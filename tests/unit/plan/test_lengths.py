@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sft_tui.plan import Plan, make_plan, plan_from_json
-from sft_tui.run.data_lengths import DataLengths
+from sft_tui.plan.data_lengths import DataLengths
 from tests.unit.plan import make_answers, make_gpu, make_situation
 
 GIB = 2**30

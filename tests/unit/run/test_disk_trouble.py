@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sft_tui.run.events import EventLog, EventReader, append_event, make_event
-from sft_tui.run.layout import RunLayout
+from sft_tui.project.events import EventLog, EventReader, append_event, make_event
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.requests import Request, RequestKind, leave_request, take_requests
+from sft_tui.project.state import RunState, StageState
 from sft_tui.run.monitor import Monitor
-from sft_tui.run.requests import Request, RequestKind, leave_request, take_requests
-from sft_tui.run.state import RunState, StageState
 
 
 def test_a_request_that_cannot_be_removed_is_passed_over(tmp_path: Path) -> None:

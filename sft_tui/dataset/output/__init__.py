@@ -1,0 +1,1 @@
+"""Writing samples: spooled lines, the split, one file renamed into place."""

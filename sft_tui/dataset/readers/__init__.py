@@ -1,0 +1,1 @@
+"""Reading sources: one file a kind, all of them as batches of rows."""

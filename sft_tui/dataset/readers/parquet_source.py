@@ -1,0 +1,292 @@
+"""Parquet and Arrow (Feather) files: any row groups, dictionaries, large strings, nested columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.dataset.readers.batch import Batch, Task, Wanted
+from sft_tui.dataset.readers.files import SourceFile, unreadable
+from sft_tui.dataset.readers.parquet_parts import Part, read_ahead, text_parts
+from sft_tui.dataset.rows.text import to_text
+from sft_tui.i18n import _
+from sft_tui.problems import Problem
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FEWEST_ROWS, _MOST_ROWS = 16, 1 << 16
+
+
+class ParquetReader:
+    """A parquet file, read in batches of about a block."""
+
+    def __init__(self, file: SourceFile, *, whole: bool = True) -> None:
+        from pyarrow import parquet
+
+        del whole
+        self.file = file
+        self.notes: list[Problem] = []
+        self._taken = 0
+        with _reading(file):
+            self._parquet = parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20)
+            self._schema = self._parquet.schema_arrow
+        self.rows = int(self._parquet.metadata.num_rows)
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far, as the share of the rows read."""
+        return self.file.bytes * self._taken // max(self.rows, 1)
+
+    def columns(self) -> list[str]:
+        """The top-level columns."""
+        return [*self._schema.names, *(name for name in self.file.partitions if name not in self._schema.names)]
+
+    def tasks(self, wanted: Wanted) -> Iterator[Task]:
+        """The rows, a batch a task; only the wanted columns are read."""
+        self._taken = 0
+        names = self._schema.names
+        columns = wanted.columns if wanted.columns is not None else tuple(dict.fromkeys(names))
+        present = [name for name in dict.fromkeys(columns) if name in names]
+        if not present:
+            yield from _empty_tasks(self.rows, columns, wanted)
+            return
+        texts = not wanted.as_records and wanted.columns is not None
+        parts = text_parts(self._parquet.metadata, self._schema, present, wanted.block_bytes) if texts else None
+        if parts is None:
+            yield from self._streamed(present, columns, wanted)
+            return
+        for part, frame in read_ahead(self.file.path, parts, present):
+            if frame is None:
+                yield from self._streamed(present, columns, wanted, part)
+                continue
+            rows = max(part.rows * wanted.block_bytes // max(part.bytes, 1), _FEWEST_ROWS)
+            for start in range(0, part.rows, rows):
+                table = frame.slice(start, rows)
+                self._taken += table.height
+                yield partial(_of_frame, table, columns)
+
+    def _streamed(
+        self, present: list[str], columns: Sequence[str], wanted: Wanted, part: Part | None = None
+    ) -> Iterator[Task]:
+        """The rows of `part` (None: all), never more than a batch of them in memory."""
+        meta = self._parquet.metadata
+        plain = sum(meta.row_group(at).total_byte_size for at in range(meta.num_row_groups))
+        rows = wanted.block_bytes * max(self.rows, 1) // max(plain, 1)
+        size = min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
+        groups, skip, left = (None, 0, self.rows) if part is None else (list(part.groups), part.skip, part.rows)
+        with _reading(self.file):
+            for batch in self._parquet.iter_batches(
+                batch_size=size, row_groups=groups, columns=present, use_threads=True
+            ):
+                some = batch.slice(min(skip, batch.num_rows), left)
+                skip = max(skip - batch.num_rows, 0)
+                left -= some.num_rows
+                self._taken += some.num_rows
+                if some.num_rows:
+                    yield partial(_batch, self.file, some, columns, wanted)
+                if not left:
+                    break
+
+
+class ArrowReader:
+    """An Arrow IPC (Feather 2) file, read a record batch at a time."""
+
+    def __init__(self, file: SourceFile, *, whole: bool = True) -> None:
+        import pyarrow as pa
+
+        del whole
+        self.file = file
+        self.notes: list[Problem] = []
+        self._taken = 0
+        with _reading(file):
+            self._file = pa.ipc.open_file(pa.OSFile(str(file.path), "rb"))
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far, as the share of the batches read."""
+        return self.file.bytes * self._taken // max(int(self._file.num_record_batches), 1)
+
+    def columns(self) -> list[str]:
+        """The top-level columns."""
+        return [str(name) for name in self._file.schema.names]
+
+    def tasks(self, wanted: Wanted) -> Iterator[Task]:
+        """The rows, in slices of each record batch."""
+        columns = wanted.columns if wanted.columns is not None else tuple(self.columns())
+        with _reading(self.file):
+            for at in range(self._file.num_record_batches):
+                batch = self._file.get_batch(at)
+                self._taken = at + 1
+                size = max(batch.num_rows * wanted.block_bytes // max(batch.nbytes, 1), _FEWEST_ROWS)
+                for start in range(0, batch.num_rows, size):
+                    yield partial(_batch, self.file, batch.slice(start, size), columns, wanted)
+
+
+@contextmanager
+def _reading(file: SourceFile) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0][:200]
+        raise unreadable(file.path, reason, _("The file is damaged or half downloaded: get it again.")) from None
+
+
+def _of_frame(frame: pl.DataFrame, columns: Sequence[str]) -> Batch:
+    import polars as pl
+
+    missing = [pl.lit(None, dtype=pl.String).alias(name) for name in columns if name not in frame.columns]
+    return Batch(frame.height, frame.with_columns(missing).select(columns), None)
+
+
+def _empty_tasks(rows: int, columns: Sequence[str], wanted: Wanted) -> Iterator[Task]:
+    """Rows of which nothing is wanted: only their number counts."""
+    for start in range(0, rows, _MOST_ROWS):
+        height = min(_MOST_ROWS, rows - start)
+        yield partial(_hollow, height, columns, wanted)
+
+
+def _hollow(height: int, columns: Sequence[str], wanted: Wanted) -> Batch:
+    import polars as pl
+
+    if wanted.as_records:
+        return Batch(height, None, [dict.fromkeys(columns) for _row in range(height)])
+    nulls = [pl.Series(name, [None] * height, dtype=pl.String) for name in columns or ("",)]
+    return Batch(height, pl.DataFrame(nulls), None)
+
+
+def _batch(file: SourceFile, batch: Any, columns: Sequence[str], wanted: Wanted) -> Batch:
+    with _reading(file):
+        return _records(batch, columns) if wanted.as_records or wanted.columns is None else _table(batch, columns)
+
+
+def _table(batch: Any, columns: Sequence[str]) -> Batch:
+    import polars as pl
+
+    height = batch.num_rows
+    bad: set[int] = set()
+    series: list[pl.Series] = []
+    for name in columns:
+        if name not in batch.schema.names:
+            series.append(pl.Series(name, [None] * height, dtype=pl.String))
+            continue
+        texts, broken = _text_column(batch.column(batch.schema.names.index(name)))
+        bad.update(broken)
+        series.append(pl.Series(name, texts, dtype=pl.String))
+    return Batch(height, pl.DataFrame(series), None, tuple(sorted(bad)))
+
+
+def _text_column(array: Any) -> tuple[Any, list[int]]:
+    """The column as texts, and the places of cells that are no valid text."""
+    import pyarrow as pa
+
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        array = array.dictionary_decode()
+        kind = array.type
+    if pa.types.is_null(kind):
+        return [None] * len(array), []
+    if pa.types.is_integer(kind):
+        return array.cast(pa.string()), []
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
+        try:
+            array.validate(full=True)
+            return array, []
+        except pa.ArrowInvalid:
+            array = array.cast(pa.string() if kind == pa.string_view() else kind).view(
+                pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()
+            )
+            array.validate(full=True)
+    return _slow_column(array)
+
+
+def _slow_column(array: Any) -> tuple[list[str | None], list[int]]:
+    texts: list[str | None] = []
+    broken: list[int] = []
+    for place, value in enumerate(_values(array)):
+        try:
+            texts.append(to_text(value))
+        except UnicodeError:
+            texts.append(None)
+            broken.append(place)
+    return texts, broken
+
+
+def _values(array: Any) -> list[Any]:
+    """Python values; times finer than Python's as ISO texts; invalid texts as bytes; short floats in short form."""
+    import pyarrow as pa
+
+    kind = array.type
+    if (pa.types.is_timestamp(kind) and kind.unit == "ns") or (pa.types.is_time64(kind) and kind.unit == "ns"):
+        return [_nanoseconds(scalar) for scalar in array]
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        return [None if value is None or value != value else _short_float(value) for value in array.to_pylist()]
+    if pa.types.is_map(kind):
+        return [None if pairs is None else dict(pairs) for pairs in array.to_pylist()]
+    return list(array.to_pylist())
+
+
+def _short_float(value: float) -> str:
+    import numpy as np
+
+    return str(np.float32(value))
+
+
+def _nanoseconds(scalar: Any) -> str | None:
+    """ISO 8601 with as many digits as are needed."""
+    if not scalar.is_valid:
+        return None
+    nanoseconds = int(scalar.value)
+    import pyarrow as pa
+
+    coarse = scalar.cast(
+        pa.timestamp("us", scalar.type.tz) if pa.types.is_timestamp(scalar.type) else pa.time64("us"), safe=False
+    )
+    text = str(coarse.as_py().isoformat())
+    rest = nanoseconds % 1000
+    if not rest:
+        return text
+    micro = f".{nanoseconds % 1_000_000_000 // 1000:06d}"
+    return text.replace(micro, f"{micro}{rest:03d}") if micro in text else text + f".{nanoseconds % 1_000_000_000:09d}"
+
+
+def _records(batch: Any, columns: Sequence[str]) -> Batch:
+    import pyarrow as pa
+
+    height = batch.num_rows
+    values: dict[str, list[Any]] = {}
+    bad: set[int] = set()
+    for name in columns:
+        if name not in batch.schema.names:
+            values[name] = [None] * height
+            continue
+        array = batch.column(batch.schema.names.index(name))
+        if pa.types.is_nested(array.type) and not pa.types.is_dictionary(array.type):
+            array.validate()
+            try:
+                values[name] = _values(array)
+            except UnicodeDecodeError:
+                values[name], broken = _one_by_one(array)
+                bad.update(broken)
+        else:
+            texts, broken = _text_column(array)
+            values[name] = texts if isinstance(texts, list) else texts.to_pylist()
+            bad.update(broken)
+    rows = [None if place in bad else {name: values[name][place] for name in columns} for place in range(height)]
+    return Batch(height, None, rows, tuple(sorted(bad)))
+
+
+def _one_by_one(array: Any) -> tuple[list[Any], list[int]]:
+    found: list[Any] = []
+    broken: list[int] = []
+    for place in range(len(array)):
+        try:
+            found.append(array[place].as_py())
+        except UnicodeDecodeError:
+            found.append(None)
+            broken.append(place)
+    return found, broken

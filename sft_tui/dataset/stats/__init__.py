@@ -1,0 +1,1 @@
+"""What the data is like: lengths in tokens, doubtful rows, counts."""

@@ -1,0 +1,356 @@
+"""What a plan rests on besides the answers: the machine, the model's files, the installed LLaMA-Factory, names."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.dataset.request import Columns, ConvertRequest
+from sft_tui.factory.options import Factory
+from sft_tui.factory.probe import load_factory
+from sft_tui.factory.templates import template_for_model
+from sft_tui.i18n import _
+from sft_tui.machine.environment import Environment, Search, find_environment
+from sft_tui.machine.gpus import Gpu, GpuReport, read_gpus
+from sft_tui.machine.system import System, read_system
+from sft_tui.plan.peaks import Peak, read_peaks
+from sft_tui.presets import Preset, load_presets
+from sft_tui.problems import refusing_locked
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.plan.data_lengths import DataLengths
+
+SMALL_SOURCE_BYTES = 64 << 20
+"""Sources up to this size are counted before planning, so that steps between evaluations fit the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model that was named: `path` as the YAML will have it (relative to the project where it is inside).
+
+    `config` is the content of config.json, None where there is none here. `template_why` says in a sentence
+    how the template was found, `template_certain` whether that leaves no doubt. `cached` is where a hub's model was
+    downloaded before; its files are not complete for certain.
+    """
+
+    path: str
+    local: bool
+    directory: Path | None
+    config: dict[str, Any] | None
+    template: str
+    template_why: str
+    template_certain: bool
+    cached: Path | None = None
+
+    @property
+    def place(self) -> Path | None:
+        """Where its files are, as far as they are on this machine."""
+        return self.directory or self.cached
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that a plan takes into account.
+
+    `rows` is None where nobody counted yet. `peaks` are what earlier runs of the project needed, `notify` is the
+    command of the answers with its program where it was found, `lengths` says how long the samples are, where known.
+    """
+
+    base: Path
+    project: Path
+    run: str
+    dataset: str
+    source: str
+    system: System
+    gpus: GpuReport
+    search: Search
+    factory: Factory
+    model: ModelFacts
+    presets: dict[str, Preset]
+    rows: int | None = None
+    python: str = sys.executable
+    peaks: tuple[Peak, ...] = ()
+    notify: tuple[str, ...] = ()
+    lengths: DataLengths | None = None
+
+    @property
+    def environment(self) -> Environment | None:
+        """Where LLaMA-Factory is installed, or None."""
+        return self.search.environment
+
+    @property
+    def train_python(self) -> str | None:
+        """The Python that has LLaMA-Factory, or None."""
+        return self.environment.python if self.environment else None
+
+
+@refusing_locked()
+def gather(
+    answers: Answers,
+    answers_path: Path,
+    *,
+    fresh: bool = False,
+    rows: int | None = None,
+    light: bool = False,
+    count_tokens: bool = False,
+) -> Situation:
+    """Look at this machine and at what `answers` name. Relative paths start at the answers file, then at the project.
+
+    `fresh` gives the run a name that no run of the project has yet. `light` counts rows only where that takes no data
+    library. `count_tokens` finds out how long the samples are, which may take some seconds the first time; otherwise
+    only what was found before is known. Raises `Refusal` where a directory that is needed cannot be read. Takes about
+    0.1 s, more for a source that is counted.
+    """
+    base = answers_path.expanduser().resolve().parent
+    project = (base / Path(answers.run.dir).expanduser()).resolve()
+    search = find_environment()
+    python = search.environment.python if search.environment else None
+    factory = load_factory(python, search.environment.packages if search.environment else None)
+    model = look_at_model(answers, base, project, factory)
+    source = resolve_source(answers.data.source, base, project)
+    run = choose_run_name(answers, project, model.path, source, fresh=fresh)
+    dataset = _choose_dataset_name(answers, project, source, light=light, train_python=python)
+    gpus = read_gpus()
+    lengths = None
+    if chosen_gpus(answers, gpus):
+        request = conversion_request(answers, source, project / "data", dataset, python)
+        lengths = _lengths(answers, request, model, factory, python, count=count_tokens)
+    return Situation(
+        base=base,
+        project=project,
+        run=run,
+        dataset=dataset,
+        source=source,
+        system=read_system(project),
+        gpus=gpus,
+        search=search,
+        factory=factory,
+        model=model,
+        presets=load_presets(),
+        rows=_rows(source, light=light) if rows is None else rows,
+        peaks=read_peaks(project),
+        notify=resolve_command(answers.run.notify or (), base, project),
+        lengths=lengths,
+    )
+
+
+def with_lengths(answers: Answers, situation: Situation) -> Situation:
+    """`situation` with the samples' lengths counted, whether a GPU is used or not; may take some seconds."""
+    python = situation.environment.python if situation.environment else None
+    request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset, python)
+    found = _lengths(answers, request, situation.model, situation.factory, python, count=True)
+    return replace(situation, lengths=found)
+
+
+def _lengths(
+    answers: Answers, request: ConvertRequest, model: ModelFacts, factory: Factory, python: str | None, *, count: bool
+) -> DataLengths | None:
+    """How long the samples are, as far as that is known or may be counted."""
+    from sft_tui.plan.data_lengths import count_lengths, known_lengths
+
+    template = factory.templates.get(str(answers.train.get("template", model.template)))
+    if count:
+        return count_lengths(request, model.place, template, python)
+    return known_lengths(request, model.place, template)
+
+
+def resolve_path(text: str, places: Iterable[Path]) -> Path | None:
+    """The existing file or directory that `text` names, looked for in `places` in turn."""
+    path = Path(text).expanduser()
+    for place in places:
+        candidate = path if path.is_absolute() else place / path
+        if candidate.exists():
+            return Path(candidate).resolve()
+    return None
+
+
+def resolve_command(command: Sequence[str], base: Path, project: Path) -> tuple[str, ...]:
+    """`command` with its program relative to the project or absolute; a bare name is looked for on PATH when it runs.
+
+    A program with a slash is looked for like every file of the answers.
+    """
+    if not command or "/" not in command[0]:
+        return tuple(command)
+    found = resolve_path(command[0], (base, project))
+    return (portable(found, project) if found else command[0], *command[1:])
+
+
+def resolve_source(text: str, base: Path, project: Path) -> str:
+    """The source as an absolute path; a hub name stays as it is, a missing file starts at `base`, a glob as well."""
+    if text.startswith("hub:"):
+        return text
+    found = resolve_path(text, (base, project))
+    if found is not None:
+        return str(found)
+    path = Path(text).expanduser()
+    if (
+        any(c in text for c in "*?[")
+        and not path.is_absolute()
+        and not any(base.glob(text))
+        and any(project.glob(text))
+    ):
+        return str(project / path)
+    return str(path if path.is_absolute() else base / path)
+
+
+def look_at_model(answers: Answers, base: Path, project: Path, factory: Factory) -> ModelFacts:
+    """Find the model that the answers name and the template that fits it."""
+    named = answers.model.path
+    directory = resolve_path(named, (base, project))
+    cached = None if directory else _downloaded(named, answers.model.source)
+    place = directory or cached
+    config = read_json(place / "config.json") if place else None
+    config = config if isinstance(config, dict) else None
+    shown = portable(directory, project) if directory else named
+    guess = template_for_model(str(directory) if directory else named, config, factory)
+    if answers.model.template != "auto":
+        why = _("given in the answers")
+        return ModelFacts(shown, directory is not None, directory, config, answers.model.template, why, True, cached)
+    return ModelFacts(shown, directory is not None, directory, config, guess.name, guess.how, guess.certain, cached)
+
+
+def _downloaded(named: str, source: str) -> Path | None:
+    """Where the hub's model `named` is in the cache of its library."""
+    from sft_tui.machine.hub_cache import find_model
+
+    if named.count("/") != 1 or named.startswith((".", "/", "~")):
+        return None
+    try:
+        return find_model(named, source).directory
+    except OSError:
+        return None
+
+
+def portable(path: Path, project: Path) -> str:
+    """`path` relative to the project where it is inside it (`./model`), otherwise absolute."""
+    if path.is_relative_to(project) and path != project:
+        return f"./{path.relative_to(project).as_posix()}"
+    return str(path)
+
+
+def slug(text: str, limit: int = 40) -> str:
+    """`text` as part of a run's name: small letters, digits, hyphens."""
+    cleaned = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return cleaned[:limit].strip("-")
+
+
+def choose_run_name(answers: Answers, project: Path, model: str, source: str, *, fresh: bool) -> str:
+    """The run's name: as given, or the one that an earlier run with the same answers has, or a new one."""
+    name = answers.run.name
+    if name is None:
+        earlier = None if fresh else _same_run(answers, project, source, model)
+        if earlier:
+            return earlier
+        parts = [slug(Path(model).name), slug(source_stem(source)), time.strftime("%Y%m%d-%H%M")]
+        name = "-".join(part for part in parts if part)
+    elif not fresh:
+        return name
+    return _unused(name, project)
+
+
+def source_stem(source: str) -> str:
+    """The name of a source without directories and suffixes: `raw/apples.jsonl.gz` is `apples`."""
+    name = source.removeprefix("hub:").rstrip("/").replace("\\", "/").rpartition("/")[2]
+    return name.split(".")[0] or name.strip(".")
+
+
+def _unused(name: str, project: Path) -> str:
+    candidate, number = name, 2
+    while RunLayout(project, candidate).run_dir.exists() or RunLayout(project, candidate).save_dir.exists():
+        candidate = f"{name}-{number}"
+        number += 1
+    return candidate
+
+
+def _same_run(answers: Answers, project: Path, source: str, model: str) -> str | None:
+    """The newest run of the project that was planned from the same answers."""
+    from sft_tui.answers import answers_hash
+    from sft_tui.project.layout import runs_of
+
+    wanted = answers_hash(answers, source, model)
+    for layout in runs_of(project):
+        plan = read_json(layout.plan)
+        if isinstance(plan, dict) and plan.get("answers_hash") == wanted:
+            return layout.name
+    return None
+
+
+def _choose_dataset_name(answers: Answers, project: Path, source: str, *, light: bool, train_python: str | None) -> str:
+    if answers.data.name:
+        return answers.data.name
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source_stem(source)).strip("-_") or "dataset"
+    if light:
+        return stem
+    from sft_tui.plan.conversion import fingerprint, free_name
+
+    request = conversion_request(answers, source, project / "data", stem, train_python)
+    return free_name(project / "data", stem, fingerprint(request))
+
+
+def conversion_request(
+    answers: Answers, source: str, out_dir: Path, name: str, train_python: str | None = None
+) -> ConvertRequest:
+    """The conversion that the answers ask for; `train_python` is only needed for a source on a hub."""
+    data = answers.data
+    return ConvertRequest(
+        source=source,
+        out_dir=out_dir,
+        name=name,
+        format=data.format,
+        columns=Columns(**data.columns.model_dump()),
+        instruction=data.instruction,
+        system=data.system,
+        max_samples=data.max_samples,
+        sample=data.sample,
+        test_size=data.test_size,
+        seed=data.seed,
+        dedupe=data.dedupe,
+        strict=data.strict,
+        sheet=data.sheet,
+        train_python=train_python if source.startswith("hub:") else None,
+    )
+
+
+DATA_KINDS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+"""Suffixes of the files whose head can be read without a data library, and their kinds."""
+
+
+def _rows(source: str, *, light: bool) -> int | None:
+    """The number of rows of a small source, or None; a source that cannot be read is reported by the preflight."""
+    from sft_tui.factory.check.records import read_records
+
+    path = Path(source)
+    if not path.is_file() or path.stat().st_size > SMALL_SOURCE_BYTES:
+        return None
+    kind = DATA_KINDS.get(path.suffix.lower())
+    total = read_records(path, kind).total if kind else None
+    return total if light or total is not None else _count(source)
+
+
+def _count(source: str) -> int | None:
+    from sft_tui.dataset import count_rows
+    from sft_tui.problems import Refusal
+
+    try:
+        return count_rows(source, None)
+    except Refusal:
+        return None
+
+
+def chosen_gpus(answers: Answers, report: GpuReport) -> tuple[Gpu, ...]:
+    """The cards that the run will use: those named, the freest with `auto`, none for the CPU."""
+    wanted = answers.hardware.gpus
+    if wanted == "none" or not report.gpus:
+        return ()
+    if wanted == "auto":
+        return (max(report.gpus, key=lambda gpu: gpu.free_bytes),)
+    by_index = {gpu.index: gpu for gpu in report.gpus}
+    return tuple(by_index[i] for i in wanted if i in by_index)

@@ -1,0 +1,136 @@
+"""Converting as a stage of a run: the data, its entry in the register and the proof of both, all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
+from sft_tui.factory.dataset_info import entries_for, read_dataset_info, register
+
+PROOF_SUFFIX = ".convert.json"
+_VERSION = 1
+_NOT_IN_FINGERPRINT = ("out_dir", "name", "overwrite", "train_python")
+
+
+def convert_and_register(request: ConvertRequest, progress: Callable[[Progress], None] | None = None) -> ConvertResult:
+    """Convert, register in `dataset_info.json`, and leave `<name>.convert.json` as the proof.
+
+    Raises `Refusal` with everything as it was before.
+    """
+    from sft_tui.dataset.engine import Conversion
+    from sft_tui.dataset.output.spool import writing
+
+    read_dataset_info(request.out_dir)
+    mark = fingerprint(request)
+    with Conversion(request, progress) as conversion:
+        name = conversion.target.name
+        result = conversion.commit()
+        proof = request.out_dir / f"{name}{PROOF_SUFFIX}"
+        earlier = proof.read_bytes() if proof.exists() else None
+        try:
+            with writing(request.out_dir):
+                _write_proof(proof, mark, result)
+                register(request.out_dir, entries_for(name, result))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if earlier is None:
+                    proof.unlink(missing_ok=True)
+                else:
+                    proof.write_bytes(earlier)
+            conversion.rollback()
+            raise
+    return result
+
+
+def _write_proof(path: Path, mark: str, result: ConvertResult) -> None:
+    proof = {"version": _VERSION, "fingerprint": mark, "result": result.as_json()}
+    beside = path.with_name(f".{secrets.token_hex(8)}.sft-tui-tmp")
+    try:
+        beside.write_text(json.dumps(proof, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def fingerprint(request: ConvertRequest) -> str:
+    """A hash of the source (paths, sizes, times of change) and of every option that has a say in the data.
+
+    Two requests with the same fingerprint produce the same data. Raises `Refusal` for a source that is not there.
+    """
+    from sft_tui.dataset.readers.files import HUB, resolve
+
+    options = dataclasses.asdict(request)
+    for key in _NOT_IN_FINGERPRINT:
+        del options[key]
+    if request.source.startswith(HUB):
+        files: list[Any] = [request.source]
+    else:
+        files = [_stamp(file.path) for file in resolve(request.source)]
+    options["source"] = files
+    text = json.dumps({"version": _VERSION, **options}, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def _stamp(path: Path) -> list[Any]:
+    status = path.stat()
+    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]  # noqa: PTH100 (links stay links)
+
+
+def read_proof(out_dir: Path, name: str) -> tuple[str, ConvertResult] | None:
+    """Fingerprint and result of the conversion that wrote dataset `name`; None without a proof or without its files."""
+    try:
+        proof = json.loads((out_dir / f"{name}{PROOF_SUFFIX}").read_text(encoding="utf-8"))
+        result = _result_of(proof["result"])
+        mark = str(proof["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not result.train.is_file() or (result.test is not None and not result.test.is_file()):
+        return None
+    return mark, result
+
+
+def _result_of(data: dict[str, Any]) -> ConvertResult:
+    return ConvertResult(
+        written=int(data["written"]),
+        train_rows=int(data["train_rows"]),
+        test_rows=int(data["test_rows"]),
+        dropped=dict(data["dropped"]),
+        dropped_rows={reason: tuple(rows) for reason, rows in data["dropped_rows"].items()},
+        format=str(data["format"]),
+        train=Path(data["train"]),
+        test=Path(data["test"]) if data["test"] is not None else None,
+        seconds=float(data["seconds"]),
+        columns=dict(data["columns"]),
+        tags=dict(data["tags"]),
+    )
+
+
+def free_name(out_dir: Path, stem: str, mark: str) -> str:
+    """`stem`, or `stem-2`, `stem-3` and so on: the first that is unused or was made by the fingerprint `mark`."""
+    entries = read_dataset_info(out_dir)
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        proof = read_proof(out_dir, name)
+        if proof is not None and proof[0] == mark:
+            return name
+        parts = (f"{name}_train", f"{name}_test")
+        taken = any(part in entries or (out_dir / f"{part}.jsonl").exists() for part in parts)
+        if not taken and not (out_dir / f"{name}{PROOF_SUFFIX}").exists():
+            return name
+        number += 1
+
+
+def request_from_json(data: dict[str, Any], project: Path) -> ConvertRequest:
+    """The conversion in a plan; its `out_dir` is relative to the project."""
+    request = ConvertRequest(**{**data, "columns": Columns(**data["columns"])})
+    return replace(request, out_dir=project / request.out_dir)

@@ -1,0 +1,357 @@
+"""What would keep a run from starting, found before anything is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
+from sft_tui.factory.deepspeed import zero_config
+from sft_tui.factory.options import TESTED_VERSION
+from sft_tui.i18n import _
+from sft_tui.machine.system import existing_parent
+from sft_tui.plan.context import DATA_KINDS, chosen_gpus, conversion_request
+from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
+from sft_tui.units import GIB
+from sft_tui.yaml_io import scalar
+
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.plan import Plan, PlannedEstimate
+    from sft_tui.plan.context import Situation
+
+
+def preflight(
+    answers: Answers,
+    situation: Situation,
+    plan: Plan,
+    *,
+    force: bool = False,
+    light: bool = False,
+    hub: bool = False,
+) -> list[Problem]:
+    """Everything that would keep the run from starting, and what should be known before it does.
+
+    `force` turns a GPU that seems too small into a warning; `light` only glances at the data, without a data library.
+    `hub` also looks after a model that must come from a hub: in the cache, on the network (3 s at most).
+    """
+    problems = Problems()
+    try:
+        _look(answers, situation, plan, problems, force=force, light=light, hub=hub)
+    except PermissionError as error:
+        problems.items.append(locked_problem(error))
+    return list(problems)
+
+
+def _look(
+    answers: Answers, situation: Situation, plan: Plan, problems: Problems, *, force: bool, light: bool, hub: bool
+) -> None:
+    _check_environment(situation, problems)
+    _check_project(situation, problems)
+    _check_notify(situation, problems)
+    _check_model(answers, situation, problems)
+    readable = (_glance_at_data if light else _check_data)(answers, situation, problems)
+    if readable:
+        readable = _check_split(answers, situation, problems)
+    judged = situation if readable else replace(situation, rows=None)
+    problems.extend(check_options(answers, judged, plan.train_options))
+    _check_memory(answers, situation, plan, problems, force=force)
+    if hub:
+        from sft_tui.plan.preflight_hub import check_hub_model
+
+        check_hub_model(answers, situation, problems, force=force)
+    if not light:
+        _check_disk(answers, situation, plan, problems)
+    unknown = situation.factory.source == "probe" and situation.factory.version != TESTED_VERSION
+    if unknown and not light and problems.ok:
+        problems.extend(verdict_of_plan(situation, plan))
+
+
+def verdict_of_plan(situation: Situation, plan: Plan) -> list[Problem]:
+    """What the installed LLaMA-Factory's own parser says of the planned training: about 10 s, without the model.
+
+    A launch asks it only for versions that the checks were not tested with: training itself would say it as soon.
+    """
+    from sft_tui.factory.verdict import run_verdict
+
+    config, stage = plan.file("train_config.yaml"), plan.stage("train")
+    if situation.environment is None or config is None or stage is None:
+        return []
+    cwd = situation.project if situation.project.is_dir() else situation.base
+    with tempfile.TemporaryDirectory(prefix="sft-tui-verdict-") as folder:
+        path = Path(folder) / "train_config.yaml"
+        content, zero = config.content, str(plan.train_options.get("deepspeed"))
+        for file in plan.files:
+            if file.path == zero:  # only written at the start
+                beside = Path(folder) / Path(zero).name
+                beside.write_text(file.content, encoding="utf-8")
+                content = content.replace(zero, str(beside))
+        path.write_text(content, encoding="utf-8")
+        found = run_verdict(
+            situation.environment.python,
+            path,
+            cwd,
+            stage.env,
+            distributed="FORCE_TORCHRUN" in stage.env,
+            options=frozenset(situation.factory.options),
+        )
+    return [replace(p, path=None, key=f"train.{p.key}" if p.key else "train") for p in found]
+
+
+def _check_environment(situation: Situation, problems: Problems) -> None:
+    if situation.environment is not None:
+        return
+    message = _("LLaMA-Factory was not found. Looked at: {places}.")
+    hint = _('Install it: pip install "sft-tui[train]", or set SFT_TUI_TRAIN_PYTHON to the Python that has it.')
+    text = message.format(places="; ".join(situation.search.looked_at))
+    problems.error("no_environment", text, hint=hint)
+
+
+def _check_project(situation: Situation, problems: Problems) -> None:
+    place = existing_parent(situation.project)
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        message = _("The project directory {path} cannot be written.").format(path=situation.project)
+        hint = _("Choose another directory with `run.dir`.")
+        problems.error("project_not_writable", message, key="run.dir", hint=hint, path=str(situation.project))
+
+
+def _check_notify(situation: Situation, problems: Problems) -> None:
+    """Whether the program to tell is there; the run goes on without it."""
+    if not situation.notify:
+        return
+    program = situation.notify[0]
+    if shutil.which(str(situation.project / program) if "/" in program else program) is None:
+        message = _("The program {program} of `run.notify` is not there or may not be executed: nobody will be told.")
+        hint = _("Check its path, and: chmod +x {program}").format(program=program)
+        problems.warning("notify_program", message.format(program=program), key="run.notify", hint=hint)
+
+
+def _check_model(answers: Answers, situation: Situation, problems: Problems) -> None:
+    model = situation.model
+    if model.directory is None:
+        if answers.model.path.startswith((".", "/", "~")) or answers.model.path.count("/") != 1:
+            message = _("There is no model directory {path}.").format(path=answers.model.path)
+            hint = _("Give the directory that holds config.json, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct.")
+            problems.error("model_not_found", message, key="model.path", hint=hint)
+        return
+    for problem in check_model_dir(model.directory):
+        problems.add(replace(problem, key="model.path"))
+
+
+def _check_data(answers: Answers, situation: Situation, problems: Problems) -> bool:
+    """Convert the first rows, which shows what is wrong with columns, format and file; whether there is data."""
+    from sft_tui.dataset import preview
+
+    request = conversion_request(
+        answers, situation.source, situation.project / "data", situation.dataset, situation.train_python
+    )
+    try:
+        page = preview(request, 1, 20)
+    except Refusal as refusal:
+        for problem in refusal.problems:
+            code = problem.code
+            if refusal.exit_code is ExitCode.PREFLIGHT and code not in ENVIRONMENT_CODES:
+                code = "source_unreadable"
+            problems.add(replace(problem, code=code, key=_data_key(problem.key)))
+        return False
+    if not page.more and all(row.sample is None for row in page.rows):
+        reasons = ", ".join(sorted({row.drop for row in page.rows if row.drop})) or _("it has none")
+        message = _("No row of {source} can be used: {reasons}.").format(source=situation.source, reasons=reasons)
+        hint = _("Look at them: sft-tui preview {source}").format(source=situation.source)
+        problems.error("source_empty", message, key="data.source", hint=hint)
+        return False
+    for note in page.notes:
+        problems.add(replace(note, key=_data_key(note.key)))
+    return True
+
+
+def _glance_at_data(answers: Answers, situation: Situation, problems: Problems) -> bool:
+    """Look at the head of the source: is it there, has it rows, has it the columns that were named?"""
+    from sft_tui.factory.check.records import read_records
+
+    if situation.source.startswith("hub:"):
+        return True
+    path = Path(situation.source)
+    if not path.exists():
+        if any(c in situation.source for c in "*?["):
+            return True
+        message = _("{path} does not exist.").format(path=situation.source)
+        problems.error("source_not_found", message, key="data.source", hint=_("Check the path of the data file."))
+        return False
+    kind = DATA_KINDS.get(path.suffix.lower()) if path.is_file() else None
+    records = read_records(path, kind) if kind else None
+    if records is None:
+        return True
+    if records.fault is not None and records.fault[0] in ("empty_data", "file_unreadable", "lfs_pointer"):
+        code = "source_empty" if records.fault[0] == "empty_data" else "source_unreadable"
+        problems.error(code, records.fault[1], key="data.source")
+        return False
+    if records.fault is None and records.columns:
+        _check_columns(answers, sorted(records.columns), problems)
+    return True
+
+
+def _check_split(answers: Answers, situation: Situation, problems: Problems) -> bool:
+    """Whether the test rows leave something to train on."""
+    from sft_tui.plan.options import training_rows
+
+    if not situation.rows or training_rows(answers, situation.rows) != 0:
+        return True
+    message = _("`data.test_size: {size}` leaves nothing to train on: there are only {rows} rows.")
+    rows = min(situation.rows, answers.data.max_samples or situation.rows)
+    text = message.format(size=answers.data.test_size, rows=rows)
+    problems.error("out_of_range", text, key="data.test_size", hint=_("Write a smaller number, for example 0.1."))
+    return False
+
+
+def _check_columns(answers: Answers, there: list[str], problems: Problems) -> None:
+    """Whether the columns that the answers name are among those that are `there`."""
+    for role, column in answers.data.columns.model_dump(exclude_none=True).items():
+        if column in there:
+            continue
+        message = _("The source has no column `{column}`; it has: {names}.")
+        close = nearest(column, there, 1)
+        fix = Fix("set", f"data.columns.{role}", close[0]) if close else None
+        hint = _("Did you mean `{name}`?").format(name=close[0]) if close else None
+        text = message.format(column=column, names=", ".join(there[:20]))
+        problems.error("unknown_column", text, key=f"data.columns.{role}", hint=hint, fix=fix)
+
+
+def _data_key(key: str | None) -> str:
+    """The key in the answers that goes with a key of the conversion (`--input-column`, `columns.input`, `source`)."""
+    if key is None:
+        return "data.source"
+    name = key.lstrip("-").replace("-", "_")
+    if name.endswith("_column"):
+        return f"data.columns.{name.removesuffix('_column')}"
+    return name if name.startswith("data.") else f"data.{name}"
+
+
+def check_options(answers: Answers, situation: Situation, options: dict[str, Any]) -> list[Problem]:
+    """What is wrong with the training's `options`, with keys as they stand in the answers."""
+    from sft_tui.plan.options import by_torchrun, training_rows
+
+    gpus = chosen_gpus(answers, situation.gpus)
+    context = CheckContext(
+        factory=situation.factory,
+        base_dir=situation.project,
+        gpus=gpus,
+        cpus=situation.system.cpus,
+        dataset_rows=training_rows(answers, situation.rows),
+        launching=True,
+        distributed=by_torchrun(answers, options, len(gpus)),
+        processes=max(len(gpus), 1),
+    )
+    own = {f"{situation.dataset}_train", f"{situation.dataset}_test"}  # the conversion will write and register them
+    others = [name for name in _dataset_names(options, "dataset") if name not in own]
+    evaluated = [name for name in _dataset_names(options, "eval_dataset") if name not in own]
+    found = _check_stage(options, own)
+    if others:
+        options = {**options, "dataset": ",".join(others)}
+    options = {**options, "eval_dataset": ",".join(evaluated)} if evaluated else options
+    skip = {"model_name_or_path", "output_dir"} | (set() if others else {"dataset"})
+    skip |= set() if others or evaluated else {"dataset_dir"}
+    zero = zero_config(situation.run, options.get("deepspeed"))  # its file is only written at the start
+    for problem in check_train_options({**options, "deepspeed": zero} if zero else options, context):
+        key = problem.key or ""
+        if key.split(".")[0] in skip or (problem.code == "wrong_stage" and found):
+            continue
+        if key == "dataset_dir":
+            key = "dataset" if others else "eval_dataset"
+        fix = Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value) if problem.fix else None
+        found.append(replace(problem, key=f"train.{key}" if key else "train", fix=fix))
+    return found
+
+
+def _dataset_names(options: dict[str, Any], key: str) -> list[str]:
+    value = options.get(key)
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    return [str(word).strip() for word in words if str(word).strip()]
+
+
+def _check_stage(options: dict[str, Any], own: set[str]) -> list[Problem]:
+    """The conversion writes questions with answers; preferences must be registered by hand."""
+    stage = options.get("stage")
+    if stage not in ("rm", "dpo", "kto") or not own & set(_dataset_names(options, "dataset")):
+        return []
+    message = _("Stage `{stage}` needs preferences, but the conversion of `data.source` writes questions with answers.")
+    hint = _(
+        "Use `stage: sft`, or register a preference dataset in data/dataset_info.json and name it in `train.dataset`."
+    )
+    return [Problem("wrong_stage", message.format(stage=stage), key="train.stage", hint=hint)]
+
+
+def _check_disk(answers: Answers, situation: Situation, plan: Plan, problems: Problems) -> None:
+    """Whether checkpoints, adapter and merged model have room in the project."""
+    from sft_tui.memory import disk_needs
+    from sft_tui.plan.estimate import model_config
+    from sft_tui.plan.options import total_steps, training_rows
+
+    config = model_config(situation)
+    if config is None or not problems.ok:
+        return
+    steps = total_steps(plan.train_options, training_rows(answers, situation.rows), len(plan.gpus))
+    try:
+        needs = disk_needs(config, plan.train_options, export=answers.export.enabled, steps=steps)
+    except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
+        return
+    free, total = situation.system.disk_free_bytes, sum(needs.values())
+    if total <= free:
+        return
+    parts = ", ".join(f"{name} {_size(size)}" for name, size in needs.items())
+    message = _("The run needs about {need} of disk ({parts}), {free} are free for {path}.")
+    text = message.format(need=_size(total), parts=parts, free=_size(free), path=situation.project)
+    hint = _("Free space, choose another `run.dir`, or lower `save_total_limit`.")
+    problems.error("disk_space", text, key="run.dir", hint=hint)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 2 else f"{size_bytes / 2**20:.0f} MiB"
+
+
+def _waiting_helps(answers: Answers, situation: Situation, need: PlannedEstimate) -> bool:
+    """Whether the run could fit on its cards, or with `auto` on any one, if nobody else used them."""
+    from sft_tui.plan.gpu_headroom import could_fit
+
+    gpus = situation.gpus.gpus if answers.hardware.gpus == "auto" else chosen_gpus(answers, situation.gpus)
+    possible = [could_fit(need, gpu) for gpu in gpus]
+    return any(possible) if answers.hardware.gpus == "auto" else bool(possible) and all(possible)
+
+
+def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: Problems, *, force: bool) -> None:
+    """Whether the chosen cards have the memory that the plan needs now, and who holds it where they have not."""
+    need = plan.estimate
+    if need is None or need.limit_bytes is None or need.fit not in ("no", "tight"):
+        return
+    sizes = {"need": f"{need.peak_bytes / GIB:.1f}", "free": f"{need.limit_bytes / GIB:.1f}"}
+    if answers.hardware.wait and _waiting_helps(answers, situation, need):
+        message = _("About {need} GiB of GPU memory are needed, {free} GiB are free: the training will wait for them.")
+        problems.warning("gpu_memory_wait", message.format(**sizes), key="hardware.wait")
+        return
+    if need.fit == "tight":
+        message = _("It may just not fit: about {need} GiB are needed, {free} GiB are free.").format(**sizes)
+        hint = _("Smaller: cutoff_len, per_device_train_batch_size (with more accumulation).")
+        problems.warning("gpu_memory_tight", message, key="hardware.gpus", hint=hint)
+        return
+    message = _("It does not fit: about {need} GiB of GPU memory are needed, {free} GiB are free.").format(**sizes)
+    from sft_tui.plan.estimate import more_cards
+    from sft_tui.plan.gpu_headroom import holder
+
+    holders = [holder(process) for gpu in chosen_gpus(answers, situation.gpus) for process in gpu.processes]
+    if holders:
+        message += " " + _("Held by: {who}.").format(who="; ".join(holders[:4]))
+    hint = _("`sft-tui estimate` suggests smaller settings; `--force` starts all the same.")
+    if need.changes:
+        changed = ", ".join(f"{key}: {scalar(value)}" for key, value in need.changes.items())
+        hint = _("It would fit with train: {{{changes}}}. `--force` starts all the same.").format(changes=changed)
+    together = more_cards(situation, plan.train_options, chosen_gpus(answers, situation.gpus))
+    if together is not None:
+        changed = ", ".join(f"{key}: {scalar(value)}" for key, value in together[1].items())
+        text = _("Several cards hold it together: hardware: {{gpus: {gpus}}}, train: {{{changes}}}.")
+        hint = f"{text.format(gpus=list(together[0]), changes=changed)} {hint}"
+    add = problems.warning if force else problems.error
+    add("gpu_memory", message, key="hardware.gpus", hint=hint)

@@ -1,0 +1,164 @@
+"""`state.json`: where a run stands. The supervisor writes it, everyone may read it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sft_tui.project.files import read_json, write_json
+from sft_tui.project.layout import RunLayout
+
+
+class Status(StrEnum):
+    """How a run or a stage stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"  # asked to by the user; what was trained is saved
+    LOST = "lost"  # never written: shown for a run whose supervisor and trainer are both gone
+
+
+@dataclass(slots=True)
+class ProcessRef:
+    """A process that cannot be mistaken for a later one with the same number: `started` is its start time, epoch s."""
+
+    pid: int
+    started: float
+
+    def alive(self) -> bool:
+        """Whether exactly this process still runs (a zombie does not)."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, ValueError, OverflowError):
+            return False
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessRef:
+        """A reference to the process that has `pid` now."""
+        import psutil
+
+        try:
+            return cls(pid, psutil.Process(pid).create_time())
+        except psutil.Error:
+            return cls(pid, time.time())
+
+
+@dataclass(slots=True)
+class StageState:
+    """How one stage stands. Times are epoch seconds; `attempt` counts from 1 once it was started.
+
+    `lines_read` counts the lines of the trainer's log that are in the events already.
+    """
+
+    status: Status = Status.PENDING
+    attempt: int = 0
+    process: ProcessRef | None = None
+    started: float | None = None
+    finished: float | None = None
+    exit_code: int | None = None
+    lines_read: int = 0
+
+
+@dataclass(slots=True)
+class RunState:
+    """How a run stands.
+
+    `metrics` is the last of each figure: step, total_steps, loss, first_loss, eval_loss, learning_rate, epoch, percent,
+    remaining_s, elapsed_s, tokens_per_s. `exit_code` is what a front end that waited for the run ends with.
+    `message` says in a sentence why a run failed or stopped; `diagnoses` are those of `factory.failures`, as JSON.
+    """
+
+    run: str
+    status: Status = Status.PENDING
+    stage: str | None = None
+    stages: dict[str, StageState] = field(default_factory=dict)
+    supervisor: ProcessRef | None = None
+    created: float = 0.0
+    updated: float = 0.0
+    finished: float | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    diagnoses: list[dict[str, Any]] = field(default_factory=list)
+    model: str = ""
+    dataset: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of state.json."""
+        return asdict(self)
+
+
+def _process(data: dict[str, Any] | None) -> ProcessRef | None:
+    return ProcessRef(int(data["pid"]), float(data["started"])) if data else None
+
+
+def state_from_json(data: dict[str, Any]) -> RunState:
+    """The inverse of `RunState.as_json`; unknown keys of later versions are passed over."""
+    known = {k: v for k, v in data.items() if k in RunState.__slots__}
+    known["status"] = Status(known.get("status", "pending"))
+    known["supervisor"] = _process(known.get("supervisor"))
+    stages: dict[str, StageState] = {}
+    for name, stage in known.get("stages", {}).items():
+        fields = {k: v for k, v in stage.items() if k in StageState.__slots__}
+        fields["status"] = Status(fields.get("status", "pending"))
+        fields["process"] = _process(fields.get("process"))
+        stages[name] = StageState(**fields)
+    known["stages"] = stages
+    return RunState(**known)
+
+
+def read_state(layout: RunLayout) -> RunState | None:
+    """The state of a run as its file has it, or None where there is no readable one."""
+    data = read_json(layout.state)
+    if not isinstance(data, dict) or not data.get("run"):
+        return None
+    try:
+        state = state_from_json(data)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None  # of a later version, or edited by hand
+    return state if _sound(state) else None
+
+
+def _sound(state: RunState) -> bool:
+    """Whether every field has a value that its readers can work with."""
+
+    def numbers(*values: Any) -> bool:
+        return all(value is None or isinstance(value, int | float) for value in values)
+
+    stages = state.stages.values()
+    return (
+        all(isinstance(text, str) for text in (state.run, state.model, state.dataset))
+        and all(text is None or isinstance(text, str) for text in (state.stage, state.message))
+        and None not in (state.created, state.updated)
+        and numbers(state.created, state.updated, state.finished, state.exit_code)
+        and all(numbers(s.started, s.finished, s.exit_code) and isinstance(s.attempt, int) for s in stages)
+        and isinstance(state.metrics, dict)
+        and all(isinstance(value, int | float) for value in state.metrics.values())
+        and isinstance(state.diagnoses, list)
+        and all(isinstance(diagnosis, dict) for diagnosis in state.diagnoses)
+    )
+
+
+def write_state(layout: RunLayout, state: RunState) -> None:
+    """Replace state.json."""
+    state.updated = time.time()
+    write_json(layout.state, state.as_json())
+
+
+def present_status(state: RunState) -> Status:
+    """The status as it is now: a run that claims to be running without a living process is `lost`."""
+    if state.status not in (Status.RUNNING, Status.PENDING):
+        return state.status
+    if state.supervisor is not None and state.supervisor.alive():
+        return state.status
+    stage = state.stages.get(state.stage or "")
+    if stage is not None and stage.process is not None and stage.process.alive():
+        return Status.RUNNING
+    return Status.LOST if state.supervisor is not None else Status.PENDING

@@ -1,0 +1,82 @@
+"""The convert stage of a run, as a process of its own: `python -m sft_tui.run.convert RUN_DIR`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sft_tui.dataset.request import ConvertRequest, Progress
+from sft_tui.i18n import _
+from sft_tui.plan.conversion import convert_and_register, fingerprint, request_from_json
+from sft_tui.plan.data_lengths import lengths_of_plan
+from sft_tui.problems import ExitCode, Refusal
+from sft_tui.project.events import append_event, make_event
+from sft_tui.project.files import read_json
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import plan_from_json
+
+_SECONDS_BETWEEN_EVENTS = 2.0
+
+
+def main(run_dir: str) -> int:
+    """Convert what the plan in `run_dir` says; exit 0, 2 or 3. What happened is printed, for the stage's log."""
+    layout = RunLayout.of_run_dir(Path(run_dir))
+    plan = plan_from_json(read_json(layout.plan))
+    request = request_from_json(plan.conversion, layout.project)
+    if _already_done(request):
+        _say(_("Already converted: {path}").format(path=request.out_dir / f"{request.name}_train.jsonl"))
+        return int(ExitCode.DONE)
+    _say(_("Converting {source}").format(source=request.source))
+    try:
+        result = convert_and_register(request, _reporter(layout))
+    except Refusal as refusal:
+        for problem in refusal.problems:
+            _say(str(problem))
+        return int(refusal.exit_code)
+    for note in result.notes:
+        _say(str(note))
+    dropped = ", ".join(f"{reason}: {count}" for reason, count in result.dropped.items() if count)
+    summary = _("{train} rows for training, {test} kept for testing, dropped: {dropped}")
+    _say(summary.format(train=result.train_rows, test=result.test_rows, dropped=dropped or _("none")))
+    _say(_("Written: {path}").format(path=result.train))
+    if plan.gpus:
+        found = lengths_of_plan(plan, count=True)
+        if found is not None:
+            _say(_("No sample has more than {count} tokens.").format(count=found.longest))
+    return int(ExitCode.DONE)
+
+
+def _already_done(request: ConvertRequest) -> bool:
+    proof = read_json(request.out_dir / f"{request.name}.convert.json")
+    train = request.out_dir / f"{request.name}_train.jsonl"
+    return isinstance(proof, dict) and proof.get("fingerprint") == fingerprint(request) and train.is_file()
+
+
+def _reporter(layout: RunLayout) -> Any:
+    last = [time.monotonic()]
+
+    def report(progress: Progress) -> None:
+        now = time.monotonic()
+        if now - last[0] < _SECONDS_BETWEEN_EVENTS:
+            return
+        last[0] = now
+        total = progress.bytes_total
+        percent = round(100 * progress.bytes_read / total, 1) if total else None
+        append_event(
+            layout.events,
+            make_event("progress", stage="convert", rows=progress.rows, percent=percent, step=progress.rows),
+        )
+        _say(_("{rows} rows").format(rows=progress.rows))
+
+    return report
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,180 @@
+"""Waiting until a card has the memory that a run needs, in turn with the other runs that wait for one.
+
+Who waits leaves a ticket in a directory that all projects of a user share; tickets of processes that are gone do not
+count. The oldest ticket that could use a card goes first: a run with a smaller need does not overtake one that fits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sft_tui.factory.probe import cache_directory
+from sft_tui.i18n import _
+from sft_tui.machine.gpus import Gpu, GpuReport, freest, read_gpus
+from sft_tui.plan.gpu_headroom import cards_of, least_free_bytes, wanted_free_bytes
+from sft_tui.project.plan_record import Plan
+from sft_tui.project.state import ProcessRef
+from sft_tui.units import GIB
+
+_EVERY_S = 2.0
+SETTLE_S = 20.0
+"""After one run starts, others wait so long: its memory is not taken at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How the wait stands. `gpus` are the cards to use once the wait is over, empty before that.
+
+    `waited_s` is how long it has lasted, `ahead` how many runs are before this one, `best_free_bytes` what the freest
+    cards have now (of the scarcest of them), `needed_bytes` what each must have, `reason` why no card can be read.
+    """
+
+    waited_s: float
+    needed_bytes: int
+    best_free_bytes: int | None
+    ahead: int
+    gpus: tuple[Gpu, ...] = ()
+    reason: str | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the cards are there."""
+        return bool(self.gpus)
+
+
+@dataclass(slots=True)
+class Queue:
+    """The tickets in `directory`, oldest first."""
+
+    directory: Path
+    _mine: Path | None = field(default=None)
+
+    def enter(self, run: str, needed_bytes: int) -> None:
+        """Leave a ticket for this process."""
+        import orjson
+
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        me = ProcessRef.of(os.getpid())
+        ticket = {"run": run, "pid": me.pid, "started": me.started, "needed_bytes": needed_bytes, "taken": None}
+        self._mine = self.directory / f"{time.time_ns():020d}-{me.pid}.json"
+        self._write(ticket, orjson.dumps(ticket))
+
+    def take(self) -> None:
+        """Mark the ticket as served: others keep their distance for `SETTLE_S`."""
+        import orjson
+
+        if self._mine is not None and (ticket := _read(self._mine)) is not None:
+            ticket["taken"] = time.time()
+            self._write(ticket, orjson.dumps(ticket))
+
+    def leave(self) -> None:
+        """Remove the ticket."""
+        if self._mine is not None:
+            self._mine.unlink(missing_ok=True)
+            self._mine = None
+
+    def ahead(self) -> tuple[int, bool]:
+        """How many living tickets are older than this one, and whether one was served just now."""
+        older, settling = 0, False
+        for path in sorted(self.directory.glob("*.json")):
+            ticket = _read(path)
+            if ticket is None or path == self._mine:
+                continue
+            if not ProcessRef(int(ticket["pid"]), float(ticket["started"])).alive():
+                path.unlink(missing_ok=True)
+            elif ticket.get("taken"):
+                settling = settling or 0 <= time.time() - float(ticket["taken"]) < SETTLE_S
+            elif self._mine is None or path.name < self._mine.name:
+                older += 1
+        return older, settling
+
+    def _write(self, _ticket: dict[str, Any], data: bytes) -> None:
+        assert self._mine is not None
+        temporary = self._mine.with_suffix(".tmp")
+        temporary.write_bytes(data)
+        temporary.replace(self._mine)
+
+
+def queue_directory() -> Path:
+    """Where the tickets of all projects are: in the user's cache."""
+    return cache_directory() / "queue"
+
+
+def wait_for_memory(
+    run: str,
+    needed_bytes: int,
+    *,
+    count: int = 1,
+    among: Sequence[str] | None = None,
+    every_s: float = 5.0,
+    read: Callable[[], GpuReport] = read_gpus,
+    queue: Queue | None = None,
+) -> Generator[Waiting, None, None]:
+    """How the wait stands, each `every_s` seconds, until `count` cards have `needed_bytes` free; the last has them.
+
+    `among` are the UUIDs of the cards that may be used (None: all). The caller gives up by closing the
+    generator. A ticket that was served stays while this process lives, to keep others at a distance (`SETTLE_S`).
+    """
+    line = queue or Queue(queue_directory())
+    line.enter(run, needed_bytes)
+    started = time.monotonic()
+    served = False
+    try:
+        while True:
+            report = read()
+            cards = [gpu for gpu in report.gpus if among is None or gpu.uuid in among]
+            best = freest(cards, count)
+            free = min((gpu.free_bytes for gpu in best), default=None) if len(best) == count else None
+            ahead, settling = line.ahead()
+            enough = free is not None and free >= needed_bytes and ahead == 0 and not settling
+            if enough:
+                line.take()
+                served = True
+            yield Waiting(time.monotonic() - started, needed_bytes, free, ahead, best if enough else (), report.reason)
+            if enough:
+                return
+            time.sleep(every_s)
+    finally:
+        if not served:
+            line.leave()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    import orjson
+
+    try:
+        ticket = orjson.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return ticket if isinstance(ticket, dict) and {"pid", "started"} <= ticket.keys() else None
+
+
+def wait_for_room(plan: Plan) -> Generator[Waiting, None, None]:
+    """How the wait for the plan's memory stands, until it is over. The plan must have an estimate."""
+    need = plan.estimate
+    assert need is not None
+    cards = cards_of(plan, read_gpus())
+    total = min((gpu.total_bytes for gpu in cards), default=0)
+    wanted = wanted_free_bytes(need, total) if total else least_free_bytes(need)
+    among = None if plan.any_gpu else [gpu.uuid for gpu in cards]
+    return wait_for_memory(plan.run, wanted, count=max(1, len(plan.gpus)), among=among, every_s=_EVERY_S)
+
+
+def waiting_text(waiting: Waiting) -> str:
+    """What a waiting run waits for, and for how long it has."""
+    fields: dict[str, Any] = {
+        "minutes": f"{int(waiting.waited_s) // 60}:{int(waiting.waited_s) % 60:02}",
+        "need": f"{waiting.needed_bytes / GIB:.1f}",
+        "free": "?" if waiting.best_free_bytes is None else f"{waiting.best_free_bytes / GIB:.1f}",
+    }
+    text = _("Waiting for GPU memory since {minutes} (m:ss): {need} GiB must be free, {free} GiB are.").format(**fields)
+    if waiting.ahead:
+        text += " " + _("Runs before this one: {count}.").format(count=waiting.ahead)
+    if waiting.reason:
+        text += f" {waiting.reason}"
+    return text

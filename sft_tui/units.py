@@ -1,0 +1,3 @@
+"""Units that are written out in more than one room."""
+
+GIB = 2**30

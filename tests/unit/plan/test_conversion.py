@@ -1,0 +1,89 @@
+"""Converting as a stage: the proof, the fingerprint, free names, and nothing half done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sft_tui.dataset import Columns, ConvertRequest
+from sft_tui.plan import conversion
+from sft_tui.plan.conversion import convert_and_register, fingerprint, free_name, read_proof
+from sft_tui.problems import Refusal
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> ConvertRequest:
+    (tmp_path / "a.csv").write_text("question,answer\nq,a\nq2,a2\n,x\n")
+    return ConvertRequest(str(tmp_path / "a.csv"), tmp_path / "data")
+
+
+def test_proof_tells_what_was_done(request_: ConvertRequest) -> None:
+    result = convert_and_register(request_)
+    proof = read_proof(request_.out_dir, "a")
+    assert proof is not None
+    mark, found = proof
+    assert mark == fingerprint(request_)
+    assert replace(found, seconds=0, notes=()) == replace(result, seconds=0, notes=())
+    result.train.unlink()
+    assert read_proof(request_.out_dir, "a") is None
+
+
+def test_fingerprint_covers_all_that_has_a_say(request_: ConvertRequest) -> None:
+    mark = fingerprint(request_)
+    assert fingerprint(replace(request_, out_dir=Path("/elsewhere"), name="b", overwrite=True)) == mark
+    others = [
+        {"columns": Columns(input="question")}, {"instruction": "I"}, {"system": "S"}, {"max_samples": 1},
+        {"sample": "random"}, {"test_size": 0.1}, {"seed": 1}, {"dedupe": True}, {"strict": True},
+        {"format": "columns"},
+    ]  # fmt: skip
+    marks = {fingerprint(replace(request_, **more)) for more in others}  # type: ignore[arg-type]
+    assert len(marks | {mark}) == len(others) + 1
+    with Path(request_.source).open("a") as stream:
+        stream.write("q3,a3\n")
+    assert fingerprint(request_) != mark
+    with pytest.raises(Refusal):
+        fingerprint(replace(request_, source="nowhere.csv"))
+
+
+def test_free_names(request_: ConvertRequest) -> None:
+    mark = fingerprint(request_)
+    assert free_name(request_.out_dir, "a", mark) == "a"
+    convert_and_register(request_)
+    assert free_name(request_.out_dir, "a", mark) == "a"
+    assert free_name(request_.out_dir, "a", "another") == "a-2"
+    convert_and_register(replace(request_, name="a-2", seed=1))
+    assert free_name(request_.out_dir, "a", "another") == "a-3"
+    (request_.out_dir / "b_train.jsonl").write_text("")
+    assert free_name(request_.out_dir, "b", mark) == "b-2"
+
+
+def test_nothing_stays_when_registering_fails(request_: ConvertRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(conversion, "register", full)
+    with pytest.raises(Refusal) as refusal:
+        convert_and_register(request_)
+    assert refusal.value.problems[0].code == "disk_full"
+    assert not request_.out_dir.exists()
+
+
+def test_old_files_come_back_when_registering_fails(request_: ConvertRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert_and_register(request_)
+    before = {path.name: path.read_bytes() for path in request_.out_dir.iterdir()}
+
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(conversion, "register", full)
+    with pytest.raises(Refusal):
+        convert_and_register(replace(request_, overwrite=True, max_samples=1))
+    assert {path.name: path.read_bytes() for path in request_.out_dir.iterdir()} == before
+    monkeypatch.undo()
+    result = convert_and_register(replace(request_, overwrite=True, max_samples=1))
+    assert result.written == 1
+    assert {path.name for path in request_.out_dir.iterdir()} == set(before)
+    assert json.loads((request_.out_dir / "dataset_info.json").read_text())["a_train"]["formatting"] == "alpaca"

@@ -1,0 +1,88 @@
+"""What keeps a run from starting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sft_tui.machine.gpus import GpuProcess
+from sft_tui.plan import make_plan
+from sft_tui.plan.context import ModelFacts
+from sft_tui.plan.preflight import check_options, preflight
+from sft_tui.problems import Severity, exit_code_for
+from tests.unit.plan import GIB, make_answers, make_gpu, make_situation
+
+QWEN_7B = {
+    "model_type": "qwen2",
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152064,
+    "torch_dtype": "bfloat16",
+}
+
+
+@pytest.mark.parametrize(("free_gib", "severity"), [(12.0, Severity.ERROR), (80.0, None)])
+def test_a_card_that_is_too_full_is_refused_and_its_users_named(
+    tmp_path: Path, free_gib: float, severity: Severity | None
+) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"question": "q", "answer": "a"}\n' * 50)
+    holder = GpuProcess(4711, "someone", "python", 8 * GIB)
+    gpu = make_gpu(total_gib=80, free_bytes=int(free_gib * GIB), processes=(holder,))
+    answers = make_answers(data={"source": str(source)}, preset="guide-16gb")
+    situation = make_situation(gpu, project=tmp_path, base=tmp_path, source=str(source), rows=50)
+    model = ModelFacts("Qwen/Qwen2.5-7B-Instruct", False, None, QWEN_7B, "qwen", "known", True)
+    situation = replace(situation, model=model)
+    plan = make_plan(answers, situation)
+    found = [p for p in preflight(answers, situation, plan) if p.code == "gpu_memory"]
+    assert [p.severity for p in found] == ([severity] if severity else [])
+    if severity:
+        assert "4711 (someone)" in found[0].message
+        assert exit_code_for(found) == 3
+        forced = [p for p in preflight(answers, situation, plan, force=True) if p.code == "gpu_memory"]
+        assert [p.severity for p in forced] == [Severity.WARNING]
+
+
+def option_problems(project: Path, **train: object) -> dict[str, str]:
+    """The codes of the errors that the options of a planned run on the demo's model have, by key."""
+    (project / "data").mkdir(exist_ok=True)
+    (project / "data" / "other.json").write_text('[{"instruction": "a", "input": "", "output": "b"}]')
+    (project / "data" / "dataset_info.json").write_text('{"other": {"file_name": "other.json"}}')
+    answers = make_answers(train=train, hardware={"gpus": "none"})
+    situation = make_situation(project=project, base=project, rows=50)
+    found = check_options(answers, situation, make_plan(answers, situation).train_options)
+    return {p.key or "": p.code for p in found if p.severity is Severity.ERROR}
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        ({}, {}),
+        ({"dataset": "other"}, {}),
+        ({"dataset": "othr"}, {"train.dataset": "unknown_dataset"}),
+        ({"eval_dataset": "other", "val_size": 0.0}, {}),
+        ({"eval_dataset": "othr", "val_size": 0.0}, {"train.eval_dataset": "unknown_dataset"}),
+        ({"stage": "dpo"}, {"train.stage": "wrong_stage"}),
+        ({"stage": "dpo", "dataset": "other"}, {"train.dataset": "wrong_stage"}),
+    ],
+)
+def test_datasets_beside_the_converted_one_must_be_registered(
+    tmp_path: Path, train: dict[str, object], expected: dict[str, str]
+) -> None:
+    assert option_problems(tmp_path, **train) == expected
+
+
+def test_test_rows_must_leave_something_to_train_on(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"question": "q", "answer": "a"}\n' * 20)
+    answers = make_answers(data={"source": str(source), "test_size": 20}, hardware={"gpus": "none"})
+    situation = make_situation(project=tmp_path, base=tmp_path, source=str(source), rows=20)
+    found = preflight(answers, situation, make_plan(answers, situation), light=True)
+    assert [p.code for p in found if p.key == "data.test_size"] == ["out_of_range"]
+    assert not [p for p in found if p.key == "train.val_size"]

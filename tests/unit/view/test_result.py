@@ -1,0 +1,69 @@
+"""What a run has made, and how to use it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import Status
+from sft_tui.view.result import read_result, write_usage
+from tests.tui.run_screens.run_dirs import make_run
+
+
+def finished_run(project: Path, *, merged: bool = True) -> RunLayout:
+    layout = make_run(project, "done", status=Status.FINISHED, stage="verify", steps=282)
+    (layout.save_dir / "adapter_config.json").write_text("{}", encoding="utf-8")
+    (layout.save_dir / "adapter_model.safetensors").write_bytes(b"x" * 1000)
+    if merged:
+        layout.model_dir.mkdir(parents=True)
+        (layout.model_dir / "config.json").write_text("{}", encoding="utf-8")
+        (layout.model_dir / "model.safetensors").write_bytes(b"x" * 2000)
+        (layout.model_dir / "Modelfile").write_text("FROM .\n", encoding="utf-8")
+        result = {
+            "ok": True,
+            "checks": [{"name": "loads", "status": "ok", "message": "fine"}],
+            "samples": [{"prompt": '它\'s "what"?', "reference": "a", "before": None, "after": "b"}],
+        }
+        layout.verify_result.write_text(json.dumps(result), encoding="utf-8")
+    return layout
+
+
+def test_a_merged_model_has_four_uses(tmp_path: Path) -> None:
+    layout = finished_run(tmp_path)
+    result = read_result(layout)
+    assert result.verified and result.exported and result.trained
+    assert [usage.tool for usage in result.usages] == ["transformers", "vLLM", "LLaMA-Factory", "Ollama"]
+    words = shlex.split(result.usages[0].command)
+    assert words[:2] == ["/opt/train/bin/python", "-c"]
+    compile(words[2], "command", "exec")
+    assert "它's" in words[2]
+    assert result.samples[0].before is None
+    sizes = {place.kind: place.size_bytes for place in result.places}
+    assert sizes["merged"] == 2000 + 2 + 7 and sizes["configs"] is None
+
+
+def test_without_a_merge_the_adapter_is_used_on_its_base(tmp_path: Path) -> None:
+    result = read_result(finished_run(tmp_path, merged=False))
+    assert result.verified is None and not result.exported
+    (usage,) = result.usages
+    assert "--adapter_name_or_path saves/done" in usage.command and "--template qwen" in usage.command
+
+
+def test_a_run_that_saved_nothing_has_no_uses(tmp_path: Path) -> None:
+    result = read_result(make_run(tmp_path, status=Status.FAILED))
+    assert result.usages == () and not result.trained
+
+
+def test_broken_results_are_no_success(tmp_path: Path) -> None:
+    layout = finished_run(tmp_path)
+    layout.verify_result.write_text('{"checks": 3, "samples": [1], "error": "x"}', encoding="utf-8")
+    result = read_result(layout)
+    assert result.verified is False and result.verify_error == "x" and result.samples == ()
+
+
+def test_the_commands_are_kept_in_a_file(tmp_path: Path) -> None:
+    layout = finished_run(tmp_path)
+    text = write_usage(layout, read_result(layout), "How to use done", "Type:").read_text(encoding="utf-8")
+    assert "vllm serve models/done" in text and f"cd {tmp_path}" in text
