@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_tui.answers import answers_hash
 from sft_tui.factory import commands
 from sft_tui.factory.deepspeed import render_zero_config, zero_config
 from sft_tui.factory.train_config import render_merge_config, render_train_config
@@ -40,6 +39,8 @@ _NOWHERE = Environment("python", ("llamafactory-cli",), "")
 
 def make_plan(answers: Answers, situation: Situation) -> Plan:
     """Everything that a run of `answers` will do. Raises `Refusal` (exit 2) with all that is wrong with the answers."""
+    from sft_tui.answers import answers_hash  # it brings pydantic, which the supervisor does without
+
     problems = check_answers(answers, situation)
     problems.raise_if_any(ExitCode.USAGE)
     options, _origins = train_options(answers, situation)
