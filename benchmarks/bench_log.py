@@ -13,8 +13,9 @@ from pathlib import Path
 from benchmarks.measuring import interleaved, say, verdict
 from benchmarks.pty_probe import Session
 from sft_tui.project.files import write_json
+from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import ProcessRef, RunState, StageState, Status, write_state
+from sft_tui.project.state import RunState, StageState, Status, write_state
 
 LINES_A_SECOND = 20
 END = "the very last line"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sft_tui.project.files import read_json, write_json
+from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
 
 
@@ -20,34 +21,6 @@ class Status(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"  # asked to by the user; what was trained is saved
     LOST = "lost"  # never written: shown for a run whose supervisor and trainer are both gone
-
-
-@dataclass(slots=True)
-class ProcessRef:
-    """A process that cannot be mistaken for a later one with the same number: `started` is its start time, epoch s."""
-
-    pid: int
-    started: float
-
-    def alive(self) -> bool:
-        """Whether exactly this process still runs (a zombie does not)."""
-        import psutil
-
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
-        except (psutil.Error, ValueError, OverflowError):
-            return False
-
-    @classmethod
-    def of(cls, pid: int) -> ProcessRef:
-        """A reference to the process that has `pid` now."""
-        import psutil
-
-        try:
-            return cls(pid, psutil.Process(pid).create_time())
-        except psutil.Error:
-            return cls(pid, time.time())
 
 
 @dataclass(slots=True)
@@ -95,20 +68,16 @@ class RunState:
         return asdict(self)
 
 
-def _process(data: dict[str, Any] | None) -> ProcessRef | None:
-    return ProcessRef(int(data["pid"]), float(data["started"])) if data else None
-
-
 def state_from_json(data: dict[str, Any]) -> RunState:
     """The inverse of `RunState.as_json`; unknown keys of later versions are passed over."""
     known = {k: v for k, v in data.items() if k in RunState.__slots__}
     known["status"] = Status(known.get("status", "pending"))
-    known["supervisor"] = _process(known.get("supervisor"))
+    known["supervisor"] = ProcessRef.from_json(known.get("supervisor"))
     stages: dict[str, StageState] = {}
     for name, stage in known.get("stages", {}).items():
         fields = {k: v for k, v in stage.items() if k in StageState.__slots__}
         fields["status"] = Status(fields.get("status", "pending"))
-        fields["process"] = _process(fields.get("process"))
+        fields["process"] = ProcessRef.from_json(fields.get("process"))
         stages[name] = StageState(**fields)
     known["stages"] = stages
     return RunState(**known)
@@ -153,12 +122,15 @@ def write_state(layout: RunLayout, state: RunState) -> None:
 
 
 def present_status(state: RunState) -> Status:
-    """The status as it is now: a run that claims to be running without a living process is `lost`."""
+    """The status as it is now: a run that claims to be running and whose processes are surely dead is `lost`.
+
+    What runs on another computer cannot be seen from here: such a run is what its file says.
+    """
     if state.status not in (Status.RUNNING, Status.PENDING):
         return state.status
-    if state.supervisor is not None and state.supervisor.alive():
+    if state.supervisor is not None and state.supervisor.may_live():
         return state.status
     stage = state.stages.get(state.stage or "")
-    if stage is not None and stage.process is not None and stage.process.alive():
+    if stage is not None and stage.process is not None and stage.process.may_live():
         return Status.RUNNING
     return Status.LOST if state.supervisor is not None else Status.PENDING

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from sft_tui.factory.probe import cache_directory
 from sft_tui.i18n import _
 from sft_tui.machine.gpus import Gpu, GpuReport, freest, read_gpus
 from sft_tui.plan.gpu_headroom import cards_of, least_free_bytes, wanted_free_bytes
+from sft_tui.project.identity import ProcessRef, Standing
 from sft_tui.project.plan_record import Plan
-from sft_tui.project.state import ProcessRef
 from sft_tui.units import GIB
 
 _EVERY_S = 2.0
@@ -60,7 +60,7 @@ class Queue:
 
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         me = ProcessRef.of(os.getpid())
-        ticket = {"run": run, "pid": me.pid, "started": me.started, "needed_bytes": needed_bytes, "taken": None}
+        ticket = {"run": run, "process": asdict(me), "needed_bytes": needed_bytes, "taken": None}
         self._mine = self.directory / f"{time.time_ns():020d}-{me.pid}.json"
         self._write(ticket, orjson.dumps(ticket))
 
@@ -85,8 +85,11 @@ class Queue:
             ticket = _read(path)
             if ticket is None or path == self._mine:
                 continue
-            if not ProcessRef(int(ticket["pid"]), float(ticket["started"])).alive():
+            standing = _holder(ticket)
+            if standing is Standing.DEAD:
                 path.unlink(missing_ok=True)
+            elif standing is Standing.UNKNOWN:  # of another computer's cards, or a container that nobody can ask
+                continue
             elif ticket.get("taken"):
                 settling = settling or 0 <= time.time() - float(ticket["taken"]) < SETTLE_S
             elif self._mine is None or path.name < self._mine.name:
@@ -151,7 +154,16 @@ def _read(path: Path) -> dict[str, Any] | None:
         ticket = orjson.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return ticket if isinstance(ticket, dict) and {"pid", "started"} <= ticket.keys() else None
+    return ticket if isinstance(ticket, dict) else None
+
+
+def _holder(ticket: dict[str, Any]) -> Standing:
+    """Whether the process lives that left `ticket`; the older versions' tickets hold its fields themselves."""
+    try:
+        process = ProcessRef.from_json(ticket.get("process") or ticket)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return Standing.DEAD
+    return Standing.DEAD if process is None else process.standing()
 
 
 def wait_for_room(plan: Plan) -> Generator[Waiting, None, None]:

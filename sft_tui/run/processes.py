@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sft_tui.project.state import ProcessRef
+from sft_tui.project.identity import ProcessRef
 
 
 class StageProcess:

@@ -123,7 +123,7 @@ def resume(layout: RunLayout, changes: dict[str, Any] | None = None, *, force: b
     state = read_state(layout)
     if state is None:
         raise refuse("no_such_run", _("There is no run {run}.").format(run=layout.name))
-    if state.supervisor is not None and state.supervisor.alive():
+    if state.supervisor is not None and state.supervisor.may_live():
         raise refuse("already_running", _("The run {run} is running already.").format(run=layout.name))
     if changes:
         _replan(layout, state, changes)

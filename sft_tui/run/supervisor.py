@@ -25,10 +25,11 @@ from sft_tui.plan.peaks import append_peak, peak_of_run
 from sft_tui.problems import ExitCode
 from sft_tui.project.events import EventLog
 from sft_tui.project.files import read_json
+from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan, PlannedStage, plan_from_json
 from sft_tui.project.requests import RequestKind, take_requests
-from sft_tui.project.state import ProcessRef, RunState, StageState, Status, read_state, write_state
+from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
 from sft_tui.run.attempt import prepare_attempt
 from sft_tui.run.gpu_queue import Waiting, wait_for_room, waiting_text
 from sft_tui.run.measure import PeakMeter

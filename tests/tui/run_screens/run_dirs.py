@@ -12,8 +12,9 @@ from typing import Any
 from sft_tui.machine.gpus import Gpu
 from sft_tui.project.events import append_event, make_event
 from sft_tui.project.files import write_json
+from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import ProcessRef, RunState, StageState, Status, write_state
+from sft_tui.project.state import RunState, StageState, Status, write_state
 
 BEGAN = 1_790_000_000.0
 """Epoch seconds at which the made-up runs began."""
@@ -80,7 +81,7 @@ def make_run(
     write_plan_json(layout, gpus)
     write_metrics(layout, steps, total)
     ours = ProcessRef.of(os.getpid())
-    gone = ProcessRef(2**22 - 1, 1.0)
+    gone = ProcessRef.of(2**22 - 1)
     living = alive if alive is not None else status in (Status.RUNNING, Status.PENDING)
     state = RunState(name, last, stage, stages, ours if living else gone, created, message=message)
     state.model, state.dataset = "Qwen/Qwen2.5-0.5B-Instruct", "apples"

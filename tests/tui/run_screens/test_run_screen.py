@@ -96,7 +96,7 @@ async def test_detach_leaves_and_says_how_to_come_back(tmp_path: Path) -> None:
 
 
 async def test_warnings_and_a_missing_supervisor_are_said(tmp_path: Path) -> None:
-    from sft_tui.project.state import ProcessRef
+    from sft_tui.project.identity import ProcessRef
 
     layout = make_run(tmp_path, alive=False)
     state = read_state(layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -128,3 +129,11 @@ def test_a_trial_takes_the_longest_rows_and_keeps_nothing(tmp_path: Path) -> Non
     trial = trial_options(options, "longest", tmp_path, tmp_path / "out")
     assert trial["max_steps"] == 3 and trial["lora_rank"] == 8 and "val_size" not in trial
     assert os.fspath(tmp_path) == trial["dataset_dir"]
+
+
+def test_tickets_of_another_computer_neither_count_nor_go(tmp_path: Path) -> None:
+    elsewhere = {"pid": os.getpid(), "start_ticks": 1, "boot_id": "0", "host": "gpu-7", "pid_ns": "pid:[1]"}
+    ticket = tmp_path / "00000000000000000001-1.json"
+    ticket.write_text(json.dumps({"run": "x", "process": elsewhere, "needed_bytes": 1, "taken": None}))
+    assert next(wait_for_memory("apples", GIB, every_s=0, read=readings((20,)), queue=Queue(tmp_path))).over
+    assert ticket.exists()

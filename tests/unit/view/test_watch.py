@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sft_tui.machine.gpus import GpuReport
 from sft_tui.project.events import append_event, make_event
-from sft_tui.project.state import ProcessRef, RunState, StageState, Status, read_state, write_state
+from sft_tui.project.identity import ProcessRef
+from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
 from sft_tui.tui.screens.runs import read_rows
 from sft_tui.view.failure_report import failure_report
 from sft_tui.view.result import read_result
