@@ -24,6 +24,7 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
     package = (p for p in (ROOT / "sft_tui").rglob("*") if p.suffix in kept and "__pycache__" not in p.parts)
     wanted |= {p.relative_to(ROOT).as_posix() for p in package}
     assert wanted <= names, sorted(wanted - names)
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     code = (
         "import sft_tui, sft_tui.presets as p; print(sft_tui.__file__, sorted(p.load_presets()), p.presets_directory())"
