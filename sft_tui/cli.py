@@ -138,8 +138,9 @@ def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType
     path = state_home / "sft-tui" / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
     text = "".join(traceback.format_exception(kind, error, trace))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        from sft_tui.project.files import write_atomically
+
+        write_atomically(path, text.encode("utf-8", "replace"), private=True)
     except OSError:
         sys.stderr.write(text)
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sft_tui.dataset.checks import Target, check_request, find_target
 from sft_tui.dataset.output import split
-from sft_tui.dataset.output.spool import Spool, clean_stale, existing_parent, set_aside, sync_directory, writing
+from sft_tui.dataset.output.spool import Spool, clean_stale, existing_parent, set_aside, writing
 from sft_tui.dataset.reading import Reading
 from sft_tui.dataset.request import DUPLICATE, REASONS, ConvertRequest, ConvertResult, Progress
 from sft_tui.dataset.rows.clean import written_columns
@@ -17,6 +17,7 @@ from sft_tui.dataset.rows.conversations import TAGS
 from sft_tui.dataset.tally import Tally
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Refusal, refuse
+from sft_tui.project.files import sync_directory
 
 
 class Conversion:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Refusal, refuse
+from sft_tui.project.files import write_atomically
 
 FILE_NAME = "dataset_info.json"
 _ALPACA_COLUMNS = {"instruction": "prompt", "input": "query", "output": "response"}
@@ -92,7 +92,7 @@ def register(directory: Path, entries: Mapping[str, Any]) -> None:
         if all(found.get(name) == entry for name, entry in entries.items()):
             return
         found.update(entries)
-        _replace(directory / FILE_NAME, json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+        write_atomically(directory / FILE_NAME, json.dumps(found, ensure_ascii=False, indent=2) + "\n")
 
 
 @contextmanager
@@ -104,19 +104,3 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside, wait for the disk, rename. A symbolic link stays one."""
-    target = path.resolve()
-    beside = target.with_name(f".{secrets.token_hex(8)}.sft-tui-tmp")
-    try:
-        with beside.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if target.exists():
-            beside.chmod(target.stat().st_mode & 0o7777)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)

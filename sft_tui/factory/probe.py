@@ -6,6 +6,7 @@ an installation changes (`watch` in the probe) have the modification times that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -20,6 +21,7 @@ import orjson
 from sft_tui.factory.options import Factory, factory_from, snapshot
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
+from sft_tui.project.files import write_atomically
 
 _SCRIPT = Path(__file__).parent / "remote" / "probe.py"
 FORMAT = 1
@@ -133,14 +135,9 @@ def _cache_file(python: str, cache_dir: Path | None) -> Path:
 
 def _remember(python: str, data: dict[str, Any], cache_dir: Path | None) -> None:
     """Write the cache by rename; a cache that cannot be written is only slower, so that is no error."""
-    path = _cache_file(python, cache_dir)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as out:
-            out.write(orjson.dumps({"data": data, "watched": _watch(data["watch"])}))
-        Path(out.name).replace(path)
-    except OSError:
-        return
+    content = orjson.dumps({"data": data, "watched": _watch(data["watch"])})
+    with contextlib.suppress(OSError):
+        write_atomically(_cache_file(python, cache_dir), content, private=True)
 
 
 def load_factory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 from pathlib import Path
 
 from sft_tui.headless.output import put, put_json, say, show_problems
@@ -32,13 +33,15 @@ def run(args: argparse.Namespace) -> int:
 
         fixes = [p.fix for p in problems if p.fix is not None]
         if fixes:
-            before = path.read_text(encoding="utf-8-sig")
+            raw = path.read_bytes()
+            before = raw.decode("utf-8-sig")
             after = apply_fixes(before, fixes)
             put_diff = say if args.json else put
             put_diff(unified_diff(before, after, str(path)))
             from sft_tui.project.files import write_atomically
 
-            write_atomically(path, after)
+            mark = codecs.BOM_UTF8 if raw.startswith(codecs.BOM_UTF8) else b""
+            write_atomically(path, mark + after.encode("utf-8"))
             problems = check_file(path)
     if args.verdict and all(p.severity is not Severity.ERROR for p in problems):
         problems += ask_factory(path)

@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
 from sft_tui.factory.dataset_info import entries_for, read_dataset_info, register
+from sft_tui.project.files import write_atomically, write_json
 
 PROOF_SUFFIX = ".convert.json"
 _VERSION = 1
@@ -45,7 +45,7 @@ def convert_and_register(request: ConvertRequest, progress: Callable[[Progress],
                 if earlier is None:
                     proof.unlink(missing_ok=True)
                 else:
-                    proof.write_bytes(earlier)
+                    write_atomically(proof, earlier)
             conversion.rollback()
             raise
     return result
@@ -53,12 +53,7 @@ def convert_and_register(request: ConvertRequest, progress: Callable[[Progress],
 
 def _write_proof(path: Path, mark: str, result: ConvertResult) -> None:
     proof = {"version": _VERSION, "fingerprint": mark, "result": result.as_json()}
-    beside = path.with_name(f".{secrets.token_hex(8)}.sft-tui-tmp")
-    try:
-        beside.write_text(json.dumps(proof, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_json(path, proof)
 
 
 def fingerprint(request: ConvertRequest) -> str:

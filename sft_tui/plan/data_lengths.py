@@ -21,6 +21,7 @@ from sft_tui.factory.frames import frame_of
 from sft_tui.factory.probe import cache_directory
 from sft_tui.plan.conversion import fingerprint, read_proof
 from sft_tui.problems import Refusal
+from sft_tui.project.files import write_atomically
 
 if TYPE_CHECKING:
     from sft_tui.dataset.request import ConvertRequest
@@ -229,9 +230,7 @@ def _keep(path: Path, found: DataLengths) -> None:
 
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_bytes(orjson.dumps(asdict(found)))
-        beside.replace(path)
+        write_atomically(path, orjson.dumps(asdict(found)), private=True)
         kept = sorted(path.parent.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
         for old in kept[_MOST_KEPT_FILES:]:
             old.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.deepspeed import zero_name
 from sft_tui.i18n import _
+from sft_tui.project.files import open_append
 from sft_tui.units import GIB
 from sft_tui.yaml_io import scalar
 
@@ -74,7 +75,7 @@ def append_peak(project: Path, peak: Peak) -> None:
     """Keep `peak`. Raises `OSError`."""
     import orjson
 
-    with peaks_file(project).open("ab", buffering=0) as stream:
+    with open_append(peaks_file(project)) as stream:
         stream.write(orjson.dumps(asdict(peak)) + b"\n")
 
 

@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sft_tui.project.files import open_append
+
 Event = dict[str, Any]
 
 
@@ -27,7 +29,7 @@ def make_event(kind: str, **fields: Any) -> Event:
 def append_event(path: Path, event: Event) -> None:
     """Append `event` as one line in one write, so that a reader sees whole lines or a last half one."""
     line = json.dumps(event, ensure_ascii=False) + "\n"
-    with path.open("ab", buffering=0) as stream:
+    with open_append(path) as stream:
         stream.write(line.encode("utf-8", "replace"))
 
 

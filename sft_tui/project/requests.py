@@ -30,7 +30,7 @@ class Request:
 def leave_request(layout: RunLayout, request: Request) -> None:
     """Leave `request` for the supervisor of the run."""
     name = f"{time.time_ns()}-{request.kind.value}.json"
-    write_json(layout.requests / name, {"kind": request.kind.value, "details": request.details})
+    write_json(layout.requests / name, {"kind": request.kind.value, "details": request.details}, follow=False)
 
 
 def take_requests(layout: RunLayout) -> Iterator[Request]:

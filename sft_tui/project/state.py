@@ -115,10 +115,10 @@ def _sound(state: RunState) -> bool:
     )
 
 
-def write_state(layout: RunLayout, state: RunState) -> None:
-    """Replace state.json."""
+def write_state(layout: RunLayout, state: RunState, *, durable: bool = True) -> None:
+    """Replace state.json; `durable` waits for the disk. Raises `OSError`."""
     state.updated = time.time()
-    write_json(layout.state, state.as_json())
+    write_json(layout.state, state.as_json(), follow=False, durable=durable)
 
 
 def present_status(state: RunState) -> Status:

@@ -17,6 +17,7 @@ from sft_tui.factory.probe import cache_directory
 from sft_tui.i18n import _
 from sft_tui.machine.gpus import Gpu, GpuReport, freest, read_gpus
 from sft_tui.plan.gpu_headroom import cards_of, least_free_bytes, wanted_free_bytes
+from sft_tui.project.files import write_atomically
 from sft_tui.project.identity import ProcessRef, Standing
 from sft_tui.project.plan_record import Plan
 from sft_tui.units import GIB
@@ -98,9 +99,7 @@ class Queue:
 
     def _write(self, _ticket: dict[str, Any], data: bytes) -> None:
         assert self._mine is not None
-        temporary = self._mine.with_suffix(".tmp")
-        temporary.write_bytes(data)
-        temporary.replace(self._mine)
+        write_atomically(self._mine, data)
 
 
 def queue_directory() -> Path:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from sft_tui.project.files import open_append
 from sft_tui.project.identity import ProcessRef
 
 
@@ -23,7 +24,7 @@ class StageProcess:
     @classmethod
     def start(cls, argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> StageProcess:
         """Start `argv` in a session of its own, with output appended to `log` and nothing to read. Raises `OSError`."""
-        with log.open("ab") as stream:
+        with open_append(log) as stream:
             child = subprocess.Popen(
                 list(argv),
                 cwd=cwd,

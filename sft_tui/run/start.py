@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 from sft_tui.factory import commands
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
-from sft_tui.project.files import read_json, set_aside, write_atomically, write_json
+from sft_tui.project.files import open_append, read_json, set_aside, write_atomically, write_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
 from sft_tui.project.state import RunState, StageState, Status, present_status, read_state, write_state
@@ -57,8 +58,8 @@ def write_plan(layout: RunLayout, plan: Plan) -> None:
     new_dirs = _missing_dirs((*new_files, layout.log_dir / "x", layout.requests / "x"))
     try:
         for path, content in contents.items():
-            write_atomically(path, content)
-        write_json(layout.plan, plan.as_json())
+            write_atomically(path, content, private=path == layout.answers, follow=False)
+        write_json(layout.plan, plan.as_json(), private=True, follow=False)
         layout.log_dir.mkdir(parents=True, exist_ok=True)
         layout.requests.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -91,7 +92,7 @@ def launch(layout: RunLayout) -> None:
     """Start a supervisor for the run, in a session of its own, and wait until it has taken over (a second or so)."""
     earlier = read_state(layout)
     before = earlier.updated if earlier else 0.0
-    with layout.supervisor_log.open("ab") as log:
+    with _supervisor_log(layout) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "sft_tui.run.supervisor", str(layout.run_dir)],
             cwd=layout.project,
@@ -114,6 +115,17 @@ def launch(layout: RunLayout) -> None:
     raise refuse("supervisor_failed", message, path=str(layout.supervisor_log), exit_code=ExitCode.PREFLIGHT)
 
 
+def _supervisor_log(layout: RunLayout) -> io.FileIO:
+    try:
+        return open_append(layout.supervisor_log)
+    except OSError as error:
+        message = _("{path} cannot be written: {reason}.")
+        text = message.format(path=layout.supervisor_log, reason=error.strerror or error)
+        raise refuse(
+            "project_not_writable", text, path=str(layout.supervisor_log), exit_code=ExitCode.PREFLIGHT
+        ) from error
+
+
 def resume(layout: RunLayout, changes: dict[str, Any] | None = None, *, force: bool = False) -> None:
     """Go on with a run at the first stage without its proof; a trainer that still runs is adopted.
 
@@ -129,7 +141,7 @@ def resume(layout: RunLayout, changes: dict[str, Any] | None = None, *, force: b
         _replan(layout, state, changes)
     plan = read_json(layout.plan) if force else None
     if isinstance(plan, dict):
-        write_json(layout.plan, {**plan, "force": True})
+        write_json(layout.plan, {**plan, "force": True}, private=True, follow=False)
     launch(layout)
 
 

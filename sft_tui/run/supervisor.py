@@ -24,7 +24,7 @@ from sft_tui.plan.gpu_headroom import cards_of, lacking
 from sft_tui.plan.peaks import append_peak, peak_of_run
 from sft_tui.problems import ExitCode
 from sft_tui.project.events import EventLog
-from sft_tui.project.files import read_json
+from sft_tui.project.files import NotAPlainFile, open_append, open_lock, read_json
 from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan, PlannedStage, plan_from_json
@@ -129,6 +129,10 @@ class Supervisor:
             planned = self._plan.stage("train") or planned
         try:
             process = StageProcess(stage.process) if adopted and stage.process else self._start(planned, stage)
+        except NotAPlainFile as error:
+            text = _("{path} cannot be written: {reason}.")
+            outcome = Outcome(Status.FAILED, text.format(path=error.filename, reason=error.strerror))
+            return self._finish(planned, stage, outcome, diagnose=False)
         except OSError as error:
             text = _("{program} cannot be started: {reason}")
             outcome = Outcome(Status.FAILED, text.format(program=planned.argv[0], reason=error.strerror or error))
@@ -174,7 +178,7 @@ class Supervisor:
     def _tell_waiting(self, waiting: Waiting) -> None:
         """Into the state at once, into the events now and then."""
         self._state.message = waiting_text(waiting)
-        self._save()
+        self._save(durable=False)
         if self._told is not None and waiting.waited_s - self._told < _TELL_S:
             return
         self._told = waiting.waited_s
@@ -200,7 +204,8 @@ class Supervisor:
             message = _("The adapter of the stopped training is kept in {path}.").format(path=name)
             self._events.add("warning", id="adapter_kept", message=message, hint=None)
         log = self._layout.project / planned.log
-        log.write_text(f"$ {planned.shown or ' '.join(attempt.argv)}\n", encoding="utf-8")
+        with open_append(log, fresh=True) as stream:
+            stream.write(f"$ {planned.shown or ' '.join(attempt.argv)}\n".encode("utf-8", "replace"))
         stage.attempt += 1
         stage.started, stage.finished, stage.exit_code = time.time(), None, None
         process = StageProcess.start(attempt.argv, self._layout.project, planned.env, log)
@@ -218,7 +223,7 @@ class Supervisor:
         while not process.poll():
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():
-                self._save()
+                self._save(durable=False)
             time.sleep(_POLL_S)
         if monitor is not None and monitor.look():
             self._save()
@@ -250,9 +255,10 @@ class Supervisor:
         self._events.add("stage_finished", stage=planned.name, **fields)
         return outcome
 
-    def _save(self) -> None:
+    def _save(self, *, durable: bool = True) -> None:
+        """Write the state. Figures need not outlive a power failure: the disk is asked to wait only for a status."""
         with contextlib.suppress(OSError):  # a full disk must not end the run that could still finish
-            write_state(self._layout, self._state)
+            write_state(self._layout, self._state, durable=durable)
 
 
 def event_log(layout: RunLayout, plan: Plan) -> EventLog:
@@ -274,7 +280,14 @@ def main(run_dir: str) -> int:
     """Carry out the plan in `run_dir` unless another supervisor does; the exit code is the run's."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     layout = RunLayout.of_run_dir(Path(run_dir))
-    with layout.lock.open("w") as lock:
+    try:
+        open_append(layout.events).close()
+        lock = open_lock(layout.lock)
+    except NotAPlainFile as error:
+        text = _("{path} cannot be written: {reason}.").format(path=error.filename, reason=error.strerror)
+        sys.stderr.write(text + "\n")
+        return int(ExitCode.PREFLIGHT)
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -24,7 +24,7 @@ def write_verify_spec(layout: RunLayout, plan: Plan) -> Path:
         "held_out": held_out,
         "out": f"runs/{layout.name}/verify.json",
     }
-    write_json(path, spec)
+    write_json(path, spec, private=True, follow=False)
     return path
 
 

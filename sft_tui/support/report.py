@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -11,6 +10,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from sft_tui import __version__
 from sft_tui.factory.failures import read_log
@@ -18,6 +18,7 @@ from sft_tui.factory.failures.explain import explain_text
 from sft_tui.factory.failures.samples import redact_samples
 from sft_tui.i18n import _
 from sft_tui.problems import Refusal, refuse
+from sft_tui.project.files import replacing
 from sft_tui.project.layout import RunLayout
 from sft_tui.support.scrub import Names, scrub
 
@@ -54,23 +55,17 @@ def write_report(project: Path, run: str, out: Path | None = None) -> Path:
             _("{path} exists already.").format(path=target),
             hint=_("Give another name with --out."),
         )
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("xb") as stream:
-            beside.chmod(0o600)
+        with replacing(target, private=True) as stream:
             _pack(stream, layout)
-        beside.rename(target)
     except OSError as error:
         raise refuse(
             "report_not_written", _("{path} cannot be written: {reason}.").format(path=target, reason=error.strerror)
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
     return target
 
 
-def _pack(stream: io.BufferedWriter, layout: RunLayout) -> None:
+def _pack(stream: BinaryIO, layout: RunLayout) -> None:
     names = Names.here(layout.project)
     top = f"{scrub(layout.name, names)}-report"
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sft_tui.project.files import write_atomically
 from sft_tui.tui.draft import state_home
 
 _PACKAGES = ("textual", "rich", "pydantic", "polars", "pyarrow", "pandas", "llamafactory", "torch", "transformers")
@@ -73,10 +74,8 @@ def write_report(moment: Moment) -> Path | None:
     name = f"report-{time.strftime('%Y%m%d-%H%M%S')}.txt"
     for directory in (state_home() / "reports", moment.project):
         try:
-            directory.mkdir(parents=True, exist_ok=True)
             path = directory / name
-            path.write_text(text, encoding="utf-8", errors="replace")
-            path.chmod(0o600)
+            write_atomically(path, text.encode("utf-8", "replace"), private=True)
             return path
         except OSError:
             continue

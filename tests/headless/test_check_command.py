@@ -56,6 +56,19 @@ def test_a_problem_names_key_file_line_and_fix(workspace: Path) -> None:
     assert problem["fix"] == {"kind": "set", "key": "template", "value": "qwen"}
 
 
+def test_fix_leaves_mode_link_and_line_ends_alone(workspace: Path) -> None:
+    target = workspace / "kept" / "mine.yaml"
+    target.parent.mkdir()
+    target.write_bytes(b"\xef\xbb\xbf" + (good() + "lora_rnak: 16\n").replace("\n", "\r\n").encode())
+    target.chmod(0o600)
+    (workspace / "linked.yaml").symlink_to(target)
+    assert sft(workspace, "check", "linked.yaml", "--fix").returncode == 0
+    fixed = target.read_bytes()
+    assert b"lora_rnak" not in fixed and fixed.count(b"\n") == fixed.count(b"\r\n")
+    assert fixed.startswith(b"\xef\xbb\xbf") and (workspace / "linked.yaml").is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 def test_fix_writes_what_is_a_single_change_and_shows_it(workspace: Path) -> None:
     text = good() + "# the end\nlora_rnak: 16\n"
     path = workspace / "train.yaml"

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
+from sft_tui.project.files import TEMPORARY
 
 if TYPE_CHECKING:
     import numpy as np
 
-_SUFFIX = ".sft-tui-tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _COPY_BYTES = 4 << 20
 _YOUNG_S = 60
@@ -57,7 +57,7 @@ def clean_stale(directory: Path) -> None:
     """
     if not directory.is_dir():
         return
-    for path in directory.glob(f".*{_SUFFIX}"):
+    for path in directory.glob(f".*{TEMPORARY}"):
         with contextlib.suppress(OSError), path.open("rb") as stream:
             if time.time() - path.stat().st_mtime < _YOUNG_S:
                 continue
@@ -78,7 +78,7 @@ class Spool:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
-            self._path = directory / f".{secrets.token_hex(8)}{_SUFFIX}"
+            self._path = directory / f".{secrets.token_hex(8)}{TEMPORARY}"
             self._fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -143,7 +143,7 @@ class Spool:
 
     def publish(self, target: Path) -> None:
         """Give the file its name, in place of what has it now, in one step."""
-        beside = target.parent / f".{secrets.token_hex(8)}{_SUFFIX}"
+        beside = target.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
         if self._path is not None:
             self._path.replace(target)
             self._path = None
@@ -177,7 +177,7 @@ def set_aside(path: Path) -> Path | None:
     """A second name for what `path` has now, to put it back if something fails; None where there is nothing."""
     if not path.exists():
         return None
-    beside = path.parent / f".{secrets.token_hex(8)}{_SUFFIX}"
+    beside = path.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
     try:
         beside.hardlink_to(path)
     except OSError:  # a file system without links
@@ -213,12 +213,3 @@ class Numbers:
     def close(self) -> None:
         """Let go of the file."""
         self._spool.close()
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` last."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
