@@ -28,5 +28,8 @@ def run(args: argparse.Namespace) -> int:
         put_json({"report": str(path)})
     else:
         put(str(path))
-    say(_("Tokens, names and printed samples were taken out; look it through before you send it."))
+    taken = _(
+        "Taken out: tokens, passwords, names, samples printed in logs, questions and answers of the verification."
+    )
+    say(f"{taken} {_('Your prompts and settings are in it; look it through before you send it.')}")
     return int(ExitCode.DONE)

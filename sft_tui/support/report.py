@@ -15,7 +15,7 @@ from typing import BinaryIO
 from sft_tui import __version__
 from sft_tui.factory.failures import read_log
 from sft_tui.factory.failures.explain import explain_text
-from sft_tui.factory.failures.samples import redact_samples
+from sft_tui.factory.failures.samples import REDACTED, redact_samples
 from sft_tui.i18n import _
 from sft_tui.problems import Refusal, refuse
 from sft_tui.project.files import replacing
@@ -35,7 +35,8 @@ def write_report(project: Path, run: str, out: Path | None = None) -> Path:
     """Pack the run `run` of `project` into a tar.gz (readable by this user only) and return its path.
 
     It holds configs, answers, plan, state, events, metrics, logs (their beginning and end) and versions. Tokens,
-    passwords, e-mail addresses, user, host and home names, and the training samples that logs print are taken out.
+    passwords, e-mail addresses, user, host and home names, the training samples that logs print, and the questions and
+    answers of the verification are taken out; what the answers file says itself, its prompts too, stays.
 
     Raises:
         Refusal: there is no such run, `out` exists, or the archive cannot be written.
@@ -117,9 +118,22 @@ def _text_of(path: Path) -> str | None:
                 stream.seek(size - MAX_FILE_BYTES)
                 stream.readline()
             data = stream.read(MAX_FILE_BYTES)
+        if path.name == "verify.json":
+            return _without_answers(data)
     except (OSError, Refusal):
         return None
     return None if b"\x00" in data[:4096] else data.decode("utf-8", errors="replace")
+
+
+def _without_answers(data: bytes) -> str:
+    """The result of a verification: what was checked and found; of questions and answers only which there are."""
+    try:
+        found = json.loads(data)
+        rows = found.get("samples") or []
+        found["samples"] = [{key: value and REDACTED for key, value in row.items()} for row in rows]
+    except (ValueError, AttributeError, RecursionError):
+        return REDACTED + "\n"
+    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
 
 
 def versions_text() -> str:

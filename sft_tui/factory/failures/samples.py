@@ -26,6 +26,7 @@ _IDS = re.compile(rf"{_PREFIX}(?:input_ids|label_ids):(?: ?\[.*)?$")
 _INPUTS = re.compile(rf"{_PREFIX}inputs:(?: .*)?$")
 _LABELS = re.compile(rf"{_PREFIX}labels:(?: .*)?$")
 _LOG = re.compile(r"\[(?:INFO|WARNING|ERROR|DEBUG|CRITICAL)\b|\[[EWI]\d{3,4} |\*{5} \w")
+_ASKED = re.compile(r"verify: (?:asked|before|after): ")
 REDACTED = "<a training sample stood here>"
 _MAX_TEXT_LINES = 20_000
 _MAX_SAMPLES = 100
@@ -63,12 +64,15 @@ def without_samples(lines: list[Line]) -> list[Line]:
 
 
 def redact_samples(text: str) -> str:
-    """`text` with each printed sample replaced by a line that says so, and records in warnings cut off."""
+    """`text` with each printed sample replaced by a line that says so, and records in warnings cut off.
+
+    The questions and answers that a verification prints are samples too.
+    """
     raw = text.split("\n")
     kept = {line.number for line in without_samples([Line(n, "", t.rstrip("\r")) for n, t in enumerate(raw, 1)])}
     out: list[str] = []
     for number, line in enumerate(raw, 1):
-        if number in kept:
+        if number in kept and not _ASKED.match(line):
             out.append(without_data(line))
         elif not out or out[-1] != REDACTED:
             out.append(REDACTED)

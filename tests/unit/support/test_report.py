@@ -131,6 +131,28 @@ def test_no_secret_no_name_no_data(project: Path) -> None:
         assert kept in everything, kept
 
 
+QUESTION, ANSWER = "How much does Ms Meier owe?", "Ms Meier owes 4,711 euros"
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_asked_in_the_verification_stays_here(project: Path, damaged: bool) -> None:
+    row = {"prompt": QUESTION, "reference": ANSWER, "before": None, "after": f"{ANSWER}!"}
+    check = {"name": "answers", "status": "ok", "message": "It answers 1 of 1 sample prompts."}
+    text = json.dumps({"ok": True, "checks": [check], "samples": [row], "seconds": 1.5}, indent=2)
+    (project / "runs/apples/verify.json").write_text(text[: len(text) // 2 if damaged else None] + " " * 10)
+    (project / "logs/apples/verify.log").write_text(
+        f"$ verify.py\nverify: asked: {QUESTION!r}\nverify: before: None\nverify: after: {ANSWER!r}\n"
+        "verify: answers: ok: It answers 1 of 1 sample prompts.\n"
+    )
+    read = contents(write_report(project, "apples", None))
+    assert "Meier" not in "\n".join(read.values())
+    assert "verify: answers: ok: It answers 1 of 1" in read["logs/apples/verify.log"]
+    if not damaged:
+        found = json.loads(read["runs/apples/verify.json"])
+        assert found["checks"] == [check] and found["seconds"] == 1.5
+        assert found["samples"][0]["before"] is None and "sample stood here" in found["samples"][0]["prompt"]
+
+
 def test_the_environment_gives_nothing_away(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", HF)
     monkeypatch.setenv("USE_SECRET_TOKEN", "correct-horse-battery")
