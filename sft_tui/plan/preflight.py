@@ -210,6 +210,8 @@ def _check_split(answers: Answers, situation: Situation, problems: Problems) -> 
 
 def _check_columns(answers: Answers, there: list[str], problems: Problems) -> None:
     """Whether the columns that the answers name are among those that are `there`."""
+    from sft_tui.dataset.rows.mapping import listed
+
     for role, column in answers.data.columns.model_dump(exclude_none=True).items():
         if column in there:
             continue
@@ -217,7 +219,7 @@ def _check_columns(answers: Answers, there: list[str], problems: Problems) -> No
         close = nearest(column, there, 1)
         fix = Fix("set", f"data.columns.{role}", close[0]) if close else None
         hint = _("Did you mean `{name}`?").format(name=close[0]) if close else None
-        text = message.format(column=column, names=", ".join(there[:20]))
+        text = message.format(column=column, names=listed(there))
         problems.error("unknown_column", text, key=f"data.columns.{role}", hint=hint, fix=fix)
 
 

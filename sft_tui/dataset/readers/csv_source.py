@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _SNIFF_BYTES = 256 << 10
 _SNIFF_RECORDS = 100
 _QUOTE = 34
+_TABLES = (".csv", ".tsv", ".tab", ".psv")
+_LEAST_FIT = 0.5
+"""A text whose name does not say that it is a table is one if this share of its records has the first one's cells."""
 _MARKS = (b",", b"\t", b";", b"|", b":", b"^", b"~")
 
 
@@ -42,6 +45,10 @@ class CsvReader:
             hint = _("Put the names of the columns in the first line.")
             raise unreadable(file.path, _("its first line, the column names, is broken"), hint)
         self._names = [_name(cell) for cell in first.cells]
+        if file.named and file.suffix not in _TABLES and _score(head, self.dialect, complete)[0] < _LEAST_FIT:
+            hint = _("If it is a table of a single column, give its name the ending .csv.")
+            reason = _("it is text, but no table: its lines are not cut by commas, tabs, semicolons or bars")
+            raise unreadable(file.path, reason, hint, code="no_table")
         self._header_end = first.end
         self.dialect = replace(self.dialect, columns=len(self._names))
 

@@ -35,13 +35,17 @@ _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file of a source. `kind` is csv, json, parquet, arrow or xlsx; `partitions` the columns of its path."""
+    """One file of a source. `kind` is csv, json, parquet, arrow or xlsx; `partitions` the columns of its path.
+
+    `named` is whether the user gave this very file, not a directory that it was found in.
+    """
 
     path: Path
     kind: str
     compression: str | None
     bytes: int
     partitions: dict[str, str | None] = field(default_factory=dict)
+    named: bool = False
 
     @property
     def suffix(self) -> str:
@@ -144,13 +148,13 @@ def _source_file(path: Path, root: Path | None, *, strict: bool) -> SourceFile |
             raise unreadable(path, _("it is empty"), code="empty_source")
         return None
     packed = "gzip" if magic[:2] == b"\x1f\x8b" else "zstd" if magic[:4] == b"\x28\xb5\x2f\xfd" else None
-    file = SourceFile(path, "csv", packed, size, _partitions(path, root) if root else {})
+    file = SourceFile(path, "csv", packed, size, _partitions(path, root) if root else {}, root is None)
     if packed:
         with reading(file):
             magic = next(raw_chunks(file, _HEAD_BYTES), b"")[:_HEAD_BYTES]
         if not magic:
             raise unreadable(path, _("it is empty"), code="empty_source")
-    return SourceFile(path, _kind(file, magic), packed, size, file.partitions)
+    return SourceFile(path, _kind(file, magic), packed, size, file.partitions, file.named)
 
 
 def _partitions(path: Path, root: Path) -> dict[str, str | None]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table
 from sft_tui.dataset.readers.files import SourceFile, unreadable
+from sft_tui.dataset.readers.zip_guard import guard_workbook
 from sft_tui.dataset.rows.text import to_text
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, nearest, refuse
@@ -32,6 +33,8 @@ class XlsxReader:
         self.file = file
         self.notes: list[Problem] = []
         self._taken = 0
+        with _reading(file):
+            guard_workbook(file.path)
         with _reading(file), self._book() as book:
             self.sheets = [str(found.title) for found in book.worksheets]
             self.sheet = self._choose(book, sheet)

@@ -126,19 +126,20 @@ def check_named(columns: Sequence[str], asked: Columns) -> None:
             message = _("There is no column {column}; the columns are: {columns}")
             raise refuse(
                 "unknown_column",
-                message.format(column=column, columns=_list(columns)),
+                message.format(column=column, columns=listed(columns)),
                 key=f"data.columns.{role}",
                 hint=hint,
             )
         if columns.count(column) > 1:
             message = _("The source has {count} columns named {column}; the columns are: {columns}")
-            text = message.format(count=columns.count(column), column=column, columns=_list(columns))
+            text = message.format(count=columns.count(column), column=column, columns=listed(columns))
             hint = _("Rename one of them in the file, then give {flag}.").format(flag=flag)
             raise refuse("ambiguous_column", text, key=f"data.columns.{role}", hint=hint)
 
 
-def _list(columns: Sequence[str]) -> str:
-    shown = ", ".join(columns[:40])
+def listed(columns: Sequence[str]) -> str:
+    """Names of columns for a message: at most 40, each cut: a first line that is no header may hold anything."""
+    shown = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in columns[:40])
     return shown if len(columns) <= 40 else _("{shown} and {more} more").format(shown=shown, more=len(columns) - 40)
 
 
@@ -160,7 +161,7 @@ def _map_turns(
             raise _unclear("messages", known, columns)
         candidates = known or _found(columns, _MESSAGES)[:1]
         if not candidates:
-            message = _("No column holds a conversation; the columns are: {columns}").format(columns=_list(columns))
+            message = _("No column holds a conversation; the columns are: {columns}").format(columns=listed(columns))
             hint = _("Give the columns of prompt and answer with --input-column and --output-column.")
             raise refuse("no_messages", message, key="data.columns.messages", hint=hint)
         column = candidates[0]
@@ -196,7 +197,7 @@ def _first_keys(head: Sequence[Mapping[str, Any] | None], column: str) -> set[st
 def _preference(columns: Sequence[str]) -> Refusal:
     message = _("These are preference pairs (columns: {columns}); supervised fine-tuning trains on one answer.")
     hint = _("To train on the preferred answer, name it: --output-column chosen, and the prompt with --input-column.")
-    return refuse("preference_pairs", message.format(columns=_list(columns)), key="data.columns.output", hint=hint)
+    return refuse("preference_pairs", message.format(columns=listed(columns)), key="data.columns.output", hint=hint)
 
 
 def _refuse_other_kinds(columns: Sequence[str]) -> None:
@@ -206,19 +207,19 @@ def _refuse_other_kinds(columns: Sequence[str]) -> None:
     if folded and folded <= {"text", "content", "id", "meta", "source", "url", "title"} and "text" in folded:
         message = _("There is only running text (columns: {columns}), no prompt and answer to fine-tune on.")
         hint = _("If a column holds the answers, name it with --output-column, and the prompts with --input-column.")
-        raise refuse("no_answers", message.format(columns=_list(columns)), key="data.columns.output", hint=hint)
+        raise refuse("no_answers", message.format(columns=listed(columns)), key="data.columns.output", hint=hint)
 
 
 def _unclear(role: str, candidates: Sequence[str], columns: Sequence[str]) -> Refusal:
     message = _("Several columns could be the {role}: {candidates}; the columns are: {columns}")
-    text = message.format(role=_role_word(role), candidates=", ".join(candidates), columns=_list(columns))
+    text = message.format(role=_role_word(role), candidates=", ".join(candidates), columns=listed(columns))
     hint = _("Name the right one with {flag}.").format(flag=_FLAGS[role])
     return refuse("ambiguous_columns", text, key=f"data.columns.{role}", hint=hint)
 
 
 def _missing(role: str, columns: Sequence[str]) -> Refusal:
     message = _("No column can be recognised as the {role}; the columns are: {columns}")
-    text = message.format(role=_role_word(role), columns=_list(columns))
+    text = message.format(role=_role_word(role), columns=listed(columns))
     hint = _("Name it with {flag}.").format(flag=_FLAGS[role])
     return refuse("unknown_columns", text, key=f"data.columns.{role}", hint=hint)
 
