@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sft_tui.factory.length import every_steps
 from sft_tui.memory.architecture import Architecture, read_architecture
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.optimizer import read_optimizer
@@ -79,8 +80,7 @@ def disk_needs(
 def _checkpoint_count(options: Mapping[str, Any], steps: int | None) -> int:
     if str(options.get("save_strategy") or "steps") == "no":
         return 0
-    every = max(1, number(options, "save_steps", 500))
-    made = None if steps is None else max(1, -(-steps // every))
+    made = None if steps is None else max(1, -(-steps // every_steps(options, "save_steps", 500, steps)))
     limit = options.get("save_total_limit")
     kept = None if limit is None else number(options, "save_total_limit", 1) + 1
     counts = [count for count in (made, kept) if count is not None]

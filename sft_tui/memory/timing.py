@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sft_tui.factory.length import is_packed, optimizer_steps, packed_sequences
 from sft_tui.memory.architecture import Architecture, read_architecture
 from sft_tui.memory.options import flag, number, read_setup
 from sft_tui.memory.weights import count_active_parameters
@@ -47,18 +49,9 @@ def card_tflops(name: str | None) -> float | None:
 
 def count_steps(options: Mapping[str, Any], samples: int, mean_tokens: float, *, gpus: int = 1) -> tuple[int, int]:
     """Optimizer steps of the run, and micro-batches of one card."""
-    batch = number(options, "per_device_train_batch_size", 8)
-    accumulation = max(1, number(options, "gradient_accumulation_steps", 1))
-    rows = float(samples)
-    if flag(options, "packing") or flag(options, "neat_packing"):
-        rows = max(1.0, samples * mean_tokens / max(1, number(options, "cutoff_len", 2048)))
-    micro = max(1, -(-int(rows + 0.999) // (max(1, batch) * max(1, gpus))))
-    epochs = float(options.get("num_train_epochs") or 3.0)
-    steps = max(1, int(-(-micro // accumulation) * epochs + 0.999))
-    most = number(options, "max_steps", -1)
-    if most > 0:
-        steps = min(steps, most)
-    return steps, steps * accumulation
+    sequences = packed_sequences(options, samples, [math.ceil(mean_tokens)]) if is_packed(options) else samples
+    steps = optimizer_steps(options, sequences, gpus) or 1
+    return steps, steps * max(1, number(options, "gradient_accumulation_steps", 1))
 
 
 def estimate_time(
@@ -71,13 +64,13 @@ def estimate_time(
     gpus: int = 1,
     seconds_per_step: float | None = None,
 ) -> TimeEstimate:
-    """The time for `samples` of `mean_tokens` each. `seconds_per_step`, once measured, replaces the arithmetic."""
+    """The time to train on `samples` of `mean_tokens` each. A measured `seconds_per_step` replaces the arithmetic."""
     shape = read_architecture(config)
     steps, micro_batches = count_steps(options, samples, mean_tokens, gpus=gpus)
     kept = min(mean_tokens, number(options, "cutoff_len", 2048))
     accumulated = micro_batches * max(1, number(options, "per_device_train_batch_size", 8)) * gpus
     rows_tokens = kept
-    if flag(options, "packing") or flag(options, "neat_packing"):
+    if is_packed(options):
         rows_tokens = float(number(options, "cutoff_len", 2048))
     tokens = int(accumulated * rows_tokens)
     if seconds_per_step is not None:

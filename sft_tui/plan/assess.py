@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
+from sft_tui.plan.length import RunLength, run_length
 from sft_tui.problems import Problem, Refusal
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ USUAL_TOKENS = 512.0
 class Assessment:
     """`options` are those of the training with `origins`; `base` is what they are where the user sets none.
 
-    `steps`, `rows` and `effective_batch` are None where they cannot be known yet; `plan` where there are errors.
+    `length` and `effective_batch` are what is known yet; `plan` is None where there are errors.
     `time` rests on `tokens`, which are None where a usual length was assumed; `no_time` says why there is none.
     """
 
@@ -36,8 +37,7 @@ class Assessment:
     base: Mapping[str, Any] = field(default_factory=dict)
     base_origins: Mapping[str, str] = field(default_factory=dict)
     effective_batch: int | None = None
-    steps: int | None = None
-    rows: int | None = None
+    length: RunLength = field(default_factory=RunLength)
     gpus: int = 0
     situation: Situation | None = None
     answers: Answers | None = None
@@ -118,13 +118,12 @@ class Assessor:
     def _assess(self, answers: Answers, situation: Situation, deep: bool) -> Assessment:
         from sft_tui.plan import make_plan, train_options
         from sft_tui.plan.context import chosen_gpus
-        from sft_tui.plan.options import total_steps, training_rows
 
         base, base_origins = train_options(answers.model_copy(update={"train": {}}), situation)
         options, origins = train_options(answers, situation)
         cards = chosen_gpus(answers, situation.gpus)
         gpus = len(cards)
-        trained = training_rows(answers, situation.rows)
+        length = run_length(answers, situation, options, gpus)
         plan: Plan | None = None
         problems: list[Problem] = []
         try:
@@ -134,15 +133,14 @@ class Assessor:
             problems += refusal.problems
         problems += self._check(answers, situation, plan, options, deep)
         tokens = self._mean_tokens(answers, situation, options)
-        time, no_time = estimated_time(situation, options, cards, trained, tokens.mean if tokens else USUAL_TOKENS)
+        time, no_time = estimated_time(situation, options, cards, length.rows, tokens.mean if tokens else USUAL_TOKENS)
         return Assessment(
             options=options,
             origins=origins,
             base=base,
             base_origins=base_origins,
             effective_batch=_batch(options, gpus),
-            steps=total_steps(options, trained, gpus),
-            rows=trained,
+            length=length,
             gpus=gpus,
             situation=situation,
             answers=answers,

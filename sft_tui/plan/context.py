@@ -20,7 +20,7 @@ from sft_tui.machine.gpus import Gpu, GpuReport, read_gpus
 from sft_tui.machine.system import System, read_system
 from sft_tui.plan.peaks import Peak, read_peaks
 from sft_tui.presets import Preset, load_presets
-from sft_tui.problems import refusing_locked
+from sft_tui.problems import Refusal, refusing_locked
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 
@@ -60,7 +60,8 @@ class ModelFacts:
 class Situation:
     """Everything that a plan takes into account.
 
-    `rows` is None where nobody counted yet. `peaks` are what earlier runs of the project needed, `notify` is the
+    `rows` of the source are None where nobody counted yet, `converted` rows of the train file where the data was not
+    converted yet. `peaks` are what earlier runs of the project needed, `notify` is the
     command of the answers with its program where it was found, `lengths` says how long the samples are, where known.
     """
 
@@ -76,6 +77,7 @@ class Situation:
     model: ModelFacts
     presets: dict[str, Preset]
     rows: int | None = None
+    converted: int | None = None
     python: str = sys.executable
     peaks: tuple[Peak, ...] = ()
     notify: tuple[str, ...] = ()
@@ -135,7 +137,8 @@ def gather(
         factory=factory,
         model=model,
         presets=load_presets(),
-        rows=_rows(source, light=light) if rows is None else rows,
+        rows=_rows(source, answers.data.sheet, light=light) if rows is None else rows,
+        converted=converted_rows(answers, source, project, dataset, python),
         peaks=read_peaks(project),
         notify=resolve_command(answers.run.notify or (), base, project),
         lengths=lengths,
@@ -323,7 +326,21 @@ DATA_KINDS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "par
 """Suffixes of the files whose head can be read without a data library, and their kinds."""
 
 
-def _rows(source: str, *, light: bool) -> int | None:
+def converted_rows(answers: Answers, source: str, project: Path, dataset: str, python: str | None) -> int | None:
+    """Rows of the train file that was made of the source as it is now; None where none was."""
+    from sft_tui.plan.conversion import fingerprint, read_proof
+
+    proof = read_proof(project / "data", dataset)
+    if proof is None:
+        return None
+    try:
+        mark = fingerprint(conversion_request(answers, source, project / "data", dataset, python))
+    except Refusal:
+        return None
+    return proof[1].train_rows if proof[0] == mark else None
+
+
+def _rows(source: str, sheet: str | None, *, light: bool) -> int | None:
     """The number of rows of a small source, or None; a source that cannot be read is reported by the preflight."""
     from sft_tui.factory.check.records import read_records
 
@@ -332,15 +349,14 @@ def _rows(source: str, *, light: bool) -> int | None:
         return None
     kind = DATA_KINDS.get(path.suffix.lower())
     total = read_records(path, kind).total if kind else None
-    return total if light or total is not None else _count(source)
+    return total if light or total is not None else _count(source, sheet)
 
 
-def _count(source: str) -> int | None:
+def _count(source: str, sheet: str | None) -> int | None:
     from sft_tui.dataset import count_rows
-    from sft_tui.problems import Refusal
 
     try:
-        return count_rows(source, None)
+        return count_rows(source, sheet=sheet)
     except Refusal:
         return None
 

@@ -13,6 +13,7 @@ from sft_tui.i18n import _
 from sft_tui.memory.estimate import DRIVER_BYTES
 from sft_tui.plan.context import chosen_gpus
 from sft_tui.plan.estimate import fits, lengths_for, model_config
+from sft_tui.plan.length import RunLength, run_length
 from sft_tui.presets import Preset, choose_preset
 from sft_tui.units import GIB
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sft_tui.machine.gpus import Gpu
     from sft_tui.plan.context import Situation
 
+_SHARE = 0.1
+"""Evaluations and checkpoints of a training whose steps are not known: each tenth of it."""
 OptionOrigins = dict[str, str]
 """For each option, where its value came from: answers, preset, machine, default or run."""
 
@@ -47,7 +50,8 @@ def train_options(answers: Answers, situation: Situation) -> tuple[dict[str, Any
     if str(options.get("deepspeed")) in ZERO:
         options["deepspeed"] = zero_path(situation.run, str(options["deepspeed"]))
     _settle(options, origins)
-    put(_cadence(options, origins, answers, situation), "machine")
+    gpus = chosen_gpus(answers, situation.gpus)
+    put(_cadence(options, origins, run_length(answers, situation, options, len(gpus))), "machine")
     order = {key: index for index, key in enumerate(guide_keys())}
     return {key: options[key] for key in sorted(options, key=lambda k: order.get(k, len(order)))}, origins
 
@@ -180,46 +184,20 @@ def _settle(options: dict[str, Any], origins: OptionOrigins) -> None:
         options["eval_strategy"] = "no"
 
 
-def total_steps(options: dict[str, Any], rows: int | None, gpus: int) -> int | None:
-    """Optimizer steps of a training on `rows` rows, as transformers counts them; None where rows are unknown."""
-    if isinstance(options.get("max_steps"), int) and options["max_steps"] > 0:
-        return int(options["max_steps"])
-    try:
-        batch = int(options["per_device_train_batch_size"])
-        accumulation = int(options["gradient_accumulation_steps"])
-        epochs = float(options["num_train_epochs"])
-        held_out = float(options.get("val_size") or 0)
-    except (KeyError, TypeError, ValueError):
-        return None
-    if rows is None or batch < 1 or accumulation < 1 or epochs <= 0:
-        return None
-    if options.get("max_samples"):
-        rows = min(rows, int(options["max_samples"]))
-    trained = rows - (math.ceil(rows * held_out) if held_out < 1 else int(held_out))
-    micro_batches = math.ceil(max(trained, 0) / (batch * max(gpus, 1)))
-    return math.ceil(epochs * max(math.ceil(micro_batches / accumulation), 1))
-
-
-def training_rows(answers: Answers, rows: int | None) -> int | None:
-    """Rows that go into the train file, of `rows` in the source."""
-    if rows is None:
-        return None
-    rows = min(rows, answers.data.max_samples or rows)
-    test = answers.data.test_size
-    return max(rows - (round(rows * test) if isinstance(test, float) else test), 0)
-
-
-def _cadence(options: dict[str, Any], origins: OptionOrigins, answers: Answers, situation: Situation) -> dict[str, Any]:
-    """For short trainings: report and evaluate often enough that a curve is seen."""
-    rows = training_rows(answers, situation.rows)
-    steps = total_steps(options, rows, len(chosen_gpus(answers, situation.gpus)))
+def _cadence(options: dict[str, Any], origins: OptionOrigins, length: RunLength) -> dict[str, Any]:
+    """How often to report, evaluate and save where nobody said: often enough that a curve is seen, and never only
+    after the end. Where the steps are not known these are shares of them; where the conversion may leave rows out
+    there is room for that.
+    """
+    unset = {key for key in ("logging_steps", "eval_steps", "save_steps") if origins.get(key) == "default"}
+    steps = length.steps
     if steps is None:
-        return {}
+        return dict.fromkeys(sorted(unset - {"logging_steps"}), _SHARE)
     values: dict[str, Any] = {}
-    if origins.get("logging_steps") == "default" and steps < 200:
+    if steps < 200:
         values["logging_steps"] = max(1, steps // 20)
-    if origins.get("eval_steps") == "default" and steps < 500:
+    if steps < 500:
         values["eval_steps"] = max(1, steps // 5)
-    if origins.get("save_steps") == "default" and steps < 400:
-        values["save_steps"] = max(1, math.ceil(steps / 2))
-    return values
+    if steps < 800:
+        values["save_steps"] = max(1, math.ceil(steps / 2) if length.exact else steps // 4)
+    return {key: value for key, value in values.items() if key in unset}

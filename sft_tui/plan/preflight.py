@@ -15,6 +15,7 @@ from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.system import existing_parent
 from sft_tui.plan.context import DATA_KINDS, chosen_gpus, conversion_request
+from sft_tui.plan.length import file_rows, run_length
 from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
 from sft_tui.units import GIB
 from sft_tui.yaml_io import scalar
@@ -197,9 +198,7 @@ def _glance_at_data(answers: Answers, situation: Situation, problems: Problems) 
 
 def _check_split(answers: Answers, situation: Situation, problems: Problems) -> bool:
     """Whether the test rows leave something to train on."""
-    from sft_tui.plan.options import training_rows
-
-    if not situation.rows or training_rows(answers, situation.rows) != 0:
+    if not situation.rows or file_rows(answers, situation)[0] != 0:
         return True
     message = _("`data.test_size: {size}` leaves nothing to train on: there are only {rows} rows.")
     rows = min(situation.rows, answers.data.max_samples or situation.rows)
@@ -235,7 +234,7 @@ def _data_key(key: str | None) -> str:
 
 def check_options(answers: Answers, situation: Situation, options: dict[str, Any]) -> list[Problem]:
     """What is wrong with the training's `options`, with keys as they stand in the answers."""
-    from sft_tui.plan.options import by_torchrun, training_rows
+    from sft_tui.plan.options import by_torchrun
 
     gpus = chosen_gpus(answers, situation.gpus)
     context = CheckContext(
@@ -243,7 +242,7 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         base_dir=situation.project,
         gpus=gpus,
         cpus=situation.system.cpus,
-        dataset_rows=training_rows(answers, situation.rows),
+        dataset_rows=file_rows(answers, situation)[0],
         launching=True,
         distributed=by_torchrun(answers, options, len(gpus)),
         processes=max(len(gpus), 1),
@@ -291,12 +290,11 @@ def _check_disk(answers: Answers, situation: Situation, plan: Plan, problems: Pr
     """Whether checkpoints, adapter and merged model have room in the project."""
     from sft_tui.memory import disk_needs
     from sft_tui.plan.estimate import model_config
-    from sft_tui.plan.options import total_steps, training_rows
 
     config = model_config(situation)
     if config is None or not problems.ok:
         return
-    steps = total_steps(plan.train_options, training_rows(answers, situation.rows), len(plan.gpus))
+    steps = run_length(answers, situation, plan.train_options, len(plan.gpus)).steps
     try:
         needs = disk_needs(config, plan.train_options, export=answers.export.enabled, steps=steps)
     except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here

@@ -98,7 +98,7 @@ def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
     from sft_tui.plan import make_plan
     from sft_tui.plan.context import chosen_gpus, gather, with_lengths
     from sft_tui.plan.estimate import lengths_for, model_config
-    from sft_tui.plan.options import training_rows
+    from sft_tui.plan.length import run_length
     from sft_tui.plan.peaks import find_peak
 
     path, answers = Path(args.model), changed_answers(args, given)
@@ -129,7 +129,7 @@ def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
         card,
         lengths.known if lengths else (),
         lengths.mean if lengths else None,
-        args.samples or training_rows(answers, situation.rows),
+        args.samples or run_length(answers, situation, options, gpus).rows,
         find_peak(situation.peaks, situation.model.path, options, gpus),
     )
 

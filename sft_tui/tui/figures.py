@@ -10,6 +10,7 @@ from sft_tui.tui.memory_view import need_text
 
 if TYPE_CHECKING:
     from sft_tui.plan.assess import Assessment
+    from sft_tui.plan.length import RunLength
     from sft_tui.tui.signs import Signs
 
 
@@ -20,15 +21,26 @@ def amounts(found: Assessment, signs: Signs, before: int | None = None) -> list[
         cards = f" x {found.gpus}" if found.gpus > 1 else ""
         batch = _("effective batch size {batch}").format(batch=found.effective_batch)
         parts.append(f"{batch} ({_times(found)}{cards})")
-    if found.steps is not None:
-        parts.append(_("{steps:,} steps").format(steps=found.steps))
-    elif found.rows is None:
-        parts.append(_("steps unknown until the rows are counted"))
-    if found.rows is not None:
-        parts.append(_("{rows:,} training rows").format(rows=found.rows))
+    parts += length_words(found.length)
     lines = [_(", ").join(parts)] if parts else []
     lines += [memory_line(found, signs, before), time_line(found)]
     return [line for line in lines if line]
+
+
+def length_words(length: RunLength) -> list[str]:
+    """Steps and rows that are trained on; where the conversion may still leave some out they are said to be rough."""
+    parts = []
+    if length.steps is not None:
+        text = _("{steps:,} steps") if length.exact else _("about {steps:,} steps")
+        parts.append(text.format(steps=length.steps))
+    elif length.rows is None:
+        parts.append(_("steps unknown until the rows are counted"))
+    else:
+        parts.append(_("steps unknown until the samples are packed"))
+    if length.rows is not None:
+        text = _("{rows:,} training rows") if length.exact else _("about {rows:,} training rows")
+        parts.append(text.format(rows=length.rows))
+    return parts
 
 
 def _times(found: Assessment) -> str:

@@ -55,8 +55,9 @@ def _hardware(plan: Plan) -> str:
 
 def _examples(answers: Answers, found: Assessment) -> str:
     parts = [answers.data.source]
-    if found.rows is not None:
-        parts.append(_("{rows:,} rows to train on").format(rows=found.rows))
+    if found.length.rows is not None:
+        text = _("{rows:,} rows to train on") if found.length.exact else _("about {rows:,} rows to train on")
+        parts.append(text.format(rows=found.length.rows))
     if answers.data.test_size:
         parts.append(_("{size} kept for testing").format(size=show_typed(answers.data.test_size)))
     if answers.data.instruction:

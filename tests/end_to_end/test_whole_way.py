@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sft_tui.factory.length import optimizer_steps, trained_rows
 from sft_tui.headless.demo_command import copy_demo
 
 pytestmark = pytest.mark.real
@@ -70,7 +71,7 @@ def test_parquet_and_then_the_same_by_hand(tmp_path: Path) -> None:
 
 
 def test_json_and_the_front_end_is_killed(tmp_path: Path) -> None:
-    project = _project(tmp_path, "demo.json", max_steps=10, logging_steps=1, eval_strategy="no", val_size=0.0)
+    project = _project(tmp_path, "demo.json", num_train_epochs=0.3, logging_steps=1, eval_strategy="no")
     run = _start(project)
     state = project / "runs" / "demo" / "state.json"
     deadline = time.monotonic() + 240
@@ -84,6 +85,10 @@ def test_json_and_the_front_end_is_killed(tmp_path: Path) -> None:
         time.sleep(0.5)
     assert _json(state)["status"] == "finished", _json(state)
     assert (project / "models/demo/Modelfile").exists()
+    rows = _json(project / "data/demo.convert.json")["result"]["train_rows"]
+    options = _json(project / "runs/demo/plan.json")["train_options"]
+    logged = (project / "saves/demo/trainer_log.jsonl").read_text().splitlines()
+    assert json.loads(logged[-1])["total_steps"] == optimizer_steps(options, trained_rows(options, rows)) == 10
     attached = subprocess.run(
         [str(BIN / "sft-tui"), "attach", "demo"], cwd=project, env=ENV, capture_output=True, text=True
     )

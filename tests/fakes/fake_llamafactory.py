@@ -103,13 +103,20 @@ class Trainer:
             raise Failure("ValueError: File not found.")
         with path.open("rb") as stream:
             rows = sum(1 for line in stream if line.strip())
-        return min(rows, int(self.options.get("max_samples") or rows))
+        rows = min(rows, int(self.options.get("max_samples") or rows))
+        held_out = self._number("val_size", 0)
+        return rows - (int(held_out) if held_out >= 1 else math.ceil(held_out * rows))
 
     def _number(self, key: str, default: float) -> float:
         try:
             return float(self.options.get(key, default))
         except (TypeError, ValueError):
             raise Failure("TypeError: '<=' not supported between instances of 'float' and 'str'") from None
+
+    def _every(self, key: str, default: float) -> int:
+        """A number of steps; a value below 1 is a share of all."""
+        value = self._number(key, default)
+        return math.ceil(value * self.total) if value < 1 else int(value)
 
     def _total_steps(self) -> int:
         if self.scenario["steps"]:
@@ -128,7 +135,7 @@ class Trainer:
         self._introduce()
         first = self._resume_step()
         self._fail_if_due(first)
-        save_every = int(self._number("save_steps", 500))
+        save_every = self._every("save_steps", 500)
         for step in range(first + 1, self.total + 1):
             time.sleep(self.scenario["step_s"])
             self._step(step)
@@ -184,11 +191,11 @@ class Trainer:
         progress_bar(step, self.total, self.scenario["step_s"])
         for number in range(self.scenario["lines_per_step"]):
             say_over_bar(f"step {step} line {number}: the quick brown fox jumps over the lazy dog")
-        every = max(1, int(self._number("logging_steps", 5)))
+        every = max(1, self._every("logging_steps", 5))
         if step % every == 0:
             self._log(step, {"loss": self._loss(step), "lr": self._learning_rate(step)})
         if str(self.options.get("eval_strategy", "no")) != "no":
-            every = int(self._number("eval_steps", 0)) or max(1, self.total // 3)
+            every = self._every("eval_steps", 0) or max(1, self.total // 3)
             if step % every == 0:
                 self._log(step, {"eval_loss": round(self._loss(step, noise=False) + 0.05, 4)})
 

@@ -186,8 +186,9 @@ def test_the_defaults_beside_train_are_those_of_the_schema() -> None:
 def test_amounts_are_counted_and_unknown_is_said(tmp_path: Path) -> None:
     draft = filled(tmp_path, train__num_train_epochs=2, train__per_device_train_batch_size=2)
     found = Assessor().assess(draft.data, draft.answers_path, 30)
-    assert found.rows == 27 and found.effective_batch == 16
-    assert found.steps == 4
+    assert found.effective_batch == 16
+    assert (found.length.rows, found.length.steps, found.length.exact) == (24, 4, False)
+    assert "about 4 steps, about 24 training rows" in amounts(found, UNICODE)[0]
     assert "not estimated" in amounts(found, UNICODE)[-1]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.dataset_entry import Dataset, check_entry, files_of
 from sft_tui.factory.check.dataset_files import check_files
+from sft_tui.factory.length import trained_rows
 from sft_tui.i18n import _
 from sft_tui.problems import nearest
 
@@ -175,16 +175,13 @@ def check_split(findings: Findings, rows: int | None) -> int | None:
         return rows
     if rows is None:
         return None
-    limit = findings.get("max_samples")
-    names = len(findings.words("dataset"))
-    if isinstance(limit, int) and names == 1:
-        rows = min(rows, limit)
-    if value <= 1e-6 or findings.on("streaming"):
-        return rows
-    held_out = int(value) if value >= 1 else math.ceil(value * rows)
-    if held_out >= rows or (value < 1 and math.floor((1 - value) * rows) < 1):
+    limit = findings.get("max_samples") if len(findings.words("dataset")) == 1 else None
+    options = {"val_size": value, "streaming": findings.on("streaming"), "max_samples": limit}
+    trained = trained_rows(options, rows)
+    if not trained and value > 1e-6:
+        rows = min(rows, limit or rows)
         message = _("`val_size: {value}` leaves nothing to train on: there are only {rows} rows.")
         message = message.format(value=findings.get("val_size"), rows=rows)
         findings.error("out_of_range", "val_size", message, _("Write a smaller number, for example 0.1."))
         return rows
-    return rows - held_out
+    return trained

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from sft_tui.factory import length
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.model_dir import ModelDirectory
 from sft_tui.factory.check.values import shown
@@ -52,14 +53,9 @@ def check_mistakes(findings: Findings, rows: int | None, model: ModelDirectory |
 
 def optimizer_steps(findings: Findings, rows: int | None) -> int | None:
     """The optimizer steps of the training; None where the number of rows is not known."""
-    limit = int(findings.number("max_steps"))
-    if limit > 0:
-        return limit
-    if rows is None or findings.on("packing") or findings.on("neat_packing"):
-        return None
-    batches = math.ceil(rows / max(1, int(_batch_size(findings)) * max(1, findings.context.processes)))
-    per_epoch = max(1, math.ceil(batches / max(1, int(findings.number("gradient_accumulation_steps")))))
-    return math.ceil(per_epoch * findings.number("num_train_epochs"))
+    packed = findings.on("packing") or findings.on("neat_packing")
+    options = {key: value for key, value in findings.options.items() if key not in findings.bad}
+    return length.optimizer_steps(options, None if packed else rows, findings.context.processes)
 
 
 def tell_derived(findings: Findings, rows: int | None) -> None:
