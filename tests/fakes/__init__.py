@@ -32,6 +32,10 @@ class FakeEnvironment:
         """What the fake does from its next start on."""
         self.scenario_file.write_text(json.dumps(scenario), encoding="utf-8")
 
+    def go_on(self, step: int) -> None:
+        """Let a training that waits at `step` (scenario `hold_at`) go on."""
+        self.scenario_file.with_name(f"go-{step}").touch()
+
 
 def make_fake_environment(tmp_path: Path, scenario: dict[str, Any] | str | None = None) -> FakeEnvironment:
     """Lay out `bin/python`, `bin/llamafactory-cli` and package metadata under `tmp_path`.

@@ -141,10 +141,17 @@ class Trainer:
             self._step(step)
             if save_every and step % save_every == 0 and step < self.total:
                 write_adapter(self.output / f"checkpoint-{step}", step, self.options)
+            self._hold(step)
             self._fail_if_due(step)
             if self.aborted:
                 break
         self._finish()
+
+    def _hold(self, step: int) -> None:
+        """At a step of `hold_at`, wait for the file `go-STEP` beside this program: a test says when it goes on."""
+        gate = Path(sys.argv[0]).resolve().parent / f"go-{step}"
+        while step in self.scenario["hold_at"] and not self.aborted and not gate.exists():
+            time.sleep(0.02)
 
     def _check_memory(self) -> None:
         for key, limit in self.scenario["oom_above"].items():

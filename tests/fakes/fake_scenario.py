@@ -15,6 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "export_s": 0.0,
     "lines_per_step": 0,
     "log_lines": [],
+    "hold_at": [],
     "loss": [2.9, 1.2],
     "nan_from": None,
     "check_data": True,
