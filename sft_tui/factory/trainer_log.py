@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MAX_READ_BYTES = 8 * 1024 * 1024
-_MAX_LINE_BYTES = 1024 * 1024
-_FINGERPRINT_BYTES = 64
+from sft_tui.project.tail import Tail
+
 _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)(?:\.\d+)?$")
 _GRAD_NORM = re.compile(rb"'grad_norm': *'?([-+.\w]+)'?")
 
@@ -44,57 +42,6 @@ class Metric:
     total_tokens: int | None = None
     vram_allocated: float | None = None
     vram_reserved: float | None = None
-
-
-class Tail:
-    """New complete lines of a growing file, at each `poll`; cheap where nothing has changed (one `stat`)."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = os.fspath(path)
-        self.resets = 0
-        """How often the file was replaced or truncated, and read from its start again."""
-        self._inode: tuple[int, int] | None = None
-        self._offset = 0
-        self._rest = b""
-        self._before = b""
-
-    def poll(self) -> list[bytes]:
-        """The lines that were completed since the last call, without their ends; empty where there is no file."""
-        try:
-            status = os.stat(self.path)  # noqa: PTH116 - a plain call twice a second
-        except OSError:
-            return []
-        inode = (status.st_dev, status.st_ino)
-        if inode != self._inode or status.st_size < self._offset:
-            self._reset(inode)
-        if status.st_size == self._offset:
-            return []
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            return []
-        try:
-            return self._read(descriptor, status.st_size)
-        except OSError:
-            return []
-        finally:
-            os.close(descriptor)
-
-    def _reset(self, inode: tuple[int, int]) -> None:
-        if self._inode is not None:
-            self.resets += 1
-        self._inode, self._offset, self._rest, self._before = inode, 0, b"", b""
-
-    def _read(self, descriptor: int, size: int) -> list[bytes]:
-        if self._before and os.pread(descriptor, len(self._before), self._offset - len(self._before)) != self._before:
-            self._reset(self._inode or (0, 0))
-        data = os.pread(descriptor, min(MAX_READ_BYTES, size - self._offset), self._offset)
-        self._offset += len(data)
-        self._before = (self._before + data)[-_FINGERPRINT_BYTES:]
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _MAX_LINE_BYTES:
-            self._rest = b""
-        return lines
 
 
 class TrainerLog:

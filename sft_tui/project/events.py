@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sft_tui.project.files import open_append
+from sft_tui.project.files import open_append, parse_json
+from sft_tui.project.tail import Tail
 
 Event = dict[str, Any]
 
@@ -27,10 +29,18 @@ def make_event(kind: str, **fields: Any) -> Event:
 
 
 def append_event(path: Path, event: Event) -> None:
-    """Append `event` as one line in one write, so that a reader sees whole lines or a last half one."""
-    line = json.dumps(event, ensure_ascii=False) + "\n"
+    """Append `event` as a line of its own in one write, also where the last line was torn. Raises `OSError`."""
+    line = (json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
     with open_append(path) as stream:
-        stream.write(line.encode("utf-8", "replace"))
+        size = os.fstat(stream.fileno()).st_size
+        torn = size and os.pread(stream.fileno(), 1, size - 1) != b"\n"
+        stream.write(b"\n" + line if torn else line)
+
+
+def parse_event(line: bytes) -> Event | None:
+    """The event in one line; None for a torn one, or one that holds something else."""
+    event = parse_json(line)
+    return event if isinstance(event, dict) else None
 
 
 class EventLog:
@@ -50,26 +60,12 @@ class EventLog:
 
 
 class EventReader:
-    """Reads events as they are appended. `poll` gives the new ones; a half line waits until it is whole."""
+    """Reads events as they are appended, with `from_end` only those that come after now."""
 
     def __init__(self, path: Path, *, from_end: bool = False) -> None:
-        self._path = path
-        self._offset = path.stat().st_size if from_end and path.exists() else 0
+        self._tail = Tail(path, from_end=from_end)
 
     def poll(self) -> Iterator[Event]:
         """The events appended since the last call."""
-        try:
-            with self._path.open("rb") as stream:
-                stream.seek(self._offset)
-                chunk = stream.read()
-        except OSError:  # not there yet, or on a disk that does not answer now
-            return
-        whole = chunk.rfind(b"\n") + 1
-        self._offset += whole
-        for line in chunk[:whole].splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
+        while lines := self._tail.poll():
+            yield from (event for line in lines if (event := parse_event(line)) is not None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
-from sft_tui.project.events import Event
+from sft_tui.project.events import Event, parse_event
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import RunState, StageState, Status, present_status, read_state
+from sft_tui.project.tail import Tail
 from sft_tui.view.curves import Curve, Series
 from sft_tui.view.pace import Pace
 
 if TYPE_CHECKING:
-    from sft_tui.factory.trainer_log import Metric, Tail, TrainerLog
+    from sft_tui.factory.trainer_log import Metric, TrainerLog
     from sft_tui.machine.gpus import Gpu, GpuReport
 
 STAGES = ("convert", "train", "export", "verify")
@@ -137,7 +137,7 @@ class RunWatch:
         self._plan: Mapping[str, Any] = {}
         self._history = History()
         self._trainer_log: TrainerLog | None = None
-        self._events: Tail | None = None
+        self._events = Tail(layout.events)
         self._warnings: deque[Remark] = deque(maxlen=MAX_WARNINGS)
         self._state: RunState | None = None
 
@@ -156,14 +156,10 @@ class RunWatch:
 
     def _read_events(self) -> None:
         """What the events say beyond the state; most of them are figures, which the trainer log has as well."""
-        if self._events is None:
-            from sft_tui.factory.trainer_log import Tail
-
-            self._events = Tail(self.layout.events)
         while lines := self._events.poll():
             for line in lines:
                 if b'"warning"' in line or b'_started"' in line:
-                    event = _event(line)
+                    event = parse_event(line)
                     if event is not None:
                         self._take(event)
 
@@ -276,14 +272,6 @@ class RunWatch:
         if self._gpu_report is None or now - self._gpu_read_at >= GPU_EVERY_S:
             self._gpu_report, self._gpu_read_at = self._read_gpus(), now
         return self._gpu_report
-
-
-def _event(line: bytes) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
 
 
 def _whole(value: float | None) -> int | None:
