@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from sft_tui.project.files import read_json, write_json
@@ -35,15 +37,30 @@ def leave_request(layout: RunLayout, request: Request) -> None:
 
 def take_requests(layout: RunLayout) -> Iterator[Request]:
     """Take the waiting requests, oldest first; an unreadable one is dropped, one that cannot be removed waits."""
-    try:
-        waiting = sorted(layout.requests.glob("[0-9]*.json"))
-    except OSError:  # of a disk that does not answer now
-        return
-    for path in waiting:
+    for path in _waiting(layout):
         data = read_json(path)
         try:
             path.unlink(missing_ok=True)
         except OSError:
             continue
-        if isinstance(data, dict) and data.get("kind") in list(RequestKind):
-            yield Request(RequestKind(data["kind"]), data.get("details") or {})
+        if not isinstance(data, dict) or data.get("kind") not in list(RequestKind):
+            continue
+        details = data.get("details")
+        yield Request(RequestKind(data["kind"]), details if isinstance(details, dict) else {})
+
+
+def clear_requests(layout: RunLayout) -> None:
+    """Drop what was asked of the run before it starts: a stop that came after its end must not stop it again.
+
+    What cannot be removed (a directory of that name) stays; no supervisor takes it.
+    """
+    for path in _waiting(layout):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _waiting(layout: RunLayout) -> list[Path]:
+    try:
+        return sorted(layout.requests.glob("[0-9]*.json"))
+    except OSError:  # of a disk that does not answer now
+        return []

@@ -17,6 +17,7 @@ from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.files import open_append, read_json, set_aside, write_atomically, write_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
+from sft_tui.project.requests import clear_requests
 from sft_tui.project.state import RunState, StageState, Status, present_status, read_state, write_state
 
 _PATIENCE_S = 20.0
@@ -90,6 +91,7 @@ def _missing_dirs(paths: tuple[Path, ...]) -> list[Path]:
 
 def launch(layout: RunLayout) -> None:
     """Start a supervisor for the run, in a session of its own, and wait until it has taken over (a second or so)."""
+    clear_requests(layout)
     earlier = read_state(layout)
     before = earlier.updated if earlier else 0.0
     with _supervisor_log(layout) as log:
