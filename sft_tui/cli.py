@@ -134,12 +134,12 @@ def _main_parser() -> argparse.ArgumentParser:
 
 def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """An error that nobody expected: the traceback goes to a file, the user gets a sentence."""
-    state_home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    path = state_home / "sft-tui" / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    from sft_tui.project.files import write_atomically
+    from sft_tui.project.places import state_directory
+
+    path = state_directory() / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
     text = "".join(traceback.format_exception(kind, error, trace))
     try:
-        from sft_tui.project.files import write_atomically
-
         write_atomically(path, text.encode("utf-8", "replace"), private=True)
     except OSError:
         sys.stderr.write(text)

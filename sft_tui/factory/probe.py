@@ -22,6 +22,7 @@ from sft_tui.factory.options import Factory, factory_from, snapshot
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.files import write_atomically
+from sft_tui.project.places import cache_directory
 
 _SCRIPT = Path(__file__).parent / "remote" / "probe.py"
 FORMAT = 1
@@ -35,12 +36,6 @@ class ProbeResult:
     factory: Factory
     data: dict[str, Any]
     cached: bool
-
-
-def cache_directory() -> Path:
-    """Where probes, lengths and the queue of waiting runs are: `$XDG_CACHE_HOME/sft-tui`, or `~/.cache/sft-tui`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "sft-tui"
 
 
 def cached_probe(python: str, cache_dir: Path | None = None) -> ProbeResult | None:

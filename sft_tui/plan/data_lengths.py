@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.frames import frame_of
-from sft_tui.factory.probe import cache_directory
 from sft_tui.plan.conversion import fingerprint, read_proof
 from sft_tui.problems import Refusal
 from sft_tui.project.files import write_atomically
+from sft_tui.project.places import cache_directory
 
 if TYPE_CHECKING:
     from sft_tui.dataset.request import ConvertRequest

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sft_tui.factory.probe import cache_directory
 from sft_tui.i18n import _
 from sft_tui.machine.gpus import Gpu, GpuReport, freest, read_gpus
 from sft_tui.plan.gpu_headroom import cards_of, least_free_bytes, wanted_free_bytes
 from sft_tui.project.files import write_atomically
 from sft_tui.project.identity import ProcessRef, Standing
+from sft_tui.project.places import cache_directory
 from sft_tui.project.plan_record import Plan
 from sft_tui.units import GIB
 

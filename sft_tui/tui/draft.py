@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.project.files import write_atomically
+from sft_tui.project.places import state_directory
+
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.problems import Problem
-
-
-def state_home() -> Path:
-    """Where drafts and error reports are kept: `$XDG_STATE_HOME/sft-tui`."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "sft-tui"
 
 
 @dataclass(slots=True)
@@ -101,12 +97,10 @@ class Draft:
     def file(self) -> Path:
         """Where this project's draft is kept."""
         digest = hashlib.sha256(str(self.project).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        return state_home() / "drafts" / f"{digest}.yaml"
+        return state_directory() / "drafts" / f"{digest}.yaml"
 
     def save(self, step: str | None = None) -> None:
         """Keep the draft; a full or read-only disk only means that it is not offered next time."""
-        from sft_tui.project.files import write_atomically
-
         if step is not None:
             self.step = step
         if not self.touched:
@@ -114,7 +108,7 @@ class Draft:
         self.saved = time.time()
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomically(self.file, self.as_text())
+            write_atomically(self.file, self.as_text(), private=True)
 
     def as_text(self) -> str:
         """The draft's file: where the wizard stood, and the answers."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.project.files import write_atomically
-from sft_tui.tui.draft import state_home
+from sft_tui.project.places import state_directory
 
 _PACKAGES = ("textual", "rich", "pydantic", "polars", "pyarrow", "pandas", "llamafactory", "torch", "transformers")
 _VARIABLES = ("TERM", "COLORTERM", "TERM_PROGRAM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "TMUX", "STY", "SSH_TTY")
@@ -72,7 +72,7 @@ def write_report(moment: Moment) -> Path | None:
     """Write the report; returns its path, or None where nothing can be written (then it goes to standard error)."""
     text = report_text(moment)
     name = f"report-{time.strftime('%Y%m%d-%H%M%S')}.txt"
-    for directory in (state_home() / "reports", moment.project):
+    for directory in (state_directory() / "reports", moment.project):
         try:
             path = directory / name
             write_atomically(path, text.encode("utf-8", "replace"), private=True)
