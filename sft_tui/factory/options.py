@@ -64,6 +64,7 @@ class Template:
     system: tuple[str, ...] = ()
     user: tuple[str, ...] = ()
     assistant: tuple[str, ...] = ()
+    thought_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +261,7 @@ def _template(name: str, entry: dict[str, Any]) -> Template:
         system=texts("system"),
         user=texts("user"),
         assistant=texts("assistant"),
+        thought_words=texts("thought_words"),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from sft_tui.factory.options import Factory, Template
+from sft_tui.factory.prompts import FRAMED, ChatTemplate, Likeness, Tokens, differences, likenesses
 from sft_tui.i18n import _
 
 _MARKER = re.compile(r"<[^<>\s{}]{1,60}>|\[/?[A-Z_]{3,}\]|\]~b\]|\[e~\[")
@@ -91,11 +92,14 @@ BY_MODEL_TYPE: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class TemplateGuess:
-    """A template for a model, `how` it was found as a sentence, and whether that is `certain`."""
+    """A template for a model, `how` it was found as a sentence, and whether that is `certain`. With `same_prompts` it
+    writes what the tokenizer's own chat template writes.
+    """
 
     name: str
     how: str
     certain: bool
+    same_prompts: bool = False
 
 
 def markers(template: Template) -> set[str]:
@@ -145,15 +149,18 @@ def _escaped(token: str) -> bytes:
 def template_for_model(model_path_or_id: str, config: dict[str, Any] | None, factory: Factory) -> TemplateGuess:
     """The template to train the model with; `config` is its config.json where it is at hand."""
     known = factory.model_by_id(model_path_or_id) or factory.model_by_id(Path(model_path_or_id).name)
-    if known is not None and known.template in factory.templates:
-        how = _("LLaMA-Factory lists {model} with this template.").format(model=known.name)
-        return TemplateGuess(known.template, how, certain=True)
+    listed = known.template if known is not None and known.template in factory.templates else None
     directory = Path(model_path_or_id)
     chat = chat_template_of(directory) if directory.is_dir() else None
     kind = str((config or {}).get("model_type", ""))
     candidates = [name for name in BY_MODEL_TYPE.get(kind, ()) if name in factory.templates]
     if chat:
-        return _from_chat_template(chat, kind, candidates, factory)
+        found = _from_chat_template(chat, kind, [listed, *candidates] if listed else candidates, factory, directory)
+        if listed is None or found.same_prompts or found.name == listed:
+            return found
+    if listed is not None and known is not None:
+        how = _("LLaMA-Factory lists {model} with this template.").format(model=known.name)
+        return TemplateGuess(listed, how, certain=True)
     if chat is None and candidates:
         how = _("Models of type `{kind}` mostly use it; the tokenizer could not be asked.").format(kind=kind)
         return TemplateGuess(candidates[0], how, certain=False)
@@ -169,23 +176,36 @@ def _tokenizer_has(directory: Path, template: Template) -> bool:
     return bool(marks) and all(knows_tokens(directory, marks).values())
 
 
-def _from_chat_template(chat: str, kind: str, candidates: list[str], factory: Factory) -> TemplateGuess:
-    """The template whose marks stand in the chat template; among equals the one of the architecture."""
+def _from_chat_template(
+    chat: str, kind: str, candidates: list[str], factory: Factory, directory: Path
+) -> TemplateGuess:
+    """The template that writes what the chat template writes, or else the most alike of those whose marks stand in it;
+    among equals the one of the architecture.
+    """
+    tokens = Tokens.of(directory)
+    own = ChatTemplate(chat, tokens)
+    alike = likenesses(factory.templates, own, tokens)
     thinking = "<think>" in chat
     scored = []
     for order, template in enumerate(factory.templates.values()):
+        near = alike.get(template.name, Likeness(0, 0.0))
         marks = markers(template)
-        present = sum(mark in chat for mark in marks)
-        if not marks or present < len(marks):
+        if near.share < 1 and not (marks and all(mark in chat for mark in marks)):
             continue
-        own = template.name in candidates
-        rank = candidates.index(template.name) if own else len(candidates)
+        of_family = template.name in candidates
+        rank = candidates.index(template.name) if of_family else len(candidates)
         system = bool(template.default_system) and template.default_system in chat
-        score = (own, template.reasoning == thinking, present, system, not template.media, -rank, -order)
-        scored.append((score, template.name))
+        tie = (round(near.share, 2), len(marks), system, not template.media, -rank, -order)
+        scored.append((near.same, of_family, template.reasoning == thinking, *tie, template.name))
     if scored:
-        best = max(scored)[1]
+        best = str(max(scored)[-1])
+        if best in alike and alike[best].full:
+            how = _("It writes the same prompts as the tokenizer's own chat template.")
+            return TemplateGuess(best, how, certain=True, same_prompts=True)
         how = _("Its marks are those of the tokenizer's chat template.")
+        apart = differences(factory.templates[best], own, tokens) if alike else ()
+        if apart:
+            how += " " + _("They differ: {difference}.").format(difference=apart[0])
         return TemplateGuess(best, how, certain=best in candidates)
     if candidates:
         how = _("Models of type `{kind}` mostly use it, but the tokenizer's chat template looks different.")
@@ -222,11 +242,21 @@ def misfit(name: str, directory: Path, config: dict[str, Any], factory: Factory)
         if template.reasoning and "<think>" not in chat and f"{name}_nothink" in factory.templates:
             text = _("Template `{name}` adds empty thinking blocks to each answer, but the model does not think.")
             return Misfit("template_thinking", text.format(name=name), better or f"{name}_nothink")
-        return None
+        return _other_prompts(template, chat, directory, better) if guess.same_prompts else None
     if marks and not any(knows_tokens(directory, marks).values()):
         text = _("The model has no chat template and does not know {mark} of template `{name}`: a base model?")
         return Misfit("template_base", text.format(mark=sorted(marks)[0], name=name), "default")
     return None
+
+
+def _other_prompts(template: Template, chat: str, directory: Path, better: str | None) -> Misfit | None:
+    """A template that frames the turns in another way than the model knows; another standing system text is none."""
+    tokens = Tokens.of(directory)
+    apart = [d for d in differences(template, ChatTemplate(chat, tokens), tokens) if d.case in FRAMED and d.theirs]
+    if not apart or better is None:
+        return None
+    text = _("Template `{name}` writes other prompts than the model knows: {difference}.")
+    return Misfit("template_misfit", text.format(name=template.name, difference=apart[0]), better)
 
 
 def _other_marks(name: str, mark: str, better: str | None) -> Misfit:

@@ -26,7 +26,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One of the checks of the merged model; `status` is ok, failed or skipped."""
+    """One of the checks of the merged model; `status` is ok, failed, skipped or differs (worth knowing)."""
 
     name: str
     status: str

@@ -136,6 +136,7 @@ def _cases(folder: Path) -> Iterator[Path]:
     yield _spec(folder, "cut", merged=str(merged))
     yield _spec(folder, "no-merge", merged=str(folder / "nowhere"))
     yield _spec(folder, "no-adapter", adapter=str(folder / "nowhere"))
+    yield _spec(folder, "other-template", template="chatml")
     yield _spec(folder, "no-base", base="nobody/has-this-model")
     yield _spec(folder, "no-samples", samples=[])
     yield _spec(folder, "conversation", samples=[CONVERSATION])
@@ -175,7 +176,7 @@ def _statuses(result: dict[str, Any]) -> dict[str, str]:
 def test_a_true_merge_passes(results: Results, kind: str) -> None:
     status, result = results[kind]
     assert set(_statuses(result).values()) == {"ok"}, result["checks"]
-    assert set(_statuses(result)) == {"tokenizer", "changed", "agrees", "loads", "answers"}
+    assert set(_statuses(result)) == {"tokenizer", "prompts", "changed", "agrees", "loads", "answers"}
     assert (status, result["ok"]) == (0, True)
 
 
@@ -222,6 +223,13 @@ def test_a_file_that_was_cut_off_fails_and_says_so(results: Results) -> None:
 def test_the_altered_tensor_is_named(results: Results) -> None:
     messages = [check["message"] for check in results["altered"][1]["checks"] if check["name"] == "agrees"]
     assert "model.layers.0.mlp.up_proj.weight" in messages[0]
+
+
+def test_prompts_that_the_chat_template_does_not_write_are_shown(results: Results) -> None:
+    status, result = results["other-template"]
+    (check,) = (check for check in result["checks"] if check["name"] == "prompts")
+    assert (status, check["status"]) == (0, "differs")
+    assert "one question" in check["message"]
 
 
 def test_without_the_base_model_the_comparison_is_skipped(results: Results) -> None:

@@ -11,7 +11,7 @@ SPEC is an object with
 and, if wanted, `finetuning_type` (lora), `trust_remote_code` (false), `cutoff_len` (2048), `max_new_tokens` (64),
 `device` (cpu, or auto: the GPU where the model fits), `max_seconds` (60, for one answer).
 
-The result is {"ok", "checks": [{"name", "status": "ok" | "failed" | "skipped", "message"}],
+The result is {"ok", "checks": [{"name", "status": "ok" | "failed" | "skipped" | "differs", "message"}],
 "samples": [{"prompt", "reference", "before", "after"}], "seconds"}, and "error" where the checks themselves broke down.
 Exit status: 0 all is well, 1 a check failed, 2 the checks could not be made. At most one model is in memory at a time.
 """
@@ -128,6 +128,18 @@ def tokenizer_faults(tokenizer: Any, original: Any) -> list[str]:
     return wrong
 
 
+def check_prompts(report: Report, chat_template: str | None, template: Template) -> None:
+    """Whether who uses the merged model by its chat template asks it as the training did."""
+    if template.template is None or not chat_template:
+        report.add("prompts", "skipped", "There is no chat template, or LLaMA-Factory's template cannot be asked.")
+        return
+    apart = template.parts_from(chat_template)
+    if apart is None:
+        report.add("prompts", "ok", "Its chat template writes the prompts that it was trained with.")
+    else:
+        report.add("prompts", "differs", f"Training wrote other prompts than its chat template does: {apart}.")
+
+
 def check_weights(report: Report, spec: dict[str, Any], merged: Path, base: Path | None) -> None:
     """Two checks: the weights differ from the base model's, and they are the base's plus the adapter's change."""
     from verify_weights import Adapter, Weights, compare, read_adapter
@@ -212,7 +224,9 @@ def ask_base(report: Report, spec: dict[str, Any], base: Path, asked: list[Turns
         print(f"verify: the base model gave no answers ({first_line(error)})", flush=True)
 
 
-def check_answers(report: Report, spec: dict[str, Any], merged: Path, tokenizer: Any, asked: list[Turns]) -> None:
+def check_answers(
+    report: Report, spec: dict[str, Any], merged: Path, template: Template | None, asked: list[Turns]
+) -> None:
     """Two checks: the merged model loads, with every weight, and answers."""
     print(f"verify: loading {merged}", flush=True)
     try:
@@ -230,11 +244,10 @@ def check_answers(report: Report, spec: dict[str, Any], merged: Path, tokenizer:
         )
     else:
         report.add("loads", "ok", f"It loads with plain transformers: {kind}, {model.num_parameters():,} weights.")
-    if tokenizer is None:
+    if template is None:
         report.add("answers", "skipped", "Without its tokenizer the merged model cannot be asked.")
         return
     finite = True
-    template = Template(spec, tokenizer)
     for turns, row in zip(asked, report.samples, strict=True):
         row["after"], fine = answer(model, template, turns, spec)
         finite = finite and fine
@@ -265,11 +278,16 @@ def verify(spec: dict[str, Any], report: Report) -> None:
         {"prompt": turns.question, "reference": turns.reference, "before": None, "after": None} for turns in asked
     ]
     tokenizer = check_tokenizer(report, spec, merged, base)
+    template = None
+    if tokenizer is not None:
+        chat_template = tokenizer.chat_template  # LLaMA-Factory may replace it in memory
+        template = Template(spec, tokenizer)
+        check_prompts(report, chat_template if isinstance(chat_template, str) else None, template)
     check_weights(report, spec, merged, base)
     if base is not None:
         ask_base(report, spec, base, asked)
         gc.collect()
-    check_answers(report, spec, merged, tokenizer, asked)
+    check_answers(report, spec, merged, template, asked)
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,13 @@ from pathlib import Path
 from typing import Any
 
 WEIGHT_SUFFIXES = {".safetensors", ".bin"}
+ROLE_OF = ("user", "assistant")
+CONVERSATIONS = (
+    ("one question", "", ("Question one?",)),
+    ("a system text and a question", "Be brief.", ("Question one?",)),
+    ("a second question", "", ("Question one?", "Answer one.", "Question two?")),
+)
+"""What prompts are compared with: a name, a system text, the turns from the user's first on."""
 ROLES = {"human": "user", "gpt": "assistant", "function_call": "function"}  # ShareGPT's names for LLaMA-Factory's roles
 
 
@@ -85,6 +92,31 @@ class Template:
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(ids)[-self.limit :]
+
+    def parts_from(self, chat_template: str) -> str | None:
+        """Where the prompts of the training and those of a chat template part, as a sentence; None where they agree."""
+        for name, system, texts in CONVERSATIONS:
+            messages = [{"role": ROLE_OF[n % 2], "content": text} for n, text in enumerate(texts)]
+            ids, _answer = self.template.encode_oneturn(
+                self.tokenizer, [*messages, {"role": "assistant", "content": ""}], system or None, None
+            )
+            if system:
+                messages.insert(0, {"role": "system", "content": system})
+            try:
+                text = self.tokenizer.apply_chat_template(
+                    messages, chat_template=chat_template, tokenize=False, add_generation_prompt=True
+                )
+            except Exception as error:  # many refuse a system text: whatever a foreign template raises
+                print(f"verify: no prompt for {name} ({first_line(error)})", flush=True)
+                continue
+            theirs = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            ours, shown = self.tokenizer.decode(ids), self.tokenizer.decode(theirs)
+            if list(ids) != list(theirs) and ours.rstrip() != shown.rstrip():
+                pairs = enumerate(zip(ours, shown, strict=False))
+                at = next((n for n, (one, other) in pairs if one != other), min(len(ours), len(shown)))
+                start = max(0, at - 8)
+                return f"for {name} {ours[start : at + 40]!r} instead of {shown[start : at + 40]!r}"
+        return None
 
     def stops(self) -> list[int]:
         """Ids of the tokens that end an answer."""

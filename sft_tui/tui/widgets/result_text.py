@@ -74,8 +74,13 @@ def _verification(result: RunResult, signs: Signs) -> list[Content]:
 
 
 def _check(check: Check, signs: Signs) -> Content:
-    sign = {"ok": signs.done, "failed": signs.problem}.get(check.status, signs.waiting)
-    word = {"ok": "", "failed": _("failed") + ": ", "skipped": _("not checked") + ": "}.get(check.status, "")
+    sign = {"ok": signs.done, "failed": signs.problem, "differs": signs.warning}.get(check.status, signs.waiting)
+    word = {
+        "ok": "",
+        "failed": _("failed") + ": ",
+        "skipped": _("not checked") + ": ",
+        "differs": _("note") + ": ",
+    }.get(check.status, "")
     return Content(f"  {sign} {word}{clean(check.message, ' ')}")
 
 
