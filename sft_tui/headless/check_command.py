@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+from dataclasses import replace
 from pathlib import Path
 
 from sft_tui.headless.output import put, put_json, say, show_problems
@@ -60,7 +61,7 @@ def ask_factory(path: Path) -> list[Problem]:
         answers = read_answers(path).require()
         situation = gather(answers, path, light=True)
         return verdict_of_plan(situation, make_plan(answers, situation))
-    from sft_tui.factory.check import is_merge_config
+    from sft_tui.factory.check import FileKind, kind_of
     from sft_tui.factory.probe import load_factory
     from sft_tui.factory.verdict import run_verdict
     from sft_tui.machine.environment import find_environment
@@ -69,7 +70,7 @@ def ask_factory(path: Path) -> list[Problem]:
     environment = find_environment().environment
     if environment is None:
         raise refuse("no_environment", _("LLaMA-Factory was not found."), exit_code=ExitCode.PREFLIGHT)
-    mode = "merge" if is_merge_config(read_document(path).data) else "train"
+    mode = "merge" if kind_of(read_document(path).data) is FileKind.MERGE else "train"
     options = frozenset(load_factory(environment.python, environment.packages).options)
     return run_verdict(environment.python, path, Path.cwd(), mode=mode, options=options)
 
@@ -96,6 +97,11 @@ def check_file(path: Path) -> list[Problem]:
     document = read_document(path)
     if any(p.severity is Severity.ERROR for p in document.problems):
         return document.problems
+    from sft_tui.factory.check import other_kind
+
+    foreign = other_kind(document.data)
+    if foreign is not None:
+        return [replace(foreign, path=str(path))]
     try:
         return check_answers_file(path) if is_answers(document) else _check_plain(path)
     except PermissionError as error:
@@ -145,8 +151,6 @@ def check_answers_file(path: Path) -> list[Problem]:
 
 
 def _with_lines(problems: list[Problem] | tuple[Problem, ...], lines: dict[str, int], path: Path) -> list[Problem]:
-    from dataclasses import replace
-
     return [
         replace(
             p,

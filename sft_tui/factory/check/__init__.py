@@ -32,24 +32,26 @@ from sft_tui.factory.check.mistakes import (
 from sft_tui.factory.check.model_dir import check_model_dir
 from sft_tui.factory.check.modules import check_modules
 from sft_tui.factory.check.output import check_disk, check_export_dir, check_output
+from sft_tui.factory.check.recognise import FileKind, kind_of, other_kind
 from sft_tui.factory.check.rules import check_relations
 from sft_tui.factory.check.side_paths import check_other_paths
 from sft_tui.factory.check.values import check_values
+from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity, locked_problem
 from sft_tui.yaml_io import read_document
 
 __all__ = [
     "CheckContext",
+    "FileKind",
     "check_merge_options",
     "check_model_dir",
     "check_option",
     "check_train_options",
     "check_yaml_file",
-    "is_merge_config",
+    "kind_of",
+    "other_kind",
 ]
 
-_MERGE_KEYS = ("export_dir", "export_size", "export_device", "export_legacy_format", "export_quantization_bit")
-_TRAIN_KEYS = ("do_train", "output_dir", "dataset", "stage", "num_train_epochs", "per_device_train_batch_size")
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -141,6 +143,39 @@ def _check_merge(findings: Findings) -> None:
         _nothing_to_merge(findings)
 
 
+def check_inference_options(
+    options: dict[str, Any],
+    context: CheckContext,
+    *,
+    lines: dict[str, int] | None = None,
+    prefix: str = "",
+    path: str | None = None,
+) -> list[Problem]:
+    """What is wrong with the options of `llamafactory-cli chat` or `api`; see `check_train_options`."""
+    findings = Findings(dict(options), context, lines or {}, prefix, path)
+    message = _("This is a config for inference (chat, api): what only a training needs is not looked for.")
+    findings.problems.append(Problem("inference_config", message, Severity.INFO, path=path))
+    _as_far_as_one_may_look(_check_inference, findings)
+    return _ordered(findings)
+
+
+def _check_inference(findings: Findings) -> None:
+    check_values(findings)
+    model = check_model(findings)
+    check_template(findings, model)
+    check_tool_format(findings)
+    check_adapters(findings, model)
+    check_other_paths(findings)
+    check_packages(findings, model)
+
+
+_CHECKS = {
+    FileKind.TRAIN: check_train_options,
+    FileKind.MERGE: check_merge_options,
+    FileKind.INFERENCE: check_inference_options,
+}
+
+
 def check_option(name: str, value: Any, context: CheckContext, options: dict[str, Any] | None = None) -> list[Problem]:
     """What is wrong with one option, for a form that checks while one types; relations see the other `options`."""
     findings = Findings({**(options or {}), name: value}, context)
@@ -149,25 +184,19 @@ def check_option(name: str, value: Any, context: CheckContext, options: dict[str
     return [problem for problem in _ordered(findings) if problem.key == name]
 
 
-def is_merge_config(options: dict[str, Any]) -> bool:
-    """Whether options look like those of a merge rather than of a training."""
-    merge = sum(key in options for key in _MERGE_KEYS)
-    train = sum(key in options for key in _TRAIN_KEYS)
-    return merge > 0 and ("export_dir" in options or merge > train) and "do_train" not in options
-
-
 def check_yaml_file(path: Path, context: CheckContext) -> list[Problem]:
-    """What is wrong with a train or merge YAML; which of the two it is shows in its keys."""
+    """What is wrong with a config of LLaMA-Factory; what it is for shows in its keys."""
     document = read_document(path)
     if any(problem.severity is Severity.ERROR for problem in document.problems):
         return document.problems
-    check = check_merge_options if is_merge_config(document.data) else check_train_options
+    other = other_kind(document.data, context.factory.options)
+    if other is not None:
+        return [*document.problems, replace(other, path=str(path))]
+    check = _CHECKS[kind_of(document.data)]
     return document.problems + check(document.data, context, lines=document.lines, path=str(path))
 
 
 def _nothing_to_merge(findings: Findings) -> None:
-    from sft_tui.i18n import _
-
     message = _("There is no `adapter_name_or_path`, so the model is only copied.")
     findings.info("nothing_to_merge", "adapter_name_or_path", message, _("Name the `output_dir` of the training."))
 

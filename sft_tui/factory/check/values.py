@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from typing import Any
 
@@ -69,10 +70,19 @@ def _interpolation(findings: Findings, name: str, value: str) -> None:
         findings.warning("variable_in_value", name, text, _("Write the value out."))
 
 
+def extra_arguments_allowed() -> bool:
+    """Whether LLaMA-Factory will pass over options that it does not know (`ALLOW_EXTRA_ARGS`)."""
+    return os.environ.get("ALLOW_EXTRA_ARGS", "0").lower() in ("true", "y", "1")
+
+
 def _unknown(findings: Findings, name: str) -> None:
     """An unknown key: what replaced it, or the nearest known one."""
     message = _("LLaMA-Factory {version} has no option `{name}`.")
     message = message.format(version=findings.context.factory.version, name=name)
+    if extra_arguments_allowed():
+        hint = _("It is passed over, because ALLOW_EXTRA_ARGS is set.")
+        findings.warning("unknown_key", name, message, hint)
+        return
     renamed = RENAMED.get(name)
     if renamed is not None:
         new, advice = renamed

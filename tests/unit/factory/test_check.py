@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from sft_tui.factory.check import (
     CheckContext,
+    FileKind,
     check_merge_options,
     check_option,
     check_train_options,
     check_yaml_file,
-    is_merge_config,
+    kind_of,
 )
 from sft_tui.factory.check.fix import apply_fixes
 from sft_tui.factory.options import snapshot
@@ -180,13 +182,53 @@ def test_nothing_to_do_is_an_error_and_evaluating_is_not(context: CheckContext) 
 
 def test_a_merge_is_told_from_a_training(context: CheckContext) -> None:
     merge = {"model_name_or_path": "model", "adapter_name_or_path": "adapter", "template": "qwen", "export_dir": "out"}
-    assert is_merge_config(merge)
-    assert not is_merge_config(GOOD)
+    assert kind_of(merge) is FileKind.MERGE
+    assert kind_of(GOOD) is FileKind.TRAIN
     assert check_merge_options(merge, context) == []
     wrong = check_merge_options({**merge, "bf16": True, "output_dir": "x"}, context)
     assert {(p.key, p.code) for p in wrong} == {("bf16", "not_in_merge"), ("output_dir", "not_in_merge")}
     same = check_merge_options({**merge, "export_dir": "model"}, context)
     assert [p.code for p in same] == ["overwrites_input"]
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"compute_environment": "LOCAL_MACHINE", "distributed_type": "FSDP", "num_processes": 2}, "accelerate"),
+        ({"zero_optimization": {"stage": 2}, "train_batch_size": "auto"}, "DeepSpeed"),
+        ({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 3}, "config.json"),
+        ({"tokenizer_class": "X", "added_tokens_decoder": {}, "model_max_length": 3}, "tokenizer"),
+        ({"peft_type": "LORA", "r": 8}, "adapter_config.json"),
+        ({"model": "m", "template": "qwen", "train_dataset": "d.yaml", "micro_batch_size": 1}, "new engine"),
+        ({"a": {"file_name": "a.json"}, "b": {"hf_hub_url": "x/y"}}, "2 entries"),
+        ({"apples": 1, "pears": 2}, "`apples`, `pears`"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_in_one_line(
+    context: CheckContext, tmp_path: Path, document: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(yaml.safe_dump(document))
+    (problem,) = check_yaml_file(path, context)
+    assert problem.code == "other_file"
+    assert says in problem.message
+
+
+def test_a_config_for_inference_is_not_told_to_train(context: CheckContext, tmp_path: Path) -> None:
+    path = tmp_path / "chat.yaml"
+    path.write_text("model_name_or_path: model\ntemplate: qwen\ninfer_backend: huggingface\n")
+    problems = check_yaml_file(path, context)
+    assert [p.severity for p in problems] == [Severity.INFO]
+    path.write_text("model_name_or_path: model\ntemplate: nope\ninfer_backend: huggingface\n")
+    assert "unknown_template" in {p.code for p in check_yaml_file(path, context)}
+
+
+def test_extra_arguments_that_are_allowed_are_only_a_warning(
+    context: CheckContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(context, my_own=1)["my_own"].severity is Severity.ERROR
+    monkeypatch.setenv("ALLOW_EXTRA_ARGS", "1")
+    assert found(context, my_own=1)["my_own"].severity is Severity.WARNING
 
 
 def test_errors_come_first(context: CheckContext) -> None:
