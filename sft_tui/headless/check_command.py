@@ -56,7 +56,7 @@ def ask_factory(path: Path) -> list[Problem]:
 
     if is_answers(read_document(path)):
         from sft_tui.answers import read_answers
-        from sft_tui.plan import make_plan
+        from sft_tui.plan.make import make_plan
 
         answers = read_answers(path).require()
         situation = gather(answers, path, light=True)
@@ -134,8 +134,8 @@ def _check_plain(path: Path) -> list[Problem]:
 def check_answers_file(path: Path) -> list[Problem]:
     """All problems of an answers file: its own, those of the plan, those that the preflight finds."""
     from sft_tui.answers import read_answers
-    from sft_tui.plan import make_plan
     from sft_tui.plan.context import gather
+    from sft_tui.plan.make import make_plan
     from sft_tui.plan.preflight import preflight
 
     file = read_answers(path)

@@ -18,8 +18,8 @@ from sft_tui.run.measure import TRIAL_STEPS, Trial, longest, run_trial, trial_op
 from sft_tui.units import GIB
 
 if TYPE_CHECKING:
-    from sft_tui.plan import Plan
     from sft_tui.plan.context import Situation
+    from sft_tui.project.plan_record import Plan
 
 _OF_THE_ESTIMATE = ("gpu_memory", "gpus", "samples", "tokens", "fit", "dir")
 """Options of `estimate` that say nothing of a real trial."""
@@ -64,8 +64,8 @@ class Measurement:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print. Raises `Refusal`: exit 2 for answers, 3 without LLaMA-Factory or data, 4 where it fails."""
-    from sft_tui.plan import make_plan
     from sft_tui.plan.context import gather
+    from sft_tui.plan.make import make_plan
     from sft_tui.plan.subject import parse_settings
 
     path = Path(args.model)

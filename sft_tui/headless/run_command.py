@@ -11,13 +11,14 @@ from sft_tui.factory import commands
 from sft_tui.headless.follow import follow, say_detached, summary
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
-from sft_tui.plan import Plan, make_plan
 from sft_tui.plan.context import Situation, gather
+from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import preflight
 from sft_tui.problems import ExitCode, Refusal, Severity, exit_code_for, refuse
 from sft_tui.project.events import EventReader
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import Plan
 from sft_tui.project.state import RunState, Status, present_status, read_state
 from sft_tui.run.start import resume, start
 from sft_tui.units import GIB

@@ -9,6 +9,9 @@ from typing import Any
 
 from sft_tui.machine import nvml
 
+DRIVER_BYTES = 480 << 20
+"""What an idle card shows as used already (driver 580): it is missing from the free memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class GpuProcess:
@@ -94,8 +97,30 @@ def read_gpus() -> GpuReport:
 
 def freest(gpus: Iterable[Gpu], count: int = 1) -> tuple[Gpu, ...]:
     """The `count` GPUs with the most free memory, the freest first; among equals the idlest, then the lowest index."""
-    order = sorted(gpus, key=lambda gpu: (-gpu.free_bytes, gpu.utilisation or 0, gpu.index))
+    order = sorted(gpus, key=lambda gpu: (-gpu.free_bytes, gpu.utilisation or 0, gpu.index, gpu.uuid))
     return tuple(order[:count])
+
+
+def usable(wanted: str | Sequence[int], gpus: Iterable[Gpu]) -> tuple[Gpu, ...]:
+    """Those of `gpus` that `hardware.gpus` lets a run use: `auto` any, `none` none, or those with these numbers.
+
+    A card that is cut into MIG slices has several rows of one number.
+    """
+    if isinstance(wanted, str):
+        return tuple(gpus) if wanted == "auto" else ()
+    return tuple(gpu for gpu in gpus if gpu.index in wanted)
+
+
+def choose_cards(wanted: str | Sequence[int], gpus: Iterable[Gpu], count: int = 1) -> tuple[Gpu, ...]:
+    """The cards of `gpus` that a run should use: with `auto` the `count` freest, otherwise those with the numbers
+    `wanted`, in that order, of one in slices the freest; fewer where some are not there. The one choice for plans and
+    for runs that wait.
+    """
+    there = usable(wanted, gpus)
+    if isinstance(wanted, str):
+        return freest(there, count)
+    named = (freest(gpu for gpu in there if gpu.index == index) for index in dict.fromkeys(wanted))
+    return tuple(gpu for found in named for gpu in found)
 
 
 def visible_environment(gpus: Sequence[Gpu]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from sft_tui.machine.gpus import DRIVER_BYTES
 from sft_tui.memory.allocator import MIB
 from sft_tui.memory.architecture import Architecture, read_architecture
 from sft_tui.memory.errors import expected_error, remarks
@@ -23,8 +24,6 @@ CONTEXT_BYTES = 1247 * MIB
 with the kernels that a training run loads. Measured the same in 55 of 59 runs; smaller cards take less."""
 INT8_CONTEXT_BYTES = 64 * MIB
 """More of it with 8-bit quantization (cuBLASLt's integer kernels), measured."""
-DRIVER_BYTES = 480 * MIB
-"""What of the context an idle card shows already (driver 580): it is missing from the free memory."""
 
 
 @dataclass(frozen=True, slots=True)

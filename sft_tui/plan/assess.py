@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu, GpuReport
     from sft_tui.memory import TimeEstimate
-    from sft_tui.plan import Plan
     from sft_tui.plan.context import Situation
     from sft_tui.plan.data_lengths import MeanTokens
+    from sft_tui.project.plan_record import Plan
 
 
 USUAL_TOKENS = 512.0
@@ -116,8 +116,9 @@ class Assessor:
         return self._situation
 
     def _assess(self, answers: Answers, situation: Situation, deep: bool) -> Assessment:
-        from sft_tui.plan import make_plan, train_options
         from sft_tui.plan.context import chosen_gpus
+        from sft_tui.plan.make import make_plan
+        from sft_tui.plan.options import train_options
 
         base, base_origins = train_options(answers.model_copy(update={"train": {}}), situation)
         options, origins = train_options(answers, situation)

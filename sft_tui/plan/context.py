@@ -16,7 +16,7 @@ from sft_tui.factory.probe import load_factory
 from sft_tui.factory.templates import template_for_model
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment, Search, find_environment
-from sft_tui.machine.gpus import Gpu, GpuReport, read_gpus
+from sft_tui.machine.gpus import Gpu, GpuReport, choose_cards, read_gpus
 from sft_tui.machine.system import System, read_system
 from sft_tui.plan.peaks import Peak, read_peaks
 from sft_tui.presets import Preset, load_presets
@@ -363,10 +363,4 @@ def _count(source: str, sheet: str | None) -> int | None:
 
 def chosen_gpus(answers: Answers, report: GpuReport) -> tuple[Gpu, ...]:
     """The cards that the run will use: those named, the freest with `auto`, none for the CPU."""
-    wanted = answers.hardware.gpus
-    if wanted == "none" or not report.gpus:
-        return ()
-    if wanted == "auto":
-        return (max(report.gpus, key=lambda gpu: gpu.free_bytes),)
-    by_index = {gpu.index: gpu for gpu in report.gpus}
-    return tuple(by_index[i] for i in wanted if i in by_index)
+    return choose_cards(answers.hardware.gpus, report.gpus)

@@ -50,8 +50,8 @@ def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu
     """The memory that each of `gpus` will need; None on the CPU, and where the model's architecture is not known."""
     if not gpus:
         return None
+    from sft_tui.machine.gpus import DRIVER_BYTES
     from sft_tui.memory import Fit, estimate, fit_options, judge
-    from sft_tui.memory.estimate import DRIVER_BYTES
 
     config = model_config(situation)
     if config is None:
@@ -91,8 +91,9 @@ def more_cards(
     config = model_config(situation)
     if config is None or options.get("quantization_bit") or options.get("pure_bf16"):
         return None
-    for count in range(len(gpus) + 1, len(situation.gpus.gpus) + 1):
-        cards = freest(situation.gpus.gpus, count)
+    whole = [gpu for gpu in situation.gpus.gpus if not gpu.mig]  # slices of a card cannot train together
+    for count in range(len(gpus) + 1, len(whole) + 1):
+        cards = freest(whole, count)
         free = min(card.free_bytes for card in cards)
         for name in ZERO:
             if fits(situation, {**options, "deepspeed": name}, config, free, count):

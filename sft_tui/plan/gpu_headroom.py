@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sft_tui.i18n import _
-from sft_tui.machine.gpus import Gpu, GpuProcess, GpuReport
-from sft_tui.memory.estimate import DRIVER_BYTES
+from sft_tui.machine.gpus import DRIVER_BYTES, Gpu, GpuProcess, GpuReport
 from sft_tui.project.plan_record import Plan, PlannedEstimate
 from sft_tui.units import GIB
 

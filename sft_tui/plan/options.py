@@ -10,7 +10,7 @@ from sft_tui.factory.commands import tensorboard_dir
 from sft_tui.factory.deepspeed import ZERO, zero_path
 from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
 from sft_tui.i18n import _
-from sft_tui.memory.estimate import DRIVER_BYTES
+from sft_tui.machine.gpus import DRIVER_BYTES
 from sft_tui.plan.context import chosen_gpus
 from sft_tui.plan.estimate import fits, lengths_for, model_config
 from sft_tui.plan.length import RunLength, run_length

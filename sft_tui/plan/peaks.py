@@ -16,7 +16,7 @@ from sft_tui.units import GIB
 from sft_tui.yaml_io import scalar
 
 if TYPE_CHECKING:
-    from sft_tui.plan import Plan
+    from sft_tui.project.plan_record import Plan
 
 MATTERING = (
     "finetuning_type", "quantization_bit", "per_device_train_batch_size", "cutoff_len", "enable_liger_kernel",

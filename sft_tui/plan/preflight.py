@@ -22,8 +22,8 @@ from sft_tui.yaml_io import scalar
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
-    from sft_tui.plan import Plan, PlannedEstimate
     from sft_tui.plan.context import Situation
+    from sft_tui.project.plan_record import Plan, PlannedEstimate
 
 
 def preflight(

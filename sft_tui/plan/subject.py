@@ -94,11 +94,11 @@ def changed_answers(args: argparse.Namespace, given: dict[str, Any]) -> Answers:
 
 
 def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
-    from sft_tui.memory.estimate import DRIVER_BYTES
-    from sft_tui.plan import make_plan
+    from sft_tui.machine.gpus import DRIVER_BYTES
     from sft_tui.plan.context import chosen_gpus, gather, with_lengths
     from sft_tui.plan.estimate import lengths_for, model_config
     from sft_tui.plan.length import run_length
+    from sft_tui.plan.make import make_plan
     from sft_tui.plan.peaks import find_peak
 
     path, answers = Path(args.model), changed_answers(args, given)
@@ -136,8 +136,7 @@ def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
 
 def _imagined(answers: Answers, memory_bytes: int) -> GpuReport:
     """Free cards of another machine with so much memory each, as many as the answers need."""
-    from sft_tui.machine.gpus import Gpu, GpuReport
-    from sft_tui.memory.estimate import DRIVER_BYTES
+    from sft_tui.machine.gpus import DRIVER_BYTES, Gpu, GpuReport
 
     wanted = answers.hardware.gpus
     count = 1 + max(wanted) if isinstance(wanted, list) else 1

@@ -21,8 +21,8 @@ def prepare_export(
 ) -> None:
     """Plan a run's export anew; the stages before it count as done. `start.launch` then does it. Raises `Refusal`."""
     from sft_tui.answers import read_answers
-    from sft_tui.plan import make_plan
     from sft_tui.plan.context import gather
+    from sft_tui.plan.make import make_plan
 
     if present_status(state) is Status.RUNNING:
         raise refuse("already_running", _("The run {run} is running already.").format(run=layout.name))

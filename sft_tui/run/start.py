@@ -149,8 +149,8 @@ def resume(layout: RunLayout, changes: dict[str, Any] | None = None, *, force: b
 
 def _replan(layout: RunLayout, state: RunState, changes: dict[str, Any]) -> None:
     from sft_tui.answers import read_answers
-    from sft_tui.plan import make_plan
     from sft_tui.plan.context import gather
+    from sft_tui.plan.make import make_plan
 
     answers = read_answers(layout.answers).require()
     train = {**answers.train, **changes}

@@ -15,7 +15,7 @@ from sft_tui.units import GIB
 if TYPE_CHECKING:
     from sft_tui.machine.gpus import Gpu, GpuReport
     from sft_tui.memory import Suggestion
-    from sft_tui.plan import PlannedEstimate
+    from sft_tui.project.plan_record import PlannedEstimate
     from sft_tui.tui.signs import Signs
 
 PARTS: dict[str, str] = {
@@ -120,8 +120,8 @@ def _cards(gpus: tuple[Gpu, ...]) -> str:
 def _with_suggestions(
     view: MemoryView, config: dict[str, Any], need: PlannedEstimate, gpus: int, lengths: tuple[int, ...] | None
 ) -> MemoryView:
+    from sft_tui.machine.gpus import DRIVER_BYTES
     from sft_tui.memory import fit_options, suggestions
-    from sft_tui.memory.estimate import DRIVER_BYTES
 
     limit = need.limit_bytes + DRIVER_BYTES if need.limit_bytes is not None else None
     more = suggestions(config, view.options, None if need.fit == "fits" else limit, gpus=gpus, lengths=lengths)

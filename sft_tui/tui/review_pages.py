@@ -17,8 +17,8 @@ from sft_tui.tui.text import clean, pad, wrapped
 from sft_tui.tui.widgets.tabs import Page
 
 if TYPE_CHECKING:
-    from sft_tui.plan import Plan
     from sft_tui.plan.assess import Assessment
+    from sft_tui.project.plan_record import Plan
 
 MEMORY = "gpu_memory"
 """The problem of a run that seems not to fit."""

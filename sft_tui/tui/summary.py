@@ -11,8 +11,8 @@ from sft_tui.tui.values import show_typed
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
-    from sft_tui.plan import Plan
     from sft_tui.plan.assess import Assessment
+    from sft_tui.project.plan_record import Plan
     from sft_tui.tui.signs import Signs
 
 METHODS = {

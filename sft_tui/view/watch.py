@@ -135,6 +135,7 @@ class RunWatch:
         self._gpu_report: GpuReport | None = None
         self._gpu_read_at = 0.0
         self._plan: Mapping[str, Any] = {}
+        self._plan_mark: tuple[int, ...] = ()
         self._history = History()
         self._trainer_log: TrainerLog | None = None
         self._events = Tail(layout.events)
@@ -146,13 +147,22 @@ class RunWatch:
         state = self._read_state()
         if state is None:
             return Snapshot(self.layout.name, Status.PENDING, problem="no_state")
-        if not self._plan:
-            plan = read_json(self.layout.plan)
-            self._plan = plan if isinstance(plan, dict) else {}
+        self._read_plan()
         self._read_events()
         while new := self._new_metrics():
             self._history.extend(new, self._now())
         return self._snapshot(state)
+
+    def _read_plan(self) -> None:
+        """The plan as it is now: a run that waited or ran out of memory has another one than it began with."""
+        try:
+            status = self.layout.plan.stat()
+        except OSError:
+            return
+        mark = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if mark != self._plan_mark:
+            plan = read_json(self.layout.plan)
+            self._plan, self._plan_mark = plan if isinstance(plan, dict) else {}, mark
 
     def _read_events(self) -> None:
         """What the events say beyond the state; most of them are figures, which the trainer log has as well."""

@@ -9,11 +9,10 @@ import pytest
 
 from sft_tui.answers import Answers
 from sft_tui.machine.gpus import GpuReport
-from sft_tui.plan import Plan
 from sft_tui.plan.assess import Assessment, Assessor
 from sft_tui.plan.data_lengths import MeanTokens
 from sft_tui.project.files import read_json
-from sft_tui.project.plan_record import plan_from_json
+from sft_tui.project.plan_record import Plan, plan_from_json
 from sft_tui.tui.draft import Draft
 from sft_tui.tui.figures import time_line, time_span
 from sft_tui.tui.memory_view import needed_packages

@@ -43,5 +43,6 @@ def test_help_does_without_pydantic() -> None:
 def test_the_supervisor_stays_small() -> None:
     code = "import sys, json, sft_tui.run.supervisor; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
-    assert loaded.isdisjoint({*HEAVY, "pydantic"})
+    modules = json.loads(done.stdout)
+    assert {name.split(".")[0] for name in modules}.isdisjoint({*HEAVY, "pydantic"})
+    assert not [name for name in modules if name.startswith("sft_tui.memory")], "the plan holds what was estimated"

@@ -13,7 +13,7 @@ import pynvml
 import pytest
 
 from sft_tui.machine import nvml
-from sft_tui.machine.gpus import GpuReport, freest, read_gpus, visible_environment
+from sft_tui.machine.gpus import Gpu, GpuReport, choose_cards, freest, read_gpus, visible_environment
 from tests.unit.machine.fake_nvml import GIB, Card, FakeNvml
 
 
@@ -154,3 +154,22 @@ def test_a_machine_without_nvidia_says_what_else_it_has(monkeypatch: pytest.Monk
     nvml._open = None
     report = use(monkeypatch, FakeNvml([]))
     assert (report.code, report.reason) == ("no_gpu", "There is an AMD GPU (ROCm).")
+
+
+def _rows(*rows: tuple[int, str, int, int]) -> list[Gpu]:
+    """Cards by (index, uuid, free GiB, load)."""
+    return [Gpu(i, uuid, "", 0, 0, free << 30, load, None, None, None, ()) for i, uuid, free, load in rows]
+
+
+def test_the_cards_of_a_plan_and_of_a_run_that_waits_are_chosen_in_one_way() -> None:
+    equal = _rows((0, "a", 20, 90), (1, "b", 20, 0), (2, "c", 20, 0))
+    assert [gpu.uuid for gpu in choose_cards("auto", equal)] == ["b"]
+    assert [gpu.uuid for gpu in choose_cards("auto", equal, 2)] == ["b", "c"]
+    assert [gpu.uuid for gpu in choose_cards([2, 0, 7], equal)] == ["c", "a"]
+    assert choose_cards("none", equal) == ()
+
+
+def test_of_a_card_in_slices_the_freest_is_taken() -> None:
+    slices = _rows((0, "MIG-a", 5, 0), (0, "MIG-b", 9, 0), (0, "MIG-c", 7, 0), (1, "d", 20, 0))
+    assert [gpu.uuid for gpu in choose_cards([0], slices)] == ["MIG-b"]
+    assert [gpu.uuid for gpu in choose_cards([1, 0], slices)] == ["d", "MIG-b"]

@@ -11,10 +11,11 @@ import yaml
 from sft_tui.factory.deepspeed import ZERO, zero_config, zero_path
 from sft_tui.memory import fit_options, known_config, suggestions
 from sft_tui.memory.sharding import read_sharding
-from sft_tui.plan import Plan, make_plan
 from sft_tui.plan.estimate import more_cards
+from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import check_options, preflight
 from sft_tui.problems import Refusal
+from sft_tui.project.plan_record import Plan
 from tests.unit.plan import make_answers, make_gpu, make_situation
 
 GIB = 2**30

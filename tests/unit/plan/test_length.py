@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft_tui.dataset import Columns, ConvertRequest, convert
-from sft_tui.plan import make_plan
 from sft_tui.plan.data_lengths import DataLengths
 from sft_tui.plan.length import file_rows, run_length
+from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import preflight
 from sft_tui.problems import Refusal
 from tests.unit.plan import make_answers, make_gpu, make_situation

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sft_tui.plan import Plan, make_plan, plan_from_json
 from sft_tui.plan.data_lengths import DataLengths
+from sft_tui.plan.make import make_plan
+from sft_tui.project.plan_record import Plan, plan_from_json
 from tests.unit.plan import make_answers, make_gpu, make_situation
 
 GIB = 2**30

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from sft_tui.factory.train_config import guide_keys
-from sft_tui.plan import Plan, make_plan, plan_from_json, train_options
+from sft_tui.plan.make import make_plan
+from sft_tui.plan.options import train_options
 from sft_tui.problems import Refusal
+from sft_tui.project.plan_record import Plan, plan_from_json
 from tests.unit.plan import make_answers, make_gpu, make_situation
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sft_tui.machine.gpus import GpuProcess
-from sft_tui.plan import make_plan
 from sft_tui.plan.context import ModelFacts
+from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import check_options, preflight
 from sft_tui.problems import Severity, exit_code_for
 from tests.unit.plan import GIB, make_answers, make_gpu, make_situation

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from sft_tui.machine.gpus import GpuProcess, GpuReport
-from sft_tui.plan import Plan, PlannedEstimate, make_plan
 from sft_tui.plan.change import on_cards
 from sft_tui.plan.gpu_headroom import cards_of, could_fit, holder, lacking, least_free_bytes, wanted_free_bytes
+from sft_tui.plan.make import make_plan
+from sft_tui.project.plan_record import Plan, PlannedEstimate
 from sft_tui.run.gpu_queue import Waiting, waiting_text
 from tests.unit.plan import GIB, make_answers, make_gpu, make_situation
 

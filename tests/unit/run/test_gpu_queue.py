@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from sft_tui.machine.gpus import Gpu, GpuProcess, GpuReport
@@ -29,7 +30,7 @@ def readings(*frees: tuple[float, ...]) -> Callable[[], GpuReport]:
 
     def read() -> GpuReport:
         now = left.pop(0) if len(left) > 1 else left[0]
-        return GpuReport(tuple(card(f"GPU-{number}", free) for number, free in enumerate(now)))
+        return GpuReport(tuple(replace(card(f"GPU-{n}", free), index=n) for n, free in enumerate(now)))
 
     return read
 
@@ -44,10 +45,7 @@ def test_it_waits_until_there_is_enough(tmp_path: Path) -> None:
 
 def test_only_the_allowed_cards_and_enough_of_them(tmp_path: Path) -> None:
     read = readings((20, 20, 2), (20, 20, 20))
-    waiting = wait_for_memory(
-        "a", 18 * GIB, count=2, among=["GPU-1", "GPU-2"], every_s=0, read=read, queue=Queue(tmp_path)
-    )
-    seen = list(waiting)
+    seen = list(wait_for_memory("a", 18 * GIB, wanted=[1, 2], every_s=0, read=read, queue=Queue(tmp_path)))
     assert [state.over for state in seen] == [False, True]
     assert {gpu.uuid for gpu in seen[-1].gpus} == {"GPU-1", "GPU-2"}
 
@@ -61,6 +59,26 @@ def test_the_older_ticket_goes_first_and_the_younger_keeps_its_distance(tmp_path
     state = next(second)
     assert state.ahead == 0 and not state.over, "the first has just started"
     second.close()
+
+
+def test_nobody_stands_behind_a_run_that_waits_for_other_cards(tmp_path: Path) -> None:
+    read = readings((2, 20))
+    busy = wait_for_memory("first", 18 * GIB, wanted=[0], every_s=0, read=read, queue=Queue(tmp_path))
+    assert not next(busy).over
+    idle = next(wait_for_memory("second", 18 * GIB, wanted=[1], every_s=0, read=read, queue=Queue(tmp_path)))
+    assert idle.over and idle.ahead == 0 and [gpu.uuid for gpu in idle.gpus] == ["GPU-1"]
+    third = wait_for_memory("third", GIB, wanted=[1], every_s=0, read=read, queue=Queue(tmp_path))
+    assert not next(third).over, "its card was taken just now"
+    third.close()
+    busy.close()
+
+
+def test_a_run_for_any_card_leaves_the_one_that_another_waits_for(tmp_path: Path) -> None:
+    named = wait_for_memory("first", 18 * GIB, wanted=[0], every_s=0, read=readings((17, 9)), queue=Queue(tmp_path))
+    assert not next(named).over
+    free = wait_for_memory("second", 8 * GIB, every_s=0, read=readings((17, 9)), queue=Queue(tmp_path))
+    assert [gpu.index for gpu in next(free).gpus] == [1]
+    named.close()
 
 
 def test_distance_ends(tmp_path: Path, monkeypatch: object) -> None:

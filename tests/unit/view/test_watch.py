@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.machine.gpus import GpuReport
+from sft_tui.machine.gpus import Gpu, GpuReport
 from sft_tui.project.events import append_event, make_event
 from sft_tui.project.identity import ProcessRef
 from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
@@ -123,6 +123,17 @@ def test_gpus_are_asked_seldom_and_only_while_the_run_is_on(tmp_path: Path) -> N
     on_cpu = RunWatch(make_run(tmp_path, "cpu", gpus=()), read_gpus=read, now=lambda: clock[0]).poll()
     ended = RunWatch(make_run(tmp_path, "ended", status=Status.FINISHED, stage="verify"), read_gpus=read).poll()
     assert on_cpu.on_cpu and not ended.alive and len(asked) == 3
+
+
+def test_the_cards_are_those_of_the_plan_as_it_is_now(tmp_path: Path) -> None:
+    """A run that waited for memory may have been given another card than it was planned for."""
+    layout = make_run(tmp_path)
+    plan = json.loads(layout.plan.read_text(encoding="utf-8"))
+    cards = tuple(Gpu(n, f"GPU-{n}", "Card", 1 << 30, 0, 1 << 30, 0, None, None, None, ()) for n in range(2))
+    watch = RunWatch(layout, read_gpus=lambda: GpuReport(cards))
+    for chosen in (0, 1):
+        layout.plan.write_text(json.dumps({**plan, "gpus": [chosen]}), encoding="utf-8")
+        assert [gpu.index for gpu in watch.poll().gpus] == [chosen]
 
 
 def test_no_run_and_broken_files(tmp_path: Path) -> None:
