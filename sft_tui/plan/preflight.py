@@ -237,32 +237,25 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
     from sft_tui.plan.options import by_torchrun
 
     gpus = chosen_gpus(answers, situation.gpus)
+    own = {f"{situation.dataset}_train": file_rows(answers, situation)[0], f"{situation.dataset}_test": None}
     context = CheckContext(
         factory=situation.factory,
         base_dir=situation.project,
         gpus=gpus,
         cpus=situation.system.cpus,
-        dataset_rows=file_rows(answers, situation)[0],
+        coming=own,
         launching=True,
         distributed=by_torchrun(answers, options, len(gpus)),
         processes=max(len(gpus), 1),
     )
-    own = {f"{situation.dataset}_train", f"{situation.dataset}_test"}  # the conversion will write and register them
-    others = [name for name in _dataset_names(options, "dataset") if name not in own]
-    evaluated = [name for name in _dataset_names(options, "eval_dataset") if name not in own]
-    found = _check_stage(options, own)
-    if others:
-        options = {**options, "dataset": ",".join(others)}
-    options = {**options, "eval_dataset": ",".join(evaluated)} if evaluated else options
-    skip = {"model_name_or_path", "output_dir"} | (set() if others else {"dataset"})
-    skip |= set() if others or evaluated else {"dataset_dir"}
+    found = _check_stage(options, set(own))
     zero = zero_config(situation.run, options.get("deepspeed"))  # its file is only written at the start
     for problem in check_train_options({**options, "deepspeed": zero} if zero else options, context):
         key = problem.key or ""
-        if key.split(".")[0] in skip or (problem.code == "wrong_stage" and found):
+        if key.split(".")[0] in ("model_name_or_path", "output_dir") or (problem.code == "wrong_stage" and found):
             continue
         if key == "dataset_dir":
-            key = "dataset" if others else "eval_dataset"
+            key = "dataset" if set(_dataset_names(options, "dataset")) - set(own) else "eval_dataset"
         fix = Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value) if problem.fix else None
         found.append(replace(problem, key=f"train.{key}" if key else "train", fix=fix))
     return found

@@ -82,7 +82,6 @@ def _as_far_as_one_may_look(check: Callable[[Findings], None], findings: Finding
 
 
 def _check_training(findings: Findings) -> None:
-    context = findings.context
     check_values(findings)
     check_relations(findings)
     check_purpose(findings)
@@ -93,8 +92,6 @@ def _check_training(findings: Findings) -> None:
     check_other_paths(findings)
     check_deepspeed(findings)
     rows = check_datasets(findings)
-    if context.dataset_rows is not None:
-        rows = context.dataset_rows
     rows = check_split(findings, rows)
     check_output(findings, model)
     if model is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +41,8 @@ class CheckContext:
 
     `base_dir` is where relative paths in the YAML start (LLaMA-Factory's working directory). `gpus` are those that the
     training will see; with `launching` the training starts on this machine now, so that what the machine lacks is an
-    error and not only a warning. `dataset_rows` counts the training set; `processes` is the number of training
+    error and not only a warning. `coming` are the datasets that will be written and
+    registered before it starts, with their rows; `processes` is the number of training
     processes; `distributed` says whether a launcher such as torchrun starts them.
     """
 
@@ -49,7 +50,7 @@ class CheckContext:
     base_dir: Path
     gpus: Sequence[CheckedGpu] | None = None
     cpus: int | None = None
-    dataset_rows: int | None = None
+    coming: Mapping[str, int | None] = field(default_factory=dict)
     launching: bool = False
     distributed: bool | None = None
     processes: int = 1

@@ -28,12 +28,18 @@ def check_datasets(findings: Findings) -> int | None:
         message = _("`{key}` is {path}, but {file} is a file.")
         text = message.format(key="tokenized_path", path=tokenized, file=tokenized)
         findings.error("bad_tokenized", "tokenized_path", text, _("Choose another directory."))
-    info = _read_info(findings)
+    coming = findings.context.coming
+    named = {key: findings.words(key) for key in ("dataset", "eval_dataset")}
+    info = _read_info(findings) if {*named["dataset"], *named["eval_dataset"]} - set(coming) else {}
     if info is None:
         return None
-    rows: list[int | None] = [_check_named(findings, "dataset", name, info) for name in findings.words("dataset")]
-    for name in findings.words("eval_dataset"):
-        _check_named(findings, "eval_dataset", name, info)
+
+    def look(option: str, name: str) -> int | None:
+        return coming[name] if name in coming else _check_named(findings, option, name, info)
+
+    rows = [look("dataset", name) for name in named["dataset"]]
+    for name in named["eval_dataset"]:
+        look("eval_dataset", name)
     counts = [count for count in rows if count is not None]
     return sum(counts) if rows and len(counts) == len(rows) else None
 

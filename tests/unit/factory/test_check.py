@@ -144,7 +144,7 @@ def test_missing_packages_are_told_where_the_environment_is_known(context: Check
 
 
 def test_mistakes_that_need_the_number_of_rows(context: CheckContext) -> None:
-    rows = replace(context, dataset_rows=100)
+    rows = replace(context, coming={"good": 100})
     assert found(rows, per_device_train_batch_size=128)["per_device_train_batch_size"].code == "batch_too_large"
     assert found(rows, warmup_steps=1000)["warmup_steps"].code == "warmup_too_long"
     often = found(rows, val_size=0.5, eval_strategy="steps", eval_steps=1)
@@ -169,7 +169,7 @@ def test_mistakes_that_need_the_number_of_rows(context: CheckContext) -> None:
     ],
 )
 def test_probable_mistakes_are_warnings(context: CheckContext, changes: dict[str, Any], key: str) -> None:
-    problems = found(replace(context, dataset_rows=1000), **changes)
+    problems = found(replace(context, coming={"good": 1000}), **changes)
     assert problems[key].severity is Severity.WARNING
     assert all(p.severity is Severity.WARNING for p in problems.values())
 

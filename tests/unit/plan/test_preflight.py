@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,10 +50,13 @@ def test_a_card_that_is_too_full_is_refused_and_its_users_named(
         assert [p.severity for p in forced] == [Severity.WARNING]
 
 
+MIXED = {"mix_strategy": "interleave_under", "interleave_probs": "0.7,0.3"}
+
+
 def option_problems(project: Path, **train: object) -> dict[str, str]:
     """The codes of the errors that the options of a planned run on the demo's model have, by key."""
     (project / "data").mkdir(exist_ok=True)
-    (project / "data" / "other.json").write_text('[{"instruction": "a", "input": "", "output": "b"}]')
+    (project / "data" / "other.json").write_text(json.dumps([{"instruction": "a", "input": "", "output": "b"}] * 20))
     (project / "data" / "dataset_info.json").write_text('{"other": {"file_name": "other.json"}}')
     answers = make_answers(train=train, hardware={"gpus": "none"})
     situation = make_situation(project=project, base=project, rows=50)
@@ -68,6 +72,8 @@ def option_problems(project: Path, **train: object) -> dict[str, str]:
         ({"dataset": "othr"}, {"train.dataset": "unknown_dataset"}),
         ({"eval_dataset": "other", "val_size": 0.0}, {}),
         ({"eval_dataset": "othr", "val_size": 0.0}, {"train.eval_dataset": "unknown_dataset"}),
+        ({"dataset": "apples_train,other"} | MIXED, {}),
+        ({"dataset": "apples_train,other,other"} | MIXED, {"train.interleave_probs": "conflict"}),
         ({"stage": "dpo"}, {"train.stage": "wrong_stage"}),
         ({"stage": "dpo", "dataset": "other"}, {"train.dataset": "wrong_stage"}),
     ],
