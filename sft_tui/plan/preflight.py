@@ -13,6 +13,7 @@ from sft_tui.factory.check import CheckContext, check_model_dir, check_train_opt
 from sft_tui.factory.deepspeed import zero_config
 from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
+from sft_tui.machine.installing import install_command
 from sft_tui.machine.system import existing_parent
 from sft_tui.plan.context import DATA_KINDS, chosen_gpus, conversion_request
 from sft_tui.plan.length import file_rows, run_length
@@ -107,9 +108,9 @@ def _check_environment(situation: Situation, problems: Problems) -> None:
     if situation.environment is not None:
         return
     message = _("LLaMA-Factory was not found. Looked at: {places}.")
-    hint = _('Install it: pip install "sft-tui[train]", or set SFT_TUI_TRAIN_PYTHON to the Python that has it.')
+    hint = _("Install it: {command}, or set SFT_TUI_TRAIN_PYTHON to the Python that has it.")
     text = message.format(places="; ".join(situation.search.looked_at))
-    problems.error("no_environment", text, hint=hint)
+    problems.error("no_environment", text, hint=hint.format(command=install_command()))
 
 
 def _check_project(situation: Situation, problems: Problems) -> None:

@@ -16,6 +16,7 @@ from sft_tui.factory.probe import probe_environment
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment, find_environment
 from sft_tui.machine.gpus import read_gpus
+from sft_tui.machine.installing import install_command
 from sft_tui.machine.system import System, read_system
 from sft_tui.problems import Refusal
 from sft_tui.units import GIB
@@ -48,7 +49,8 @@ def diagnose_machine(project: Path) -> Iterator[DoctorLine]:
     yield _python()
     search = find_environment()
     if search.environment is None:
-        hint = _('pip install "sft-tui[train]"   or set SFT_TUI_TRAIN_PYTHON to the Python that has LLaMA-Factory')
+        hint = _("{command}   or set SFT_TUI_TRAIN_PYTHON to the Python that has LLaMA-Factory")
+        hint = hint.format(command=install_command())
         message = _("not found; looked at: {places}").format(places="; ".join(search.looked_at))
         yield DoctorLine("llamafactory", "problem", message, hint)
     else:
@@ -91,7 +93,7 @@ def _imports(environment: Environment) -> Iterator[DoctorLine]:
 
 
 def _reinstall() -> str:
-    return _('Reinstall a set that works together: pip install "sft-tui[train]"')
+    return _("Reinstall a set that works together: {command}").format(command=install_command())
 
 
 def _gpus() -> Iterator[DoctorLine]:

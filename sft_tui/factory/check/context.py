@@ -119,8 +119,12 @@ class Findings:
         self._add(Severity.INFO, code, key, message, hint, **more)
 
     def machine(self, code: str, key: str, message: str, hint: str | None = None, **more: Any) -> None:
-        """Report what this machine lacks: an error where the training starts on it, a warning where it may not."""
+        """Report what this machine lacks: an error where the training starts on it. Where it may not (a login node),
+        a warning, and no fix: the file may be right for the machine that it was written for.
+        """
         level = Severity.ERROR if self.context.launching else Severity.WARNING
+        if not self.context.launching:
+            more.pop("fix", None)
         self._add(level, code, key, message, hint, **more)
 
     def key_of(self, name: str) -> str:
