@@ -132,12 +132,16 @@ def is_worker(command_line: Sequence[str]) -> bool:
 
 
 def merge_options(train: Mapping[str, Any], run: str, size_gb: int, device: str) -> dict[str, Any]:
-    """The options of merge_config.yaml that go with the training options `train`."""
-    full = train.get("finetuning_type") in ("full", "freeze")
+    """The options of merge_config.yaml that go with the training options `train`.
+
+    LLaMA-Factory refuses an adapter beside `finetuning_type: oft`, and merges one of OFT as `lora`.
+    """
+    method = train.get("finetuning_type", "lora")
+    full = method in ("full", "freeze")
     options: dict[str, Any] = {"model_name_or_path": train["output_dir"] if full else train["model_name_or_path"]}
     if not full:
         options["adapter_name_or_path"] = train["output_dir"]
-    options |= {"template": train["template"], "finetuning_type": train.get("finetuning_type", "lora")}
+    options |= {"template": train["template"], "finetuning_type": "lora" if method == "oft" else method}
     options["trust_remote_code"] = bool(train.get("trust_remote_code", False))
     options |= {
         "export_dir": f"./models/{run}",

@@ -29,8 +29,13 @@ OWNED = {
     "adapter_name_or_path": "model.path",
     "export_dir": "run.name",
     "resume_from_checkpoint": "run.name",
+    "export_size": "export.size_gb",
+    "export_device": "export.device",
+    "export_legacy_format": "export.enabled",
 }
 """Options that the run sets by itself, and the key of the answers that decides them."""
+_EXPORTING = "export_"
+"""What begins so belongs to the merge; the rest of it is not done by a run."""
 SECRETS = frozenset({"hf_hub_token", "ms_hub_token", "om_hub_token", "hub_token", "push_to_hub_token"})
 """Options that no file may hold."""
 _MODULES_DIR = Path(__file__).parent.parent
@@ -130,6 +135,11 @@ def check_answers(answers: Answers, situation: Situation) -> Problems:
             hint = _("Remove it and set `{owner}`.").format(owner=owner)
             fix = Fix("unset", f"train.{key}")
             problems.error("owned_key", message, key=f"train.{key}", hint=hint, fix=fix)
+    for key in sorted(key for key in answers.train if key.startswith(_EXPORTING) and key not in OWNED):
+        message = _("`{key}` belongs to a merge of its own; a run would pass over it.").format(key=key)
+        hint = _("Remove it. When the run has finished: llamafactory-cli export, with the merged model and `{key}`.")
+        fix = Fix("unset", f"train.{key}")
+        problems.error("not_in_run", message, key=f"train.{key}", hint=hint.format(key=key), fix=fix)
     _check_trust(answers, problems)
     _check_template(answers, situation, problems)
     _check_gpus(answers, situation, problems)

@@ -76,6 +76,12 @@ def test_answers_win_over_the_preset_and_it_over_the_defaults() -> None:
     assert (origins["lora_rank"], origins["cutoff_len"], origins["lora_dropout"]) == ("answers", "preset", "default")
 
 
+def test_an_adapter_of_oft_is_merged_as_llamafactory_takes_it() -> None:
+    plan = make_plan(make_answers(train={"finetuning_type": "oft"}), make_situation(make_gpu()))
+    assert _yaml(plan, "train_config.yaml")["finetuning_type"] == "oft"
+    assert _yaml(plan, "merge_config.yaml")["finetuning_type"] == "lora"
+
+
 def test_alpha_follows_the_rank() -> None:
     options, _ = train_options(make_answers(preset="cpu", train={"lora_rank": 6}), make_situation())
     assert options["lora_alpha"] in (12, make_situation().presets["cpu"].options.get("lora_alpha"))
@@ -137,6 +143,9 @@ def test_short_trainings_report_often() -> None:
     [
         ({"preset": "25gb"}, "preset", "unknown_preset"),
         ({"train": {"output_dir": "x"}}, "train.output_dir", "owned_key"),
+        ({"train": {"export_size": 4}}, "train.export_size", "owned_key"),
+        ({"train": {"export_hub_model_id": "me/m"}}, "train.export_hub_model_id", "not_in_run"),
+        ({"train": {"export_quantization_bit": 4}}, "train.export_quantization_bit", "not_in_run"),
         ({"train": {"hf_hub_token": "hf_x"}}, "train.hf_hub_token", "secret_in_file"),
         ({"train": {"template": "qwne"}}, "train.template", "unknown_template"),
         ({"hardware": {"gpus": [7]}}, "hardware.gpus", "no_such_gpu"),
