@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,12 @@ def train_environment(run: str, gpus: int, *, modelscope: bool = False, torchrun
     if modelscope:
         env["USE_MODELSCOPE_HUB"] = "1"
     return env
+
+
+def search_path(python: str | None) -> str:
+    """PATH with the directory of the training environment's `python` first: LLaMA-Factory looks for torchrun there."""
+    path = os.environ.get("PATH", os.defpath)
+    return f"{Path(python).parent}{os.pathsep}{path}" if python and Path(python).is_absolute() else path
 
 
 def training_proofs(options: Mapping[str, Any]) -> tuple[str, ...]:

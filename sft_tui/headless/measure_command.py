@@ -156,6 +156,7 @@ def _measure(situation: Situation, plan: Plan, folder: Path) -> tuple[Trial, int
     config.write_text(render_train_config(options, "measure"), encoding="utf-8")
     stage = plan.stage("train")
     env = {key: value for key, value in (stage.env if stage else {}).items() if key not in _LEFT_OUT}
+    env["PATH"] = commands.search_path(plan.environment["python"])
     gpus = cards_of(plan, read_gpus())
     cli = tuple(plan.environment["cli"])
     trial = run_trial(commands.train_argv(cli, str(config)), folder, gpus, folder / "log", env=env)

@@ -59,6 +59,15 @@ class RunLayout:
         return self.run_dir / ".supervisor.lock"
 
     @property
+    def trainer_lock(self) -> Path:
+        """Held by the processes of the one stage of this run that is at work."""
+        return self.run_dir / ".trainer.lock"
+
+    def exit_marker(self, stage: str, attempt: int) -> Path:
+        """How an attempt at `stage` has ended, written by what kept its processes."""
+        return self.run_dir / "exit" / f"{stage}.{attempt}.json"
+
+    @property
     def config_dir(self) -> Path:
         """`configs/<run>`: the YAML files of LLaMA-Factory."""
         return self.project / "configs" / self.name

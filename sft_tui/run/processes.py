@@ -1,4 +1,4 @@
-"""Starting, adopting, signalling and ending the processes of stages."""
+"""Starting, adopting, signalling and ending the processes of stages, each under a keeper (`keeper.py`)."""
 
 from __future__ import annotations
 
@@ -6,66 +6,127 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sft_tui.project.files import open_append
+from sft_tui.project.files import open_append, read_json
 from sft_tui.project.identity import ProcessRef
+from sft_tui.project.layout import RunLayout
+from sft_tui.run import keeper
+from sft_tui.run.leftovers import Ending, Mark, end_all, keepers, leftovers, tell
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an attempt ended, by its marker: as the shell counts, when (epoch s), and how many processes it had left."""
+
+    exit_code: int
+    ended: float
+    swept: int
+
+
+def read_exit(marker: Path) -> Exit | None:
+    """What the marker says; None where there is none: the attempt goes on, or nobody saw its end."""
+    data = read_json(marker)
+    try:
+        return Exit(int(data["exit_code"]), float(data["ended"]), int(data["swept"]))
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
 
 
 class StageProcess:
-    """A stage's process: one that was started here, or one that an earlier supervisor started and left running."""
+    """A stage's process: one that was started here, or one that an earlier supervisor started and left running.
 
-    def __init__(self, reference: ProcessRef, child: subprocess.Popen[bytes] | None = None) -> None:
+    It has ended when nothing of it lives any more, its descendants included.
+    """
+
+    def __init__(self, reference: ProcessRef, mark: Mark | None, kept_by: subprocess.Popen[bytes] | None) -> None:
         self.reference = reference
-        self._child = child
+        self._mark = mark
+        self._child = kept_by
+        self._keeper = None if kept_by is None else ProcessRef.of(kept_by.pid)
+        self._living: list[ProcessRef] = [reference]
 
     @classmethod
-    def start(cls, argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> StageProcess:
-        """Start `argv` in a session of its own, with output appended to `log` and nothing to read. Raises `OSError`."""
-        with open_append(log) as stream:
-            child = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env={**os.environ, **env},
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return cls(ProcessRef.of(child.pid), child)
+    def start(
+        cls, argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, mark: Mark | None = None
+    ) -> StageProcess:
+        """Start `argv` in a session of its own, with output appended to `log` and nothing to read.
 
-    def poll(self) -> bool:
-        """Whether it has ended."""
-        if self._child is not None:
-            return self._child.poll() is not None
-        return not self.reference.alive()
+        `mark` says whose it is: then its end leaves a marker. Raises `OSError`; `BlockingIOError` where something of
+        that run is still at work.
+        """
+        if mark is not None:
+            mark.marker.unlink(missing_ok=True)
+        ready, answer = os.pipe()
+        try:
+            with open_append(log) as stream:
+                kept_by = subprocess.Popen(
+                    [*_kept(answer, mark), *argv],
+                    cwd=cwd,
+                    env={**os.environ, **env, keeper.KEEPER_VARIABLE: str(mark or "")},
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(answer,),
+                    start_new_session=True,
+                )
+            os.close(answer)
+            told = os.read(ready, 64).decode("ascii")
+        finally:
+            os.close(ready)
+        pid = int(told or "-5")  # EIO: the keeper was ended before it could start anything
+        if pid < 0:
+            kept_by.wait()
+            raise OSError(-pid, os.strerror(-pid))
+        return cls(ProcessRef.of(pid), mark, kept_by)
+
+    @classmethod
+    def adopt(cls, reference: ProcessRef, marker: Path) -> StageProcess:
+        """A process that an earlier supervisor started; `marker` is where its end will be written."""
+        return cls(reference, Mark.of_marker(marker), None)
+
+    @property
+    def exit(self) -> Exit | None:
+        """What its marker says; None while it runs, or where its keeper was killed."""
+        return None if self._mark is None else read_exit(self._mark.marker)
 
     @property
     def exit_code(self) -> int | None:
-        """As the shell counts (128 + signal); None while it runs, and for an adopted one, which nobody can ask."""
-        if self._child is None or self._child.returncode is None:
-            return None
-        code = self._child.returncode
-        return 128 - code if code < 0 else code
+        """As the shell counts (128 + signal); None while it runs, and where nobody has seen its end."""
+        seen = self.exit
+        if seen is not None:
+            return seen.exit_code
+        code = None if self._child is None else self._child.returncode
+        return code if code is not None and code >= 0 else None
+
+    def poll(self) -> bool:
+        """Whether it has ended, with all that it started."""
+        if self._child is not None:
+            code = self._child.poll()
+            if code is None and not self.reference.alive():
+                self._child.send_signal(signal.SIGCONT)  # a keeper that was stopped shall see the end
+            if code is None or code >= 0:
+                return code is not None
+        if self.exit is not None:
+            return True
+        if not any(process.alive() for process in self._living):
+            self._living = [*self._all(), *self._keepers()]
+        return not self._living
 
     def signal(self, number: int, choose: Callable[[Sequence[str]], bool] | None = None) -> int:
-        """Send signal `number` to those of its descendants whose command line `choose` accepts, or to itself.
+        """Send signal `number` to those of its processes whose command line `choose` accepts, or to itself.
 
-        Returns how many processes it was sent to.
+        Who was stopped is woken, so that it arrives. Returns how many processes it was sent to.
         """
-        targets = self._descendants(choose) if choose else []
-        sent = 0
-        for pid in targets or [self.reference.pid]:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-                sent += 1
-        return sent
+        chosen = [process for process in self._all() if choose(_command(process.pid))] if choose else []
+        return len(tell(chosen or [self.reference], number))
 
     def pids(self) -> frozenset[int]:
         """Itself and its descendants, as far as they can be seen."""
-        return frozenset({self.reference.pid, *self._descendants(lambda _command: True)})
+        return frozenset({self.reference.pid, *(process.pid for process in self._descendants())})
 
     def memory_bytes(self) -> int:
         """The main memory that it and its descendants have now; what they share counts once. 0 where unknown."""
@@ -81,27 +142,48 @@ class StageProcess:
                 total += process.memory_info().rss  # of a process that may not be looked into
         return total
 
-    def end(self, patience_s: float = 10.0) -> None:
-        """End it and everything in its session: politely first, after `patience_s` seconds for good."""
-        self._signal_group(signal.SIGTERM)
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline:
-            if self.poll():
-                break
-            time.sleep(0.1)
-        self._signal_group(signal.SIGKILL)
+    def end(self, patience_s: float = 10.0) -> Ending:
+        """End it and everything that it started, in whatever session: politely first, after `patience_s` s for good."""
+        ending = end_all(self._all, self._keepers, patience_s)
+        if self._child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(1)
+        return ending
 
-    def _signal_group(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.reference.pid, number)
+    def _all(self) -> list[ProcessRef]:
+        """Everything of it that lives, without its keeper."""
+        mark = self._mark
+        found = {self.reference, *self._descendants(), *(leftovers(mark.run_dir, mark.stage) if mark else ())}
+        return [process for process in found if process.alive()]
 
-    def _descendants(self, choose: Callable[[Sequence[str]], bool]) -> list[int]:
+    def _keepers(self) -> list[ProcessRef]:
+        if self._keeper is None and self._mark is not None:
+            self._keeper = next(iter(keepers(self._mark.run_dir, self._mark.stage)), None)
+        return [self._keeper] if self._keeper is not None and self._keeper.alive() else []
+
+    def _descendants(self) -> list[ProcessRef]:
         import psutil
 
-        chosen: list[int] = []
-        with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self.reference.pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    if choose(process.cmdline()):
-                        chosen.append(process.pid)
-        return chosen
+        found: list[ProcessRef] = []
+        for top in self._keepers() or [self.reference]:
+            with contextlib.suppress(psutil.Error):
+                found += [ProcessRef.of(child.pid) for child in psutil.Process(top.pid).children(recursive=True)]
+        return found
+
+
+def _command(pid: int) -> list[str]:
+    import psutil
+
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return []
+
+
+def _kept(answer: int, mark: Mark | None) -> list[str]:
+    """The command line of a keeper, without that of the program it shall keep."""
+    words = [sys.executable, "-I", "-S", keeper.__file__, str(answer), str(mark or "-")]
+    if mark is None:
+        return [*words, "-", "-", "-"]
+    layout = RunLayout.of_run_dir(mark.run_dir)
+    return [*words, str(mark.run_dir), mark.marker.relative_to(mark.run_dir).as_posix(), layout.trainer_lock.name]

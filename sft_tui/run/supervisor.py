@@ -1,7 +1,7 @@
 """The owner of a run: `python -m sft_tui.run.supervisor RUN_DIR`, in a session of its own, until the run has ended.
 
 It starts the stages, writes state.json and events.jsonl, and answers requests. No terminal and no front end is needed.
-If it is killed, the trainer goes on, and the next supervisor adopts it by pid and start time.
+If it is killed, the trainer goes on, kept by its keeper, and the next supervisor adopts it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from sft_tui.project.requests import RequestKind, take_requests
 from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
 from sft_tui.run.attempt import prepare_attempt
 from sft_tui.run.gpu_queue import Waiting, wait_for_room, waiting_text
+from sft_tui.run.leftovers import Mark, in_the_way
 from sft_tui.run.measure import PeakMeter
 from sft_tui.run.monitor import Monitor
 from sft_tui.run.notify import Notifier
@@ -121,14 +122,17 @@ class Supervisor:
         if stage_is_done(self._layout, planned, stage):
             return Outcome(Status.FINISHED)
         self._state.stage = planned.name
-        adopted = stage.status is Status.RUNNING and stage.process is not None and stage.process.alive()
-        if planned.name == "train" and not adopted:
+        adopted = self._adopted(planned, stage)
+        obstacle = None if adopted else in_the_way(self._layout, self._state)
+        if obstacle is not None:
+            return self._finish(planned, stage, Outcome(Status.FAILED, obstacle, ExitCode.PREFLIGHT), diagnose=False)
+        if planned.name == "train" and adopted is None:
             held_up = self._make_room()
             if held_up is not None:
                 return self._finish(planned, stage, held_up, diagnose=False)
             planned = self._plan.stage("train") or planned
         try:
-            process = StageProcess(stage.process) if adopted and stage.process else self._start(planned, stage)
+            process = adopted or self._start(planned, stage)
         except NotAPlainFile as error:
             text = _("{path} cannot be written: {reason}.")
             outcome = Outcome(Status.FAILED, text.format(path=error.filename, reason=error.strerror))
@@ -137,14 +141,24 @@ class Supervisor:
             text = _("{program} cannot be started: {reason}")
             outcome = Outcome(Status.FAILED, text.format(program=planned.argv[0], reason=error.strerror or error))
             return self._finish(planned, stage, outcome)
-        if adopted and planned.name == "train":
+        if adopted is not None and planned.name == "train":
             self._meter = PeakMeter.start(cards_of(self._plan, read_gpus()), own=process.pids())
         self._attend(planned, stage, process)
         stage.exit_code = process.exit_code
         outcome = judge_stage(self._layout, planned, stage, stopped=self._stop is not None)
-        if planned.name == "train" and outcome.status is Status.FINISHED and not adopted:
+        if planned.name == "train" and outcome.status is Status.FINISHED and adopted is None:
             self._keep_peak()
         return self._finish(planned, stage, outcome)
+
+    def _adopted(self, planned: PlannedStage, stage: StageState) -> StageProcess | None:
+        """What an earlier supervisor started and still lives, or has finished unseen; None: start it (again)."""
+        if stage.status is not Status.RUNNING or stage.process is None:
+            return None
+        process = StageProcess.adopt(stage.process, self._layout.exit_marker(planned.name, stage.attempt))
+        if not process.poll():
+            return process
+        stage.exit_code = process.exit_code
+        return process if judge_stage(self._layout, planned, stage, stopped=False).status is Status.FINISHED else None
 
     def _keep_peak(self) -> None:
         """What the training needed, for the estimates to come."""
@@ -208,7 +222,9 @@ class Supervisor:
             stream.write(f"$ {planned.shown or ' '.join(attempt.argv)}\n".encode("utf-8", "replace"))
         stage.attempt += 1
         stage.started, stage.finished, stage.exit_code = time.time(), None, None
-        process = StageProcess.start(attempt.argv, self._layout.project, planned.env, log)
+        env = planned.env | {"PATH": commands.search_path(self._plan.environment.get("python"))}
+        mark = Mark(self._layout.run_dir, planned.name, stage.attempt)
+        process = StageProcess.start(attempt.argv, self._layout.project, env, log, mark)
         stage.status, stage.process = Status.RUNNING, process.reference
         self._save()
         argv = list(attempt.argv)

@@ -48,8 +48,10 @@ def make_fake_environment(tmp_path: Path, scenario: dict[str, Any] | str | None 
     for name, module, call in (
         ("python", "fake_python", f"main({sys.executable!r})"),
         ("llamafactory-cli", "fake_llamafactory", "main()"),
+        ("llamafactory/launcher.py", "fake_llamafactory", "main()"),
     ):
         script = bin_dir / name
+        script.parent.mkdir(exist_ok=True)
         script.write_text(
             f"#!{sys.executable} -SE\nimport sys\nsys.path.insert(0, {str(_HERE)!r})\n"
             f"from {module} import main\nsys.exit({call})\n",

@@ -10,6 +10,7 @@ import math
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -307,6 +308,53 @@ def export(options: dict[str, Any], scenario: dict[str, Any]) -> None:
     info("llamafactory.train.tuner:143", f"Ollama modelfile saved in {out}/Modelfile")
 
 
+def launch_ranks(count: int) -> int:
+    """Like torchrun: the ranks in sessions of their own; when one fails or TERM comes, the others get TERM."""
+    script = Path(sys.argv[0]).absolute().parent / "llamafactory" / "launcher.py"
+    argv = [sys.executable, "-SE", str(script), *sys.argv[1:]]
+    ranks: list[subprocess.Popen[bytes]] = []
+    for rank in range(count):
+        first = ranks[0].pid if ranks else 0
+        env = {**os.environ, "RANK": str(rank), "FIRST_RANK": str(first), "FAKE_SCENARIO": str(_scenario_file())}
+        ranks.append(subprocess.Popen(argv, env=env, start_new_session=True))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        while any(rank.poll() is None for rank in ranks) and not any(rank.returncode for rank in ranks):
+            time.sleep(0.02)
+        return 1 if any(rank.returncode for rank in ranks) else 0
+    finally:
+        for rank in ranks:
+            rank.terminate()
+
+
+def _scenario_file() -> Path:
+    return Path(sys.argv[0]).absolute().parent / "scenario.json"
+
+
+def follow_first_rank(scenario: dict[str, Any]) -> None:
+    """Be another rank: busy as long as the first is there."""
+    signal.signal(signal.SIGABRT, lambda *_: None)
+    if scenario["ignore_term"]:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while _alive(int(os.environ["FIRST_RANK"])):
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def start_helpers(scenario: dict[str, Any]) -> None:
+    """Children that stay when their parent ends."""
+    if scenario["ignore_term"]:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for _number in range(int(scenario["helpers"])):
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+
+
 def main() -> int:
     """Behave as `llamafactory-cli COMMAND CONFIG.yaml [key=value ...]`."""
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
@@ -324,7 +372,12 @@ def main() -> int:
         scenario = load_scenario(Path(sys.argv[0]))
         if command == "export":
             export(options, scenario)
+        elif scenario["ranks"] and "RANK" not in os.environ:
+            return launch_ranks(int(scenario["ranks"]))
+        elif os.environ.get("RANK", "0") != "0":
+            follow_first_rank(scenario)
         else:
+            start_helpers(scenario)
             Trainer(options, scenario).run()
     except Failure as failure:
         sys.stderr.write(

@@ -1,0 +1,141 @@
+"""Whatever is killed, and however a run is stopped: no process of it is left, and none is started beside another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sft_tui.project.identity import ProcessRef
+from sft_tui.run.leftovers import keepers, leftovers, sweep
+from tests.headless import Project, make_project
+
+LONG = {"steps": 2000, "step_s": 0.05}
+RANKS = {**LONG, "ranks": 2, "ignore_term": True, "helpers": 1}
+
+
+def wait(condition: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Project]]:
+    """Start a training as the scenario says, and end what a failed test has left."""
+    run_dir = tmp_path / "project" / "runs" / "apples"
+
+    def start(scenario: dict[str, Any]) -> Project:
+        project = make_project(tmp_path, scenario)
+        assert project.run("--detach").code == 0
+        wait(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+        return project
+
+    yield start
+    sweep(run_dir, patience_s=0)
+
+
+def living(project: Project) -> list[int]:
+    run_dir = project.path / "runs" / "apples"
+    return [process.pid for process in (*leftovers(run_dir), *keepers(run_dir))]
+
+
+def supervisor(project: Project) -> int:
+    return int(project.state()["supervisor"]["pid"])
+
+
+def trainer(project: Project) -> int:
+    return int(project.state()["stages"]["train"]["process"]["pid"])
+
+
+def keeper(project: Project) -> int:
+    (reference,) = keepers(project.path / "runs" / "apples")
+    return reference.pid
+
+
+def ended(project: Project) -> bool:
+    return project.state()["status"] not in ("running", "pending", "stopping")
+
+
+def test_a_graceful_stop_reaches_the_ranks_and_saves(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin({**LONG, "ranks": 2, "helpers": 1})
+    assert len(living(project)) == 5, "keeper, launcher, two ranks, a helper"
+    assert project.sft("stop", "apples", "--wait").code == 0
+    assert project.state()["status"] == "stopped" and not living(project)
+    assert (project.path / "saves/apples/adapter_config.json").exists()
+
+
+def test_stop_now_leaves_no_rank_that_ignores_it(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin(RANKS)
+    stopped = next(pid for pid in living(project) if "launcher.py" in " ".join(psutil.Process(pid).cmdline()))
+    os.kill(stopped, signal.SIGSTOP)
+    assert project.sft("stop", "apples", "--now", "--wait").code == 0
+    wait(lambda: ended(project))
+    assert project.state()["status"] == "stopped" and not living(project)
+
+
+def test_a_killed_launcher_takes_its_ranks_along(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin({**RANKS, "ignore_term": False})
+    os.kill(trainer(project), signal.SIGKILL)
+    wait(lambda: ended(project))
+    assert project.state()["stages"]["train"]["exit_code"] == 137 and not living(project)
+
+
+def test_a_killed_supervisor_leaves_the_exit_code_behind(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin({"steps": 40, "step_s": 0.05, "helpers": 1})
+    os.kill(supervisor(project), signal.SIGKILL)
+    wait(lambda: not living(project))
+    resumed = project.sft("resume", "apples")
+    assert resumed.code == 0, resumed.err
+    train = project.state()["stages"]["train"]
+    assert (train["status"], train["attempt"], train["exit_code"]) == ("finished", 1, 0)
+
+
+def test_a_killed_keeper_does_not_end_a_run_that_trains(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin({"steps": 60, "step_s": 0.05})
+    os.kill(keeper(project), signal.SIGKILL)
+    wait(lambda: ended(project))
+    assert project.state()["status"] == "finished" and project.state()["stages"]["train"]["attempt"] == 1
+    assert not living(project)
+
+
+def test_ranks_that_lost_everybody_are_adopted_and_ended_by_a_stop(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin(RANKS)
+    for pid in (supervisor(project), keeper(project), trainer(project)):
+        os.kill(pid, signal.SIGKILL)
+    wait(lambda: len(living(project)) == 3)
+    before = {str(ProcessRef.of(pid)) for pid in living(project)}
+    resumed = project.sft("resume", "apples", "--detach")
+    assert resumed.code == 0, resumed.err
+    wait(lambda: ProcessRef.of(supervisor(project)).alive())
+    assert project.state()["stages"]["train"]["attempt"] == 1
+    assert {str(ProcessRef.of(pid)) for pid in living(project)} == before, "no trainer was started beside them"
+    assert project.sft("stop", "apples", "--now", "--wait").code == 0
+    wait(lambda: ended(project))
+    assert not living(project)
+
+
+def test_no_trainer_is_started_beside_a_living_one_whatever_the_state_says(
+    begin: Callable[[dict[str, Any]], Project],
+) -> None:
+    project = begin(LONG)
+    alone, before = supervisor(project), living(project)
+    os.kill(alone, signal.SIGKILL)
+    wait(lambda: not ProcessRef.of(alone).alive())
+    (project.path / "runs/apples/state.json").unlink()
+    project.run()
+    assert living(project) == before
+
+
+def test_torchrun_is_found_beside_the_training_python(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin(LONG)
+    path = psutil.Process(trainer(project)).environ()["PATH"]
+    assert path.split(os.pathsep)[0] == str(project.fake.python.parent)
+    assert project.sft("stop", "apples", "--now", "--wait").code == 0
