@@ -122,11 +122,13 @@ def _check_plain(path: Path) -> list[Problem]:
     from sft_tui.machine.system import read_system
 
     environment = find_environment().environment
+    system = read_system(Path.cwd())
     context = CheckContext(
         factory=load_factory(environment.python, environment.packages) if environment else load_factory(),
         base_dir=Path.cwd(),
         gpus=read_gpus().gpus,
-        cpus=read_system(Path.cwd()).cpus,
+        cpus=system.cpus,
+        cpu_bf16=system.cpu_bf16,
     )
     return check_yaml_file(path, context)
 

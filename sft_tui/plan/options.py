@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SHARE = 0.1
 """Evaluations and checkpoints of a training whose steps are not known: each tenth of it."""
+_FEW_STEPS = 5
+"""So many steps at least lie between two evaluations, unless that leaves only the one at the end."""
 OptionOrigins = dict[str, str]
 """For each option, where its value came from: answers, preset, machine, default or run."""
 
@@ -164,6 +166,11 @@ def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
     }
 
 
+def int_of(value: Any) -> int:
+    """An option that should be a whole number; 0 where it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
 def _settle(options: dict[str, Any], origins: OptionOrigins) -> None:
     """Options that follow from others where nobody set them."""
     if options.get("finetuning_type") != "lora":
@@ -178,6 +185,8 @@ def _settle(options: dict[str, Any], origins: OptionOrigins) -> None:
             options["bf16"] = False
     if options.get("use_cpu") is True and origins.get("bf16") not in ("answers", "preset"):
         options["bf16"] = False
+    if int_of(options.get("max_steps")) > 0 and origins.get("num_train_epochs") == "default":
+        del options["num_train_epochs"]  # the steps win; both beside each other read as if the epochs said something
     if options.get("eval_dataset") and origins.get("val_size") != "answers":
         options["val_size"] = 0.0
     if not options.get("val_size") and not options.get("eval_dataset") and origins.get("eval_strategy") != "answers":
@@ -197,7 +206,7 @@ def _cadence(options: dict[str, Any], origins: OptionOrigins, length: RunLength)
     if steps < 200:
         values["logging_steps"] = max(1, steps // 20)
     if steps < 500:
-        values["eval_steps"] = max(1, steps // 5)
+        values["eval_steps"] = max(1, steps // 5, min(math.ceil(steps / 2), _FEW_STEPS))
     if steps < 800:
         values["save_steps"] = max(1, math.ceil(steps / 2) if length.exact else steps // 4)
     return {key: value for key, value in values.items() if key in unset}

@@ -244,6 +244,7 @@ def check_options(answers: Answers, situation: Situation, options: dict[str, Any
         base_dir=situation.project,
         gpus=gpus,
         cpus=situation.system.cpus,
+        cpu_bf16=situation.system.cpu_bf16,
         coming=own,
         launching=True,
         distributed=by_torchrun(answers, options, len(gpus)),

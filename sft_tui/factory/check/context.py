@@ -41,15 +41,16 @@ class CheckContext:
 
     `base_dir` is where relative paths in the YAML start (LLaMA-Factory's working directory). `gpus` are those that the
     training will see; with `launching` the training starts on this machine now, so that what the machine lacks is an
-    error and not only a warning. `coming` are the datasets that will be written and
-    registered before it starts, with their rows; `processes` is the number of training
-    processes; `distributed` says whether a launcher such as torchrun starts them.
+    error and not only a warning. `cpu_bf16` says whether the processors compute in bf16. `coming` are the datasets that
+    will be written and registered before it starts, with their rows; `processes` is the number of training processes;
+    `distributed` says whether a launcher such as torchrun starts them.
     """
 
     factory: Factory
     base_dir: Path
     gpus: Sequence[CheckedGpu] | None = None
     cpus: int | None = None
+    cpu_bf16: bool | None = None
     coming: Mapping[str, int | None] = field(default_factory=dict)
     launching: bool = False
     distributed: bool | None = None

@@ -155,7 +155,13 @@ def _saving(findings: Findings) -> None:
 def _precision(findings: Findings) -> None:
     if findings.on("fp16") and findings.on("use_cpu"):
         message = _("`fp16` is for GPUs and does nothing for `use_cpu`.")
-        findings.warning("fp16_cpu", "fp16", message, _("Use `bf16: true` on the CPU."), fix=("unset",))
+        findings.warning(
+            "fp16_cpu", "fp16", message, _("Delete the line: the CPU computes in float32."), fix=("unset",)
+        )
+    slow = next((key for key in ("bf16", "pure_bf16") if findings.on(key)), None)
+    if slow and findings.on("use_cpu") and findings.context.cpu_bf16 is False:
+        message = _("This processor has no bf16 arithmetic: `{key}` is about ten times slower here than float32.")
+        findings.warning("slow_bf16", slow, message.format(key=slow), _("Delete the line."), fix=("set", False))
     if findings.on("bf16") and findings.on("pure_bf16"):
         message = _("`pure_bf16` makes `bf16` superfluous; optimizer and weights are kept in bf16.")
         findings.info("redundant", "bf16", message)

@@ -134,6 +134,12 @@ def test_what_the_machine_lacks_is_an_error_only_when_it_starts_there(context: C
     assert not [p for p in on_cpu if p.key == "bf16"]
 
 
+def test_bf16_is_slow_on_a_processor_without_it(context: CheckContext) -> None:
+    for known, expected in ((False, True), (True, False), (None, False)):
+        problems = found(replace(context, cpu_bf16=known), bf16=True)
+        assert ("bf16" in problems) is expected
+
+
 def test_missing_packages_are_told_where_the_environment_is_known(context: CheckContext) -> None:
     known = replace(snapshot(), versions={"torch": "2.14.1"}, versions_known=True)
     assert found(context, enable_liger_kernel=True) == {}

@@ -82,6 +82,19 @@ def test_an_adapter_of_oft_is_merged_as_llamafactory_takes_it() -> None:
     assert _yaml(plan, "merge_config.yaml")["finetuning_type"] == "lora"
 
 
+def test_steps_that_are_given_stand_alone() -> None:
+    options, _ = train_options(make_answers(train={"max_steps": 6}), make_situation(make_gpu()))
+    assert "num_train_epochs" not in options
+    both = {"max_steps": 6, "num_train_epochs": 2}
+    assert train_options(make_answers(train=both), make_situation(make_gpu()))[0]["num_train_epochs"] == 2
+
+
+@pytest.mark.parametrize(("steps", "every"), [(1, 1), (6, 3), (20, 5), (100, 20)])
+def test_a_short_training_is_not_evaluated_after_each_step(steps: int, every: int) -> None:
+    options, _ = train_options(make_answers(train={"max_steps": steps, "val_size": 0.1}), make_situation(make_gpu()))
+    assert options["eval_steps"] == every
+
+
 def test_alpha_follows_the_rank() -> None:
     options, _ = train_options(make_answers(preset="cpu", train={"lora_rank": 6}), make_situation())
     assert options["lora_alpha"] in (12, make_situation().presets["cpu"].options.get("lora_alpha"))
