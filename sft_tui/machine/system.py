@@ -12,7 +12,7 @@ from pathlib import Path
 class System:
     """What this computer has. Bytes; `cpus` counts those that this process may use.
 
-    `cpu_bf16` says whether they compute in bf16 (None: not known); where not, it is about ten times slower than float32.
+    `cpu_bf16` says whether they compute in bf16 (None: not known); where not, it is ten times slower than float32.
     """
 
     ram_total_bytes: int

@@ -67,7 +67,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
         train_options=options,
         merge_options=merge,
         conversion=_conversion(answers, situation),
-        verification=_verification(options, merge, gpus),
+        verification=_verification(options, merge, gpus, situation.system.cpu_bf16),
         environment={"python": environment.python, "cli": list(environment.cli), "version": environment.version},
         reasons={
             "template": situation.model.template_why,
@@ -248,7 +248,9 @@ def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
     return asdict(request) | {"out_dir": "data"}
 
 
-def _verification(options: dict[str, Any], merge: dict[str, Any], gpus: tuple[Gpu, ...]) -> dict[str, Any]:
+def _verification(
+    options: dict[str, Any], merge: dict[str, Any], gpus: tuple[Gpu, ...], cpu_bf16: bool | None
+) -> dict[str, Any]:
     return {
         "base": options["model_name_or_path"],
         "adapter": options["output_dir"],
@@ -259,6 +261,7 @@ def _verification(options: dict[str, Any], merge: dict[str, Any], gpus: tuple[Gp
         "max_new_tokens": 64,
         "finetuning_type": options.get("finetuning_type", "lora"),
         "device": "auto" if gpus else "cpu",
+        "cpu_bf16": cpu_bf16,
     }
 
 

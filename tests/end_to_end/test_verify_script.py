@@ -138,7 +138,7 @@ def _cases(folder: Path) -> Iterator[Path]:
     yield _spec(folder, "no-adapter", adapter=str(folder / "nowhere"))
     yield _spec(folder, "other-template", template="chatml")
     yield _spec(folder, "no-base", base="nobody/has-this-model")
-    yield _spec(folder, "no-samples", samples=[])
+    yield _spec(folder, "no-samples", samples=[], cpu_bf16=False)
     yield _spec(folder, "conversation", samples=[CONVERSATION])
     yield _spec(folder, "full", finetuning_type="full", adapter=str(folder / "lora" / "merged"))
 

@@ -9,7 +9,8 @@ SPEC is an object with
                     best of held-out ones; the first three are asked
     out             where the result is written
 and, if wanted, `finetuning_type` (lora), `trust_remote_code` (false), `cutoff_len` (2048), `max_new_tokens` (64),
-`device` (cpu, or auto: the GPU where the model fits), `max_seconds` (60, for one answer).
+`device` (cpu, or auto: the GPU where the model fits), `cpu_bf16` (whether the processor computes in bf16),
+`max_seconds` (60, for one answer).
 
 The result is {"ok", "checks": [{"name", "status": "ok" | "failed" | "skipped" | "differs", "message"}],
 "samples": [{"prompt", "reference", "before", "after"}], "seconds"}, and "error" where the checks themselves broke down.

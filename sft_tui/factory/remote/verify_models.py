@@ -149,7 +149,20 @@ def load_model(spec: dict[str, Any], directory: Path) -> tuple[Any, dict[str, An
         if kind is None or "Unrecognized configuration class" not in str(error):
             raise
         model, info = kind.from_pretrained(str(directory), **options)
-    return model.to(pick_device(spec, directory)).eval(), info
+    device = pick_device(spec, directory)
+    if device == "cpu" and spec.get("cpu_bf16") is False and _room_for_float32(directory):
+        model = model.float()  # bf16 without arithmetic for it takes ten times as long
+    return model.to(device).eval(), info
+
+
+def _room_for_float32(directory: Path) -> bool:
+    """Whether twice the size of the weights is free in the main memory."""
+    try:
+        text = Path("/proc/meminfo").read_text("ascii")
+    except OSError:
+        return False
+    free = next((int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("MemAvailable:")), 0)
+    return 2.2 * sum(file.stat().st_size for file in directory.iterdir() if file.suffix in WEIGHT_SUFFIXES) < free
 
 
 def answer(model: Any, template: Template, turns: Turns, spec: dict[str, Any]) -> tuple[str, bool]:
