@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -248,6 +249,12 @@ def _explain(key: str, error: dict[str, Any], data: dict[str, Any]) -> Problem:
     if key == "version":
         message = _("`{value}` is no version of this document; the present one is {known}.")
         return Problem("bad_version", message.format(value=value, known=VERSION), key=key, hint="version: 1")
+    return wrong_value(key, error)
+
+
+def wrong_value(key: str, error: Mapping[str, Any]) -> Problem:
+    """The problem of a value that pydantic refused with `error`."""
+    kind, value = str(error["type"]), _shown(error.get("input"))
     reason = _reason(key, kind, error)
     message = _("`{value}` is no value for `{key}`: {reason}.").format(value=value, key=key, reason=reason)
     code = "wrong_type" if kind.endswith("_type") else "bad_value"
@@ -257,7 +264,7 @@ def _explain(key: str, error: dict[str, Any], data: dict[str, Any]) -> Problem:
     return Problem(code, message, key=key, hint=hint_text, fix=Fix("set", key, near[0]) if near else None)
 
 
-def _reason(key: str, kind: str, error: dict[str, Any]) -> str:
+def _reason(key: str, kind: str, error: Mapping[str, Any]) -> str:
     if key in _EXPECTED:
         return _("{what} is expected").format(what=_(_EXPECTED[key]))
     if kind == "literal_error":
@@ -267,7 +274,7 @@ def _reason(key: str, kind: str, error: dict[str, Any]) -> str:
     return str(error.get("msg", kind))
 
 
-def _choices(error: dict[str, Any]) -> list[str]:
+def _choices(error: Mapping[str, Any]) -> list[str]:
     return re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
 
 

@@ -17,17 +17,33 @@ Every option has a comment. Files that users put beside them in the same form wo
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from sft_tui.i18n import _, current_language
-from sft_tui.problems import ExitCode, Refusal, nearest, refuse
+from sft_tui.problems import ExitCode, Problem, Refusal, Severity, nearest, refuse
 from sft_tui.units import GIB
-from sft_tui.yaml_io import read_document
+from sft_tui.yaml_io import Document, read_document, scalar
 
-_KEYS = {"title", "title_zh", "description", "description_zh", "card_gib", "guide", "models", "options", "if_available"}
+
+@dataclass(frozen=True, slots=True)
+class _PresetFile:
+    """What a preset's file may say."""
+
+    __pydantic_config__ = {"extra": "forbid", "coerce_numbers_to_str": True, "allow_inf_nan": False}  # noqa: RUF012
+
+    options: dict[str, Any]
+    title: str | None = None
+    title_zh: str | None = None
+    description: str = ""
+    description_zh: str | None = None
+    card_gib: float | None = None
+    guide: bool = False
+    models: tuple[str, ...] = ()
+    if_available: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +110,50 @@ def find_preset(name: str) -> Preset:
 def read_preset(path: Path) -> Preset:
     """The preset in the file at `path`; raises `Refusal` with every problem of the file."""
     document = read_document(path)
-    problems = list(document.problems)
-    data = document.data
-    if any(problem.severity.value == "error" for problem in problems):
-        raise Refusal(problems, ExitCode.USAGE)
-    unknown = sorted(set(data) - _KEYS)
-    if unknown or not isinstance(data.get("options"), dict):
-        missing = _("A preset needs a mapping `options`.")
-        message = _("A preset has no key {key}.").format(key=unknown[0]) if unknown else missing
-        raise refuse("bad_preset", message, path=str(path), key=unknown[0] if unknown else "options")
-    card = data.get("card_gib")
+    if any(problem.severity is Severity.ERROR for problem in document.problems):
+        raise Refusal(document.problems, ExitCode.USAGE)
+    found = _checked(document, path)
+    title = found.title or path.stem
     return Preset(
         name=path.stem,
-        title=str(data.get("title", path.stem)),
-        title_zh=str(data.get("title_zh", data.get("title", path.stem))),
-        description=str(data.get("description", "")),
-        description_zh=str(data.get("description_zh", data.get("description", ""))),
-        card_gib=None if card is None else float(card),
-        models=tuple(str(model) for model in data.get("models") or ()),
-        options=dict(data["options"]),
-        if_available={str(key): dict(value) for key, value in (data.get("if_available") or {}).items()},
-        guide=bool(data.get("guide", False)),
-        note=_head_comment(path),
+        title=title,
+        title_zh=found.title_zh or title,
+        description=found.description,
+        description_zh=found.description_zh or found.description,
+        card_gib=found.card_gib,
+        models=found.models,
+        options=found.options,
+        if_available=found.if_available,
+        guide=found.guide,
+        note=_head_comment(document.text),
         path=path,
     )
+
+
+def _checked(document: Document, path: Path) -> _PresetFile:
+    from pydantic import TypeAdapter, ValidationError  # half of what a light command may take
+
+    from sft_tui.answers import wrong_value
+
+    data = {key: value for key, value in document.data.items() if value is not None or key == "options"}
+    try:
+        found: _PresetFile = TypeAdapter(_PresetFile).validate_python(data)
+    except ValidationError as error:
+        problems = []
+        for wrong in error.errors():
+            key = ".".join(map(str, wrong["loc"]))
+            if wrong["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                problem = Problem("bad_preset", _("A preset has no key {key}.").format(key=key), key=key)
+            elif wrong["loc"] == ("options",):
+                problem = Problem("bad_preset", _("A preset needs a mapping `options`."), key=key)
+            else:
+                problem = wrong_value(key, wrong)
+            problems.append(replace(problem, path=str(path), line=document.lines.get(key)))
+        raise Refusal(problems, ExitCode.USAGE) from None
+    if found.card_gib is not None and found.card_gib <= 0:
+        message = _("`card_gib` is {value}; a card has more than 0 GiB.").format(value=scalar(found.card_gib))
+        raise refuse("bad_preset", message, path=str(path), key="card_gib")
+    return found
 
 
 def choose_preset(memory_bytes: int | None) -> Preset:
@@ -133,11 +169,7 @@ def choose_preset(memory_bytes: int | None) -> Preset:
     return fitting[-1] if fitting else cards[0]
 
 
-def _head_comment(path: Path) -> str:
+def _head_comment(text: str) -> str:
     """The comment lines at the top of the file, as one text."""
-    lines = []
-    for line in path.read_text("utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("# ").rstrip())
-    return "\n".join(lines)
+    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return "\n".join(line.lstrip("# ").rstrip() for line in lines)

@@ -91,6 +91,30 @@ def test_a_preset_of_ones_own_and_a_broken_one(tmp_path: Path) -> None:
     assert "24gb" in (refused.value.problems[0].hint or "")
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("card_gib: big", "card_gib", 2),
+        ("card_gib: -1", "card_gib", None),
+        ("card_gib: .nan", "card_gib", 2),
+        ("models: Qwen", "models", 2),
+        ("if_available: {liger_kernel: 1}", "if_available.liger_kernel", 2),
+        ("guide: perhaps", "guide", 2),
+        ("opshuns: {}", "opshuns", 2),
+    ],
+)
+def test_a_wrong_value_is_refused_with_file_key_and_sentence(
+    tmp_path: Path, text: str, key: str, line: int | None
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"options: {{cutoff_len: 512}}\n{text}\n")
+    with pytest.raises(Refusal) as refused:
+        read_preset(mine)
+    problem = refused.value.problems[0]
+    assert (problem.path, problem.key, problem.line) == (str(mine), key, line)
+    assert key.rpartition(".")[2] in problem.message and "pydantic" not in problem.message
+
+
 def test_auto_adapts_the_preset_to_the_model() -> None:
     both = ("liger_kernel", "bitsandbytes")
     small = choose_for_model(24 * GIB, known_config("Qwen2.5-7B"), guide_defaults(), packages=both)
