@@ -20,6 +20,8 @@ from sft_tui.problems import Problem, Severity
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
+MAX_LEVELS = 50
+"""Values inside of each other; nothing that is kept as YAML here has more than six."""
 _NUMBER = re.compile(
     r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?$|^[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?$"
     r"|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
@@ -84,8 +86,15 @@ def parse_document(text: str, path: Path | None = None) -> Document:
     document = Document(text=text)
     try:
         node = _compose(text)
+        size, levels = _extent(node, {}) if node is not None else (0, 0)
     except yaml.YAMLError as error:
         document.problems.append(_syntax_problem(error, name, text))
+        return document
+    except RecursionError:
+        size, levels, node = 0, MAX_LEVELS + 1, None
+    if levels > MAX_LEVELS:
+        message = _("The values are more than {limit} levels deep in each other.").format(limit=MAX_LEVELS)
+        document.problems.append(Problem("too_deep", message, path=name))
         return document
     if node is None:
         message = _("{path} is empty.").format(path=name) if name else _("The document is empty.")
@@ -95,7 +104,7 @@ def parse_document(text: str, path: Path | None = None) -> Document:
         message = _("The file is not a mapping of `key: value` lines.")
         document.problems.append(Problem("not_a_mapping", message, path=name, line=node.start_mark.line + 1))
         return document
-    if _expanded_size(node, {}) > MAX_NODES:
+    if size > MAX_NODES:
         message = _("The aliases of the file expand to more than {limit} values.").format(limit=MAX_NODES)
         document.problems.append(Problem("too_many_aliases", message, path=name))
         return document
@@ -127,13 +136,18 @@ def _construct(node: yaml.Node) -> Any:
         loader.dispose()
 
 
-def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values `node` holds once its aliases are written out; one that holds itself counts once."""
+def _extent(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many values `node` holds once its aliases are written out, and in how many levels; one that holds itself
+    counts once. Raises `RecursionError` far beyond `MAX_LEVELS`.
+    """
     if id(node) not in known:
-        known[id(node)] = 1
+        size, levels = known[id(node)] = 1, 1
         if isinstance(node, yaml.CollectionNode):
-            children = (child for item in node.value for child in (item if isinstance(item, tuple) else (item,)))
-            known[id(node)] = 1 + sum(_expanded_size(child, known) for child in children)
+            for item in node.value:
+                for child in item if isinstance(item, tuple) else (item,):
+                    more, below = _extent(child, known)
+                    size, levels = size + more, max(levels, 1 + below)
+            known[id(node)] = size, levels
     return known[id(node)]
 
 

@@ -89,7 +89,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise refuse("not_a_config", message, path=str(path), hint=_("Give a model's directory or its config.json."))
     try:
         config = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         message = _("{path} cannot be read as JSON: {reason}").format(path=path, reason=error)
         raise refuse("bad_config", message, path=str(path)) from error
     if not isinstance(config, dict):

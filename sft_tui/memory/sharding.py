@@ -7,7 +7,6 @@ stage 2 also the gradients, stage 3 also the weights. Not measured here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.run_model import Outcome
+from sft_tui.project.files import read_json
 
 NCCL_BYTES = 500 << 20
 """Channels and buffers of NCCL beside the context."""
@@ -55,10 +55,7 @@ def read_sharding(options: Mapping[str, Any], gpus: int) -> Sharding:
 
 
 def _read(path: str) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+    found = read_json(Path(path))
     return found if isinstance(found, dict) else None
 
 

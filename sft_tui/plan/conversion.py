@@ -14,7 +14,7 @@ from typing import Any
 
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
 from sft_tui.factory.dataset_info import entries_for, read_dataset_info, register
-from sft_tui.project.files import write_atomically, write_json
+from sft_tui.project.files import read_json, write_atomically, write_json
 
 PROOF_SUFFIX = ".convert.json"
 _VERSION = 1
@@ -82,11 +82,11 @@ def _stamp(path: Path) -> list[Any]:
 
 def read_proof(out_dir: Path, name: str) -> tuple[str, ConvertResult] | None:
     """Fingerprint and result of the conversion that wrote dataset `name`; None without a proof or without its files."""
+    proof = read_json(out_dir / f"{name}{PROOF_SUFFIX}")
     try:
-        proof = json.loads((out_dir / f"{name}{PROOF_SUFFIX}").read_text(encoding="utf-8"))
         result = _result_of(proof["result"])
         mark = str(proof["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     if not result.train.is_file() or (result.test is not None and not result.test.is_file()):
         return None

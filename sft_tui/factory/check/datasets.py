@@ -12,6 +12,7 @@ from sft_tui.factory.check.dataset_files import check_files
 from sft_tui.factory.length import trained_rows
 from sft_tui.i18n import _
 from sft_tui.problems import nearest
+from sft_tui.project.files import read_json
 
 INFO_FILE = "dataset_info.json"
 
@@ -86,10 +87,7 @@ _SAVED = ("state.json", "dataset_info.json")
 
 
 def _object(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
+    data = read_json(path)
     return data if isinstance(data, dict) else {}
 
 
@@ -126,6 +124,8 @@ def _parse_info(findings: Findings, path: Path) -> dict[str, Any] | None:
         reason, line = error.msg, error.lineno
     except UnicodeDecodeError:
         reason = _("it is not UTF-8")
+    except RecursionError:
+        reason = _("it is nested too deep")
     except OSError as error:
         reason = error.strerror or str(error)
     message = _("dataset_info.json cannot be read: {reason}.").format(reason=reason)

@@ -191,7 +191,10 @@ def _loads(raw: bytes, *, strict: bool = True) -> Any:
     except orjson.JSONDecodeError:
         if b"\0" in raw:
             raise
-        value = json.loads(raw.decode("utf-8"), strict=strict)
+        try:
+            value = json.loads(raw.decode("utf-8"), strict=strict)
+        except RecursionError:
+            raise _Refused(_("it is nested too deep")) from None
         if strict and _HALF_PAIR.search(json.dumps(value, ensure_ascii=False)):
             raise _Refused(_("a character is half of a surrogate pair")) from None
     if not strict and _LONG_NUMBER.search(raw):

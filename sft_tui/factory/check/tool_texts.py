@@ -67,5 +67,5 @@ _NO_JSON = object()
 def _parsed(text: Any) -> Any:
     try:
         return json.loads(text) if isinstance(text, str) else _NO_JSON
-    except ValueError:
+    except (ValueError, RecursionError):
         return _NO_JSON

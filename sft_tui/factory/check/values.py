@@ -156,7 +156,7 @@ def _json_problem(findings: Findings, option: Option, value: Any) -> bool:
     try:
         if isinstance(json.loads(value), dict):
             return False
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     message = _("`{name}` is {value}, but {expected} is expected.")
     message = message.format(name=option.name, value=shown(value), expected=_(_TYPE_NAMES["dict"]))

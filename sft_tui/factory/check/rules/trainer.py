@@ -33,7 +33,7 @@ def _kwargs(f: Findings) -> dict[str, Any]:
     value = f.get("lr_scheduler_kwargs")
     try:
         value = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
