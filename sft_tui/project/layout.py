@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +102,21 @@ class RunLayout:
 
 
 def runs_of(project: Path) -> list[RunLayout]:
-    """The runs of `project` that have a state, the newest first."""
-    found = [p for p in (project / "runs").glob("*/state.json") if p.is_file()]
-    found.sort(key=lambda p: p.stat().st_mtime, reverse=True)
-    return [RunLayout(project, p.parent.name) for p in found]
+    """The runs of `project`, those with a state or a plan, the one that was written last first."""
+    found: list[tuple[int, str]] = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(project / "runs"):  # noqa: PTH208 - the names are all that is needed
+            layout = RunLayout(project, name)
+            changed = _changed(layout.state) or _changed(layout.plan)
+            if changed is not None:
+                found.append((changed, name))
+    return [RunLayout(project, name) for _changed_at, name in sorted(found, reverse=True)]
+
+
+def _changed(path: Path) -> int | None:
+    """When the plain file `path` was written last (ns); None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns if stat.S_ISREG(status.st_mode) else None

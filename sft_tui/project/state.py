@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sft_tui.i18n import _
 from sft_tui.project.files import read_json, write_json
 from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
+from sft_tui.project.rebuild import rebuilt_state
+from sft_tui.project.whereabouts import Whereabouts
 
 
 class Status(StrEnum):
@@ -46,6 +51,7 @@ class RunState:
     `metrics` is the last of each figure: step, total_steps, loss, first_loss, eval_loss, learning_rate, epoch, percent,
     remaining_s, elapsed_s, tokens_per_s. `exit_code` is what a front end that waited for the run ends with.
     `message` says in a sentence why a run failed or stopped; `diagnoses` are those of `factory.failures`, as JSON.
+    `place` is the directory that it was written in. `rebuilt`: the file could not be read, this is what events tell.
     """
 
     run: str
@@ -62,6 +68,8 @@ class RunState:
     diagnoses: list[dict[str, Any]] = field(default_factory=list)
     model: str = ""
     dataset: str = ""
+    place: Whereabouts | None = None
+    rebuilt: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The content of state.json."""
@@ -73,6 +81,7 @@ def state_from_json(data: dict[str, Any]) -> RunState:
     known = {k: v for k, v in data.items() if k in RunState.__slots__}
     known["status"] = Status(known.get("status", "pending"))
     known["supervisor"] = ProcessRef.from_json(known.get("supervisor"))
+    known["place"] = Whereabouts.from_json(known.get("place"))
     stages: dict[str, StageState] = {}
     for name, stage in known.get("stages", {}).items():
         fields = {k: v for k, v in stage.items() if k in StageState.__slots__}
@@ -84,40 +93,84 @@ def state_from_json(data: dict[str, Any]) -> RunState:
 
 
 def read_state(layout: RunLayout) -> RunState | None:
-    """The state of a run as its file has it, or None where there is no readable one."""
-    data = read_json(layout.state)
+    """The state of a run, or None where there is no run.
+
+    Where its file cannot be read it is put together from plan and events (`rebuilt`). Of a copy of a run's directory it
+    is what was copied, and nothing runs there: what the processes of the original do is none of its business.
+    """
+    state = _parsed(read_json(layout.state))
+    if state is None:
+        data = rebuilt_state(layout)
+        if data is None:
+            return None
+        state = _parsed(data) or RunState(layout.name, rebuilt=True)
+        state.message = state.message or _("state.json could not be read; this is what plan and events tell.")
+    if state.place is not None and not state.place.is_here(layout.run_dir):
+        _let_go(state, state.place)
+    return state
+
+
+def _parsed(data: Any) -> RunState | None:
     if not isinstance(data, dict) or not data.get("run"):
         return None
     try:
         state = state_from_json(data)
+        return state if _sound(state) else None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None  # of a later version, or edited by hand
-    return state if _sound(state) else None
+
+
+def _let_go(state: RunState, origin: Whereabouts) -> None:
+    """Make `state` that of a copy of the run in `origin`."""
+    state.supervisor = state.place = None
+    for stage in state.stages.values():
+        stage.process = None
+        if stage.status is Status.RUNNING:
+            stage.status = Status.STOPPED
+    if state.status in (Status.RUNNING, Status.PENDING):
+        state.status = Status.STOPPED
+        state.message = _("This is a copy of the run in {path}; it does not run here.").format(path=origin.path)
 
 
 def _sound(state: RunState) -> bool:
     """Whether every field has a value that its readers can work with."""
-
-    def numbers(*values: Any) -> bool:
-        return all(value is None or isinstance(value, int | float) for value in values)
-
     stages = state.stages.values()
     return (
         all(isinstance(text, str) for text in (state.run, state.model, state.dataset))
         and all(text is None or isinstance(text, str) for text in (state.stage, state.message))
         and None not in (state.created, state.updated)
-        and numbers(state.created, state.updated, state.finished, state.exit_code)
-        and all(numbers(s.started, s.finished, s.exit_code) and isinstance(s.attempt, int) for s in stages)
+        and _times(state.created, state.updated, state.finished)
+        and _whole(state.exit_code)
+        and all(_times(s.started, s.finished) and _whole(s.exit_code) for s in stages)
+        and all(isinstance(s.attempt, int) and _whole(s.attempt) for s in stages)
         and isinstance(state.metrics, dict)
-        and all(isinstance(value, int | float) for value in state.metrics.values())
+        and all(
+            isinstance(value, float) or (isinstance(value, int) and _whole(value)) for value in state.metrics.values()
+        )
         and isinstance(state.diagnoses, list)
         and all(isinstance(diagnosis, dict) for diagnosis in state.diagnoses)
     )
 
 
+def _times(*values: Any) -> bool:
+    return all(value is None or (isinstance(value, int | float) and 0 <= value < 1e11) for value in values)
+
+
+def _whole(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and abs(value) < 1 << 53)
+
+
 def write_state(layout: RunLayout, state: RunState, *, durable: bool = True) -> None:
-    """Replace state.json; `durable` waits for the disk. Raises `OSError`."""
+    """Replace state.json; `durable` waits for the disk.
+
+    Raises `OSError`, also where the directory that the state was written in is gone: it is not made again.
+    """
+    if state.place is not None and not state.place.is_here(layout.run_dir):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(layout.run_dir))
+    layout.run_dir.mkdir(parents=True, exist_ok=True)
     state.updated = time.time()
+    state.place = Whereabouts.of(layout.run_dir)
+    state.rebuilt = False
     write_json(layout.state, state.as_json(), follow=False, durable=durable)
 
 

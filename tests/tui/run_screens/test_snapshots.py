@@ -77,7 +77,10 @@ def test_chart(snap_compare: Compare) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_result(snap_compare: Compare, language: str) -> None:
-    app = app_at(Path("project"), "result", finished_run(Path("project")), language=language)
+    layout = finished_run(Path("project"))
+    used = sum(path.stat().st_size for path in layout.run_dir.rglob("*") if path.is_file())
+    layout.supervisor_log.write_bytes(b" " * (4096 - used))  # the state holds names of the computer
+    app = app_at(Path("project"), "result", layout, language=language)
     assert snap_compare(app, terminal_size=(80, 24), run_before=after())
 
 
