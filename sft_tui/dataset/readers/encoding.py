@@ -26,11 +26,12 @@ _SPOILT = "sft_tui.spoilt"
 _ESCAPED = re.compile("\udcff")
 _OTHER = re.compile("[^\x00-\x7f]")
 _CHINESE = re.compile("[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef\u2010-\u2027\u2460-\u24ff]")
-_LATIN_WORD = re.compile(rb"[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\xfd]*[A-Za-z][\xc0-\xd6\xd8-\xf6\xf8-\xfd]"
-                         rb"|[\xc0-\xd6\xd8-\xf6\xf8-\xfd][A-Za-z]")  # fmt: skip
+_LATIN_WORD = re.compile(rb"(?<![\x81-\xbf])[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\xfd]{2,}(?![\x81-\xbf])")
 _CUT_UTF8 = re.compile(rb"[\xe0-\xef][\x80-\xbf](?![\x80-\xff])|[\xf0-\xf4][\x80-\xbf]{1,2}(?![\x80-\xff])")
 _ASCII_BYTES = bytes(range(128))
-_LATIN_SIGNS = frozenset((*range(0xA0, 0xC0), 0x85, *range(0x91, 0x98), 0x99, 0xD7, 0xF7))
+_HIGH_BYTES = bytes(range(128, 256))
+_LATIN_SIGNS = frozenset((*range(0xA0, 0xC0), 0x80, *range(0x84, 0x87), *range(0x91, 0x98), 0x99, 0xD7, 0xF7))
+_LATIN_SIGNS |= {0x8A, 0x8B, 0x8C, 0x8E, 0x9A, 0x9B, 0x9C, 0x9E, 0x9F}
 _NOT_LATIN = frozenset((*range(0x80, 0xA0), 0xFE, 0xFF)) - _LATIN_SIGNS
 
 
@@ -111,13 +112,16 @@ def _double_high(data: bytes) -> int:
 
 
 def _is_latin(data: bytes) -> bool:
+    """Whether the letters above 127 stand in words, and among others: a text that has nearly no others is not Latin."""
     high = [byte for byte in data if byte > 127]
     if any(byte in _NOT_LATIN for byte in high):
         return False
     letters = sum(byte not in _LATIN_SIGNS for byte in high)
-    if not letters and _double_high(data):
+    if not letters and (_double_high(data) or min(high) < 0xA0):
         return False
-    return len(_LATIN_WORD.findall(data)) * 2 >= letters
+    words = b"".join(_LATIN_WORD.findall(data))
+    plain = len(words.translate(None, _HIGH_BYTES))
+    return (len(words) - plain) * 2 >= letters and letters <= 2 * plain
 
 
 def judge(evidence: bytes) -> str:

@@ -368,6 +368,6 @@ def _unpacked(stream: io.RawIOBase, compression: str | None) -> Iterator[BinaryI
 
 
 def raw_chunks(file: SourceFile, size: int = encoding.CHUNK_BYTES) -> Iterator[bytes]:
-    """The bytes of `file` without its compression, not decoded."""
-    with _unpacked(_Counted(file.path), file.compression) as stream:
+    """The bytes of `file` without its compression, not decoded. Refuses one that is damaged or cut short."""
+    with reading(file), _unpacked(_Counted(file.path), file.compression) as stream:
         yield from encoding.read_chunks(stream, size)
