@@ -78,6 +78,11 @@ class ColumnAnswers(_Section):
     messages: StrictStr | None = Field(None, description="Column with a conversation.")
     tools: StrictStr | None = Field(None, description="Column with tool descriptions.")
     images: StrictStr | None = Field(None, description="Column with image paths.")
+    videos: StrictStr | None = Field(None, description="Column with video paths.")
+    audios: StrictStr | None = Field(None, description="Column with audio paths.")
+    reasoning: StrictStr | None = Field(None, description="Column with the reasoning before the answer.")
+    label: StrictStr | None = Field(None, description='Column that says whether the answer is good; `""` for none.')
+    split: StrictStr | None = Field(None, description='Column that names train and test rows; `""` for none.')
 
 
 class DataAnswers(_Section):
@@ -97,6 +102,9 @@ class DataAnswers(_Section):
     )
     seed: StrictInt = Field(42, description="Seed of the split.")
     dedupe: StrictBool = Field(False, description="Drop samples that occur twice.")
+    reasoning: Literal["auto", "keep", "drop"] = Field(
+        "auto", description="Train on the reasoning before an answer; `auto` where the template has a place for it."
+    )
     strict: StrictBool = Field(False, description="Refuse the source if any row would be dropped.")
     sheet: StrictStr | None = Field(None, description="Sheet of a workbook; the first one with rows if absent.")
     name: Annotated[StrictStr, Field(pattern=DATASET_NAME, max_length=80)] | None = Field(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sft_tui.dataset.output import split
 from sft_tui.dataset.readers.files import HUB, SourceFile
-from sft_tui.dataset.request import FORMATS, SAMPLINGS, ConvertRequest
+from sft_tui.dataset.request import FORMATS, REASONINGS, SAMPLINGS, ConvertRequest
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problems, refuse
 
@@ -50,6 +50,10 @@ def check_request(request: ConvertRequest) -> None:
         problems.error(
             "bad_sample", message.format(value=request.sample, known=", ".join(SAMPLINGS)), key="data.sample"
         )
+    if request.reasoning not in REASONINGS:
+        message = _("--reasoning is {value}; it is one of: {known}")
+        text = message.format(value=request.reasoning, known=", ".join(REASONINGS))
+        problems.error("bad_reasoning", text, key="data.reasoning")
     size = request.test_size
     good = 0 < size < 1 if isinstance(size, float) else size >= 0
     if isinstance(size, bool) or not good or (isinstance(size, float) and math.isnan(size)):

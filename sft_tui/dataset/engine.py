@@ -10,10 +10,11 @@ from pathlib import Path
 from sft_tui.dataset.checks import Target, check_request, find_target
 from sft_tui.dataset.output import split
 from sft_tui.dataset.output.spool import Spool, clean_stale, existing_parent, set_aside, writing
-from sft_tui.dataset.reading import Reading
+from sft_tui.dataset.readers.batch import Record
+from sft_tui.dataset.reading import Reading, with_late_columns
 from sft_tui.dataset.request import DUPLICATE, REASONS, ConvertRequest, ConvertResult, Progress
 from sft_tui.dataset.rows.clean import written_columns
-from sft_tui.dataset.rows.conversations import TAGS
+from sft_tui.dataset.rows.roles import TAGS
 from sft_tui.dataset.tally import Tally
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Refusal, refuse
@@ -65,9 +66,15 @@ class Conversion:
         return spool
 
     def _run(self) -> ConvertResult:
+        check_request(self.request)
+        return with_late_columns(self._read)
+
+    def _read(self, late: Record | None) -> ConvertResult:
         request = self.request
-        check_request(request)
-        with Reading(request, self._directory, self._progress) as reading:
+        for spool in self._spools:
+            spool.close()
+        self._spools.clear()
+        with Reading(request, self._directory, self._progress, late) as reading:
             self.target: Target = find_target(request, reading.source.files)
             with writing(self._directory):
                 reading.plan()
@@ -96,7 +103,9 @@ class Conversion:
             seconds=time.perf_counter() - self._started,
             columns=written_columns(reading.mapped, reading.texts),
             tags=dict(TAGS) if reading.mapped.columns.messages else {},
-            notes=(*reading.source.notes, *tally.notes()),
+            notes=(*reading.source.notes, *reading.notes, *tally.notes(self.request)),
+            mapping=reading.mapped.columns.mapped(),
+            unused=tuple(reading.unused),
         )
 
     def _refuse_drops(self, tally: Tally) -> None:
@@ -134,10 +143,11 @@ class Conversion:
             tally.counts[DUPLICATE] = duplicates
             tally.rows[DUPLICATE] = reading.first_duplicates(sides)
         rows = tally.kept - duplicates
-        wanted = split.test_rows(request.test_size, rows)
-        tested = chooser.draw(sides, wanted, single=request.dedupe) if 0 < wanted < rows else wanted
+        given = reading.mark_tests(sides)
+        wanted = given or split.test_rows(request.test_size, rows)
+        tested = given or (chooser.draw(sides, wanted, single=request.dedupe) if 0 < wanted < rows else wanted)
         if tested >= rows:
-            raise _nothing_to_train_on(tested, rows)
+            raise _nothing_to_train_on(tested, rows, given=bool(given))
         if wanted and not tested:
             message = _("The {rows} rows are all the same: they cannot be divided into training and test rows.")
             raise refuse(
@@ -201,7 +211,13 @@ class Conversion:
         self._made.clear()
 
 
-def _nothing_to_train_on(wanted: int, rows: int) -> Refusal:
+def _nothing_to_train_on(wanted: int, rows: int, *, given: bool) -> Refusal:
+    if given:
+        message = _("All {rows} rows are marked as test rows by the data: nothing is left to train on.")
+        hint = _('To train on them all the same: --split-column ""')
+        return refuse(
+            "no_rows", message.format(rows=rows), exit_code=ExitCode.PREFLIGHT, key="data.columns.split", hint=hint
+        )
     message = _("--test-size would take {wanted} of {rows} rows: nothing would be left to train on.")
     hint = _("Give a smaller --test-size.")
     return refuse("bad_test_size", message.format(wanted=wanted, rows=rows), key="data.test_size", hint=hint)

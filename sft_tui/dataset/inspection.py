@@ -18,11 +18,13 @@ from sft_tui.dataset.request import (
     Progress,
     SourceInfo,
 )
-from sft_tui.dataset.rows.clean import written_columns
-from sft_tui.dataset.rows.conversations import TAGS, TurnsMaker
-from sft_tui.dataset.rows.mapping import Mapped, is_turns, map_columns
-from sft_tui.dataset.rows.samples import AlpacaMaker, Maker
+from sft_tui.dataset.rows.clean import make_maker, written_columns
+from sft_tui.dataset.rows.doubts import doubts
+from sft_tui.dataset.rows.mapping import Mapped, guess_partly, is_turns, map_columns
+from sft_tui.dataset.rows.roles import TAGS
+from sft_tui.dataset.rows.samples import Maker
 from sft_tui.dataset.rows.text import Number, clean_text
+from sft_tui.dataset.rows.unused import unused_columns, unused_note
 from sft_tui.problems import Problem, Refusal
 
 _SHOWN_CHARACTERS = 200
@@ -40,6 +42,7 @@ def inspect_source(
     stream = getattr(reader, "stream", None)
     dialect = getattr(reader, "dialect", None)
     mapped, problems = _guess(columns, head)
+    unused = unused_columns(columns, list(mapped.columns.mapped().values()), head)
     return SourceInfo(
         source=source,
         files=tuple(str(file.path) for file in opened.files),
@@ -55,7 +58,8 @@ def inspect_source(
         rows=_known_rows(opened),
         bytes_total=opened.bytes_total,
         problems=problems,
-        notes=tuple(opened.notes),
+        notes=(*opened.notes, *doubts(mapped.columns, head), *unused_note(() if problems else unused)),
+        unused=unused,
     )
 
 
@@ -71,7 +75,7 @@ def _guess(columns: Sequence[str], head: Sequence[Record | None]) -> tuple[Mappe
     try:
         return map_columns(columns, head, asked=Columns()), ()
     except Refusal as refusal:
-        return Mapped("columns", Columns()), refusal.problems
+        return Mapped("columns", guess_partly(list(dict.fromkeys(columns)), head)), refusal.problems
 
 
 def _column(name: str, head: Sequence[Record | None]) -> ColumnInfo:
@@ -104,8 +108,9 @@ def preview(request: ConvertRequest, start: int, count: int) -> PreviewPage:
     """`count` records from record `start` (from 1). The first page costs the same for a file of any size."""
     check_request(request)
     source = Source(request.source, sheet=request.sheet, train_python=request.train_python, whole=False)
-    mapped, texts = plan_mapping(source, request)
-    maker: Maker = TurnsMaker(texts) if mapped.columns.messages else AlpacaMaker(texts)
+    planned = plan_mapping(source, request)
+    mapped, texts = planned.mapped, planned.texts
+    maker = make_maker(mapped, texts)
     rows: list[PreviewRow] = []
     more = False
     for number, record in _records(source, max(start, 1)):
@@ -121,7 +126,8 @@ def preview(request: ConvertRequest, start: int, count: int) -> PreviewPage:
         mapping=mapped.columns,
         columns=written_columns(mapped, texts),
         tags=dict(TAGS) if mapped.columns.messages else {},
-        notes=tuple(source.notes),
+        notes=(*source.notes, *planned.notes, *unused_note(planned.unused)),
+        unused=planned.unused,
     )
 
 
@@ -129,8 +135,9 @@ def find_problem(request: ConvertRequest, after: int) -> PreviewRow | None:
     """The next record after number `after` that would be left out; None where there is none. Reads up to it."""
     check_request(request)
     source = Source(request.source, sheet=request.sheet, train_python=request.train_python, whole=False)
-    mapped, texts = plan_mapping(source, request)
-    maker: Maker = TurnsMaker(texts) if mapped.columns.messages else AlpacaMaker(texts)
+    planned = plan_mapping(source, request)
+    mapped, texts = planned.mapped, planned.texts
+    maker = make_maker(mapped, texts)
     for number, record in _records(source, after + 1):
         made = maker.make(record)
         if made.sample is None:
@@ -141,7 +148,7 @@ def find_problem(request: ConvertRequest, after: int) -> PreviewRow | None:
 def _row(number: int, record: Record | None, maker: Maker) -> PreviewRow:
     made = maker.make(record)
     shown: Mapping[str, Any] = {} if record is None else {key: plain(value) for key, value in record.items()}
-    return PreviewRow(number, shown, made.sample, made.reason, made.why)
+    return PreviewRow(number, shown, made.sample, made.reason, made.why, made.test)
 
 
 def plain(value: Any) -> Any:

@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from sft_tui.dataset.readers.batch import Record
 from sft_tui.dataset.readers.source import Source
-from sft_tui.dataset.request import Columns, ConvertRequest
+from sft_tui.dataset.request import Columns, ConvertRequest, UnusedColumn
+from sft_tui.dataset.rows.doubts import doubts
 from sft_tui.dataset.rows.mapping import Mapped, map_columns
-from sft_tui.dataset.rows.samples import Texts
+from sft_tui.dataset.rows.samples import THOUGHT, Texts
+from sft_tui.dataset.rows.unused import unused_columns
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problem, Refusal, Severity, refuse
 
-HEAD_RECORDS = 50
+HEAD_RECORDS = 200
 _LONG_LOOK, _SHORT_LOOK = 100_000, 5_000
 
 
-def plan_mapping(source: Source, request: ConvertRequest) -> tuple[Mapped, Texts]:
-    """How the records of `source` become samples."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How the records of a source become samples, which of its columns play no part, and what should be said of it.
+
+    `columns` and `head` are what was looked at.
+    """
+
+    mapped: Mapped
+    texts: Texts
+    unused: tuple[UnusedColumn, ...]
+    notes: tuple[Problem, ...]
+    columns: list[str]
+    head: list[Record | None]
+
+
+def plan_mapping(source: Source, request: ConvertRequest, late: Mapping[str, Any] | None = None) -> Planned:
+    """How the records of `source` become samples. `late` holds columns beyond its head, with a value each."""
     columns = source.columns()
     head = source.head(HEAD_RECORDS)
     asked = request.columns
+    if late:
+        columns += [name for name in late if name not in columns]
+        head = [*head, dict(late)]
     if not columns or any(column not in columns for column in asked.mapped().values()):
         columns = _search_columns(source, columns, asked)
     if not columns:
         raise _no_columns(source, head)
-    mapped = map_columns(columns, head, asked=asked, shape=request.format)
+    mapped = map_request(columns, head, request)
+    texts, notes = _texts(source, request, mapped)
+    notes += doubts(mapped.columns, head)
+    unused = unused_columns(columns, list(mapped.columns.mapped().values()), head)
+    return Planned(mapped, texts, unused, tuple(notes), columns, head)
+
+
+def map_request(columns: list[str], head: list[Record | None], request: ConvertRequest) -> Mapped:
+    """The mapping that `request` asks for. Raises `Refusal` where it stays unclear."""
+    mapped = map_columns(columns, head, asked=request.columns, shape=request.format)
+    if request.reasoning == "drop":
+        return replace(mapped, columns=replace(mapped.columns, reasoning=None))
+    return mapped
+
+
+def _texts(source: Source, request: ConvertRequest, mapped: Mapped) -> tuple[Texts, list[Problem]]:
+    notes: list[Problem] = []
     instruction = (request.instruction or "").strip() or None
-    system = (request.system or "").strip() or None
     if mapped.columns.messages and instruction:
         instruction = None
         message = _("The fixed instruction is not used: these are conversations, which have their own prompts.")
-        note = Problem("instruction_unused", message, Severity.WARNING, key="data.instruction")
-        source.notes += [note] if note not in source.notes else []
-    return mapped, Texts(mapped.columns, instruction, system)
+        notes.append(Problem("instruction_unused", message, Severity.WARNING, key="data.instruction"))
+    texts = Texts(
+        mapped.columns,
+        instruction,
+        (request.system or "").strip() or None,
+        thought=None if request.reasoning == "drop" else request.thought or THOUGHT,
+        mask_history=request.mask_history,
+        folders=source.folders,
+        sparse=source.sparse,
+    )
+    return texts, notes
 
 
 def _search_columns(source: Source, columns: list[str], asked: Columns) -> list[str]:

@@ -11,34 +11,60 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sft_tui.dataset.libraries import load_libraries
 from sft_tui.dataset.output import split
 from sft_tui.dataset.output.sampling import draw_records
 from sft_tui.dataset.output.spool import Numbers, Spool
-from sft_tui.dataset.planning import plan_mapping
-from sft_tui.dataset.readers.batch import Batch, Task, Wanted
+from sft_tui.dataset.planning import map_request, plan_mapping
+from sft_tui.dataset.readers.batch import Batch, Record, Task, Wanted
 from sft_tui.dataset.readers.source import Source
 from sft_tui.dataset.request import FIRST_ROWS, ConvertRequest, Progress
 from sft_tui.dataset.rows.clean import Chunk, Cleaner, make_cleaner
-from sft_tui.dataset.tally import Tally
+from sft_tui.dataset.rows.unused import unused_columns
+from sft_tui.dataset.tally import Tally, split_notes
 
 if TYPE_CHECKING:
     import numpy as np
 
+Result = TypeVar("Result")
 _PROGRESS_S = 0.1
+_MOST_COLUMNS = 10_000
 _MOST_WORKERS = 4
+
+
+class LateColumns(Exception):
+    """Columns beyond the head of the source have a part to play: the reading must begin again with them."""
+
+    def __init__(self, columns: Record) -> None:
+        super().__init__(", ".join(columns))
+        self.columns = columns
+
+
+def with_late_columns(work: Callable[[Record | None], Result]) -> Result:
+    """What `work` returns, which is given the columns that it found too late, as often as it finds some."""
+    late: Record | None = None
+    while True:
+        try:
+            return work(late)
+        except LateColumns as found:
+            late = found.columns
 
 
 class Reading:
     """One pass over what a request asks for. A context manager: its temporary files vanish at the end."""
 
     def __init__(
-        self, request: ConvertRequest, directory: Path, progress: Callable[[Progress], None] | None = None
+        self,
+        request: ConvertRequest,
+        directory: Path,
+        progress: Callable[[Progress], None] | None = None,
+        late: Record | None = None,
     ) -> None:
         self.request = request
         self.tally = Tally()
+        self._late = late
         self._directory = directory
         self._progress = progress
         self._shown = 0.0
@@ -51,7 +77,15 @@ class Reading:
 
     def plan(self) -> None:
         """Map the columns. Raises `Refusal` where they stay unclear."""
-        self.mapped, self.texts = plan_mapping(self.source, self.request)
+        self._planned = plan_mapping(self.source, self.request, self._late)
+        self.mapped, self.texts = self._planned.mapped, self._planned.texts
+        self.unused = list(self._planned.unused)
+        self.notes = list(self._planned.notes)
+        self._known = set(self._planned.columns)
+        self._found: deque[Record] = deque()
+        self.tests: Numbers | None = None
+        if self.mapped.columns.split:
+            self.choosing, self.tests = True, self._numbers("u1")
         if self.choosing:
             self.hashes, self.lengths = self._numbers("u8"), self._numbers("u4")
         if self.request.dedupe:
@@ -78,13 +112,39 @@ class Reading:
     def blocks(self) -> Iterator[tuple[Chunk, np.ndarray | None]]:
         """The cleaned blocks, counted in `tally`, with the numbers of their records where some are passed over."""
         cleaner, as_records = make_cleaner(self.mapped, self.texts, hashed=self.choosing)
-        wanted = Wanted(tuple(dict.fromkeys(self.mapped.columns.mapped().values())), as_records)
-        for chunk, numbers in self._chunks(wanted, cleaner):
+        columns = tuple(dict.fromkeys(self.mapped.columns.mapped().values()))
+        wanted = Wanted(columns, as_records, known=self._known)
+        for chunk, numbers in self._chunks(wanted, self._watched(cleaner)):
+            self._learn()
             self._remember(chunk, numbers)
             self.tally.add(chunk, numbers)
             yield chunk, numbers
             self._show()
         self._show(last=True)
+
+    def _watched(self, cleaner: Cleaner) -> Cleaner:
+        """`cleaner`, with an eye on columns that were not there before."""
+
+        def watch(batch: Batch) -> Chunk:
+            if batch.late:
+                self._found.append(batch.late)
+            return cleaner(batch)
+
+        return watch
+
+    def _learn(self) -> None:
+        """Take in columns that turned up late. Raises `LateColumns` where one of them has a part to play."""
+        if self.source.late:
+            self._found.append(dict(self.source.late))
+            self.source.late.clear()
+        while self._found:
+            late = {name: value for name, value in self._found.popleft().items() if name not in self._known}
+            if late and len(self._known) < _MOST_COLUMNS:
+                self._known.update(late)
+                head = [*self._planned.head, late]
+                if map_request([*self._planned.columns, *late], head, self.request) != self.mapped:
+                    raise LateColumns((self._late or {}) | late)
+                self.unused += unused_columns(list(late), (), [late])
 
     def write_to(self, spool: Spool) -> None:
         """Write the lines of all blocks to `spool`, several writes at a time."""
@@ -112,9 +172,13 @@ class Reading:
         """Keep what the choice among the rows needs."""
         if not self.choosing or not chunk.kept:
             return
+        import numpy as np
+
         assert chunk.hashes is not None and chunk.kept == len(chunk.hashes)
         self.lengths.append(chunk.lengths)
         self.hashes.append(chunk.hashes)
+        if self.tests is not None:
+            self.tests.append(np.zeros(chunk.kept, bool) if chunk.tests is None else chunk.tests)
         if self.request.dedupe:
             records = self.record_numbers(chunk, numbers, self.tally.read)
             self._row_numbers.append(records)
@@ -158,6 +222,29 @@ class Reading:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+    def mark_tests(self, sides: np.ndarray) -> int:
+        """Mark in `sides` the rows that the data itself keeps for testing. Returns how many; says what follows."""
+        import numpy as np
+
+        marked = start = 0
+        twice: list[np.ndarray] = []
+        for chunk, hashes in zip(self.tests.chunks(), self.hashes.chunks(), strict=True) if self.tests else ():
+            side = sides[start : start + len(chunk)]
+            places = (chunk != 0) & (side == split.TRAIN)
+            side[places] = split.TEST
+            twice.append(hashes[places])
+            marked += int(places.sum())
+            start += len(chunk)
+        if not marked:
+            return 0
+        tested = np.unique(np.concatenate(twice))
+        start = shared = 0
+        for hashes in self.hashes.chunks():
+            shared += int(np.isin(hashes[sides[start : start + len(hashes)] == split.TRAIN], tested).sum())
+            start += len(hashes)
+        self.notes += split_notes(marked, shared, sized=bool(self.request.test_size))
+        return marked
 
     def first_duplicates(self, sides: np.ndarray) -> list[int]:
         """The numbers (from 1) of the first records that `sides` marks as duplicates."""

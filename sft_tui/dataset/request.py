@@ -11,20 +11,27 @@ from sft_tui.problems import Problem
 
 FORMATS = ("auto", "columns", "alpaca", "sharegpt", "openai")
 SAMPLINGS = ("first", "random")
+REASONINGS = ("keep", "drop")
 
 EMPTY_INPUT = "empty_input"
 EMPTY_OUTPUT = "empty_output"
 MALFORMED = "malformed"
 BAD_ROLES = "bad_roles"
+REJECTED = "rejected"
+MASKED_TURN = "masked_turn"
+OTHER_SPLIT = "other_split"
+MISSING_FILE = "missing_file"
 DUPLICATE = "duplicate"
-REASONS = (MALFORMED, BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT, DUPLICATE)
+REASONS = (
+    MALFORMED, BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT, REJECTED, MASKED_TURN, OTHER_SPLIT, MISSING_FILE, DUPLICATE,
+)  # fmt: skip
 FIRST_ROWS = 10
 """So many row numbers are kept for each reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column of the source plays which role; None where none does."""
+    """Which column of the source plays which role; None where none does, "" where none may be guessed."""
 
     instruction: str | None = None
     input: str | None = None
@@ -34,11 +41,16 @@ class Columns:
     messages: str | None = None
     tools: str | None = None
     images: str | None = None
+    videos: str | None = None
+    audios: str | None = None
+    reasoning: str | None = None
+    label: str | None = None
+    split: str | None = None
 
     def mapped(self) -> dict[str, str]:
         """`{role: column}` of the roles that have one."""
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return {role: column for role, column in pairs if column is not None}
+        return {role: column for role, column in pairs if column}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,8 @@ class ConvertRequest:
     """One conversion. `source` is a path, a glob, a directory or `hub:NAME`; `out_dir` the dataset directory.
 
     `test_size` is a share for a float in (0, 1), a number of rows for an integer; `max_samples` counts records read.
+    `reasoning` is `keep` or `drop`, `thought` what stands around it (None: as most templates have it); `mask_history`
+    says that training will learn from the last answer alone.
     """
 
     source: str
@@ -64,13 +78,25 @@ class ConvertRequest:
     overwrite: bool = False
     sheet: str | None = None
     train_python: str | None = None
+    reasoning: str = "keep"
+    thought: tuple[str, str] | None = None
+    mask_history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedColumn:
+    """A column that plays no role, and what it looks like in two English words."""
+
+    name: str
+    looks_like: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConvertResult:
     """What was written. `columns` maps the roles to the keys of the written rows, `tags` are ShareGPT's.
 
-    `dropped_rows` holds the first record numbers (from 1) of each reason.
+    `mapping` maps the roles to the columns of the source, `unused` are its other columns. `dropped_rows` holds the
+    first record numbers (from 1) of each reason.
     """
 
     written: int
@@ -85,6 +111,8 @@ class ConvertResult:
     columns: dict[str, str]
     tags: dict[str, str]
     notes: tuple[Problem, ...] = ()
+    mapping: dict[str, str] = field(default_factory=dict)
+    unused: tuple[UnusedColumn, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The object that `convert --json` prints."""
@@ -100,6 +128,8 @@ class ConvertResult:
             "seconds": round(self.seconds, 3),
             "columns": dict(self.columns),
             "tags": dict(self.tags),
+            "mapping": dict(self.mapping),
+            "unused_columns": [{"name": c.name, "looks_like": c.looks_like} for c in self.unused],
             "notes": [note.as_json() for note in self.notes],
         }
 
@@ -127,8 +157,8 @@ class ColumnInfo:
 class SourceInfo:
     """What the head of a source shows.
 
-    `format` is `columns`, `alpaca`, `sharegpt` or `openai`; `mapping` the guessed columns, empty where `problems` says
-    why none could be guessed. `rows` is None unless known without reading the source (parquet).
+    `format` is `columns`, `alpaca`, `sharegpt` or `openai`; `mapping` the guessed columns,
+    incomplete where `problems` says why. `rows` is None unless known without reading the source (parquet).
     """
 
     source: str
@@ -146,17 +176,22 @@ class SourceInfo:
     bytes_total: int | None = None
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+    unused: tuple[UnusedColumn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewRow:
-    """A record as read beside what becomes of it: `sample`, or `drop` (a reason) with `why` in words."""
+    """A record as read beside what becomes of it: `sample`, or `drop` (a reason) with `why` in words.
+
+    `test` says that the data itself keeps the row for testing.
+    """
 
     number: int
     source: Mapping[str, Any]
     sample: Mapping[str, Any] | None
     drop: str | None = None
     why: str | None = None
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +206,4 @@ class PreviewPage:
     columns: dict[str, str]
     tags: dict[str, str]
     notes: tuple[Problem, ...] = ()
+    unused: tuple[UnusedColumn, ...] = ()

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sft_tui.dataset.request import FIRST_ROWS, REASONS
+from sft_tui.dataset.request import FIRST_ROWS, MASKED_TURN, MISSING_FILE, REASONS, REJECTED, ConvertRequest
 from sft_tui.dataset.rows.clean import CODES, Chunk
-from sft_tui.dataset.rows.conversations import BESIDE_CALL, REASONING
+from sft_tui.dataset.rows.samples import BESIDE_CALL, CUT_TURNS, MARKED, REASONING, THOUGHT, WEIGHTED
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
 
@@ -58,16 +58,47 @@ class Tally:
                 parts.append(text.format(reason=reason, count=self.counts[reason], rows=shown))
         return "; ".join(parts)
 
-    def notes(self) -> list[Problem]:
+    def notes(self, request: ConvertRequest) -> list[Problem]:
         """What else should be said about the rows."""
-        words = {
-            BESIDE_CALL: _(
-                "{count} conversations have text beside a tool call; LLaMA-Factory trains on the call alone."
-            ),
-            REASONING: _("{count} conversations have reasoning beside their answers; it is left out."),
-        }
-        hints = {REASONING: _("To train on it, put it into the answers between <think> and </think>.")}
-        return [
-            Problem(kind, words[kind].format(count=count), Severity.WARNING, hint=hints.get(kind))
-            for kind, count in sorted(self.left_out.items())
-        ]
+        found = [_said(kind, count, request) for kind, count in sorted(self.left_out.items())]
+        if rejected := self.counts.get(REJECTED):
+            message = _("{count} rows are left out because the data marks their answers as ones not to train on.")
+            found.append(Problem(REJECTED, message.format(count=rejected), Severity.WARNING))
+        if masked := self.counts.get(MASKED_TURN):
+            message = _("{count} conversations are left out: an answer not to be trained on stands before one that is.")
+            hint = _("With `mask_history: true`, LLaMA-Factory trains on the last answer alone, and they can be used.")
+            found.append(Problem(MASKED_TURN, message.format(count=masked), Severity.WARNING, hint=hint))
+        if missing := self.counts.get(MISSING_FILE):
+            message = _("{count} rows are left out because a file that they name is not there.")
+            hint = _("Paths are looked for beside the data file; addresses must be downloaded first.")
+            found.append(Problem(MISSING_FILE, message.format(count=missing), Severity.WARNING, hint=hint))
+        return found
+
+
+def _said(kind: str, count: int, request: ConvertRequest) -> Problem:
+    words = {
+        BESIDE_CALL: _("{count} conversations have text beside a tool call; LLaMA-Factory trains on the call alone."),
+        REASONING: _("{count} rows have reasoning; it is trained on, before the answer, between {start} and {end}."),
+        CUT_TURNS: _("{count} conversations are cut after the last answer that may be trained on."),
+        WEIGHTED: _("{count} conversations have weights that are neither 0 nor 1; LLaMA-Factory trains on all alike."),
+        MARKED: _("{count} rows name files that their prompts do not mention; they are put before the first prompt."),
+    }
+    start, end = (mark.strip() for mark in request.thought or THOUGHT)
+    if kind == REASONING and request.reasoning == "drop":
+        text, hint = _("{count} rows have reasoning beside their answers; it is left out."), None
+    else:
+        text, hint = words[kind], _("To leave it out: --reasoning drop") if kind == REASONING else None
+    severity = Severity.INFO if kind in (REASONING, MARKED) else Severity.WARNING
+    return Problem(kind, text.format(count=count, start=start, end=end), severity, hint=hint)
+
+
+def split_notes(marked: int, shared: int, *, sized: bool) -> list[Problem]:
+    """What should be said where the data itself divides its rows: `marked` of them for testing."""
+    notes = []
+    if sized:
+        message = _("The data keeps {count} rows for testing itself; --test-size is not used.").format(count=marked)
+        notes.append(Problem("test_size_unused", message, Severity.WARNING, key="data.test_size"))
+    if shared:
+        message = _("{count} training rows are the same as test rows.").format(count=shared)
+        notes.append(Problem("rows_on_both_sides", message, Severity.WARNING, key="data.columns.split"))
+    return notes

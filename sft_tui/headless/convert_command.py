@@ -6,14 +6,16 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
+from sft_tui.dataset.rows.unused import mapping_line, unused_note
 from sft_tui.headless.output import put, put_json, report_refusal, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problems, Refusal
 
-_ROLES = ("instruction", "input", "output", "system", "history", "messages", "tools", "images")
+_ROLES = tuple(f.name for f in fields(Columns))
 _INTEGER = re.compile(r"[+-]?\d+")
 
 
@@ -33,6 +35,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", metavar="FORMAT", default="auto", help="auto, columns, alpaca, sharegpt, openai")
     for role in _ROLES:
         parser.add_argument(f"--{role}-column", metavar="C", help=_("the column of the role {role}").format(role=role))
+    parser.add_argument("--reasoning", metavar="R", default="keep", help=_("keep or drop reasoning before the answers"))
+    parser.add_argument("--mask-history", action="store_true", help=_("as in the training config"))
     parser.add_argument("--instruction", metavar="TEXT", help=_("an instruction for rows that have none"))
     parser.add_argument("--system", metavar="TEXT", help=_("a system prompt for rows that have none"))
     parser.add_argument("--max-samples", metavar="N", help=_("read at most so many records"))
@@ -84,6 +88,8 @@ def request_from(args: argparse.Namespace) -> ConvertRequest:
         strict=getattr(args, "strict", False),
         overwrite=getattr(args, "overwrite", False),
         sheet=args.sheet,
+        reasoning=args.reasoning,
+        mask_history=args.mask_history,
         train_python=args.train_python or find_train_python(args.source.startswith("hub:")),
     )
 
@@ -144,6 +150,9 @@ def _tell(result: ConvertResult) -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     say(_("{count} samples written as {format}.").format(count=result.written, format=result.format))
+    say(mapping_line(result.mapping))
+    for note in unused_note(result.unused):
+        say(note.message)
     if result.test is not None:
         say(_("{train} for training, {test} for testing.").format(train=result.train_rows, test=result.test_rows))
     for reason, count in result.dropped.items():

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", metavar="T", help=_("the template to render with"))
     parser.add_argument("--cutoff-len", metavar="N", default="2048", help=_("the longest sequence, in tokens"))
     parser.add_argument("--stats", action="store_true", help=_("statistics of all rows instead of the rows"))
-    for flag in _FLAGS:
+    for flag in (flag for flag in _FLAGS if flag != "mask_history"):  # what the rows become depends on that one, too
         parser.add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=_("as in the training config"))
 
 
@@ -105,7 +105,7 @@ def as_json(page: PreviewPage, rendering: Rendering | None) -> dict[str, Any]:
     rendered = iter(rendering.rows if rendering is not None else ())
     for row in page.rows:
         item: dict[str, Any] = {"number": row.number, "source": dict(row.source), "sample": row.sample}
-        item |= {"drop": row.drop, "why": row.why}
+        item |= {"drop": row.drop, "why": row.why, "test": row.test}
         if rendering is not None:
             item["tokens"] = next(rendered).as_json() if row.sample is not None else None
         rows.append(item)
@@ -116,6 +116,7 @@ def as_json(page: PreviewPage, rendering: Rendering | None) -> dict[str, Any]:
         "mapping": page.mapping.mapped(),
         "columns": page.columns,
         "tags": page.tags,
+        "unused_columns": [{"name": c.name, "looks_like": c.looks_like} for c in page.unused],
         "notes": [note.as_json() for note in page.notes],
     }
     if rendering is not None and rendering.packed is not None:
@@ -131,7 +132,8 @@ def _tell(page: PreviewPage, rendering: Rendering | None) -> None:
         if row.sample is None:
             put(_("  left out, {reason}: {why}").format(reason=row.drop, why=row.why))
             continue
-        put(_("  becomes ({format}):").format(format=page.format))
+        becomes = _("  becomes a test row ({format}):") if row.test else _("  becomes ({format}):")
+        put(becomes.format(format=page.format))
         _tell_values(row.sample, "    ")
         if rendering is not None:
             _tell_tokens(next(rendered))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.request import Columns, ConvertRequest
-from sft_tui.factory.options import Factory
+from sft_tui.factory.options import Factory, Template
 from sft_tui.factory.probe import load_factory
 from sft_tui.factory.templates import template_for_model
 from sft_tui.i18n import _
@@ -119,12 +119,13 @@ def gather(
     model = look_at_model(answers, base, project, factory)
     source = resolve_source(answers.data.source, base, project)
     run = choose_run_name(answers, project, model.path, source, fresh=fresh)
-    dataset = _choose_dataset_name(answers, project, source, light=light, train_python=python)
+    template = template_of(answers, model, factory)
+    dataset = _choose_dataset_name(answers, project, source, template, light=light, train_python=python)
+    request = conversion_request(answers, source, project / "data", dataset, template, python)
     gpus = read_gpus()
     lengths = None
     if chosen_gpus(answers, gpus):
-        request = conversion_request(answers, source, project / "data", dataset, python)
-        lengths = _lengths(answers, request, model, factory, python, count=count_tokens)
+        lengths = _lengths(request, model, template, python, count=count_tokens)
     return Situation(
         base=base,
         project=project,
@@ -138,7 +139,7 @@ def gather(
         model=model,
         presets=load_presets(),
         rows=_rows(source, answers.data.sheet, light=light) if rows is None else rows,
-        converted=converted_rows(answers, source, project, dataset, python),
+        converted=converted_rows(request),
         peaks=read_peaks(project),
         notify=resolve_command(answers.run.notify or (), base, project),
         lengths=lengths,
@@ -148,18 +149,24 @@ def gather(
 def with_lengths(answers: Answers, situation: Situation) -> Situation:
     """`situation` with the samples' lengths counted, whether a GPU is used or not; may take some seconds."""
     python = situation.environment.python if situation.environment else None
-    request = conversion_request(answers, situation.source, situation.project / "data", situation.dataset, python)
-    found = _lengths(answers, request, situation.model, situation.factory, python, count=True)
+    template = template_of(answers, situation.model, situation.factory)
+    folder = situation.project / "data"
+    request = conversion_request(answers, situation.source, folder, situation.dataset, template, python)
+    found = _lengths(request, situation.model, template, python, count=True)
     return replace(situation, lengths=found)
 
 
+def template_of(answers: Answers, model: ModelFacts, factory: Factory) -> Template | None:
+    """The template that the training will use; None for an unknown one."""
+    return factory.templates.get(str(answers.train.get("template", model.template)))
+
+
 def _lengths(
-    answers: Answers, request: ConvertRequest, model: ModelFacts, factory: Factory, python: str | None, *, count: bool
+    request: ConvertRequest, model: ModelFacts, template: Template | None, python: str | None, *, count: bool
 ) -> DataLengths | None:
     """How long the samples are, as far as that is known or may be counted."""
     from sft_tui.plan.data_lengths import count_lengths, known_lengths
 
-    template = factory.templates.get(str(answers.train.get("template", model.template)))
     if count:
         return count_lengths(request, model.place, template, python)
     return known_lengths(request, model.place, template)
@@ -286,7 +293,9 @@ def _same_run(answers: Answers, project: Path, source: str, model: str) -> str |
     return None
 
 
-def _choose_dataset_name(answers: Answers, project: Path, source: str, *, light: bool, train_python: str | None) -> str:
+def _choose_dataset_name(
+    answers: Answers, project: Path, source: str, template: Template | None, *, light: bool, train_python: str | None
+) -> str:
     if answers.data.name:
         return answers.data.name
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source_stem(source)).strip("-_") or "dataset"
@@ -294,15 +303,25 @@ def _choose_dataset_name(answers: Answers, project: Path, source: str, *, light:
         return stem
     from sft_tui.plan.conversion import fingerprint, free_name
 
-    request = conversion_request(answers, source, project / "data", stem, train_python)
+    request = conversion_request(answers, source, project / "data", stem, template, train_python)
     return free_name(project / "data", stem, fingerprint(request))
 
 
 def conversion_request(
-    answers: Answers, source: str, out_dir: Path, name: str, train_python: str | None = None
+    answers: Answers,
+    source: str,
+    out_dir: Path,
+    name: str,
+    template: Template | None = None,
+    train_python: str | None = None,
 ) -> ConvertRequest:
-    """The conversion that the answers ask for; `train_python` is only needed for a source on a hub."""
+    """The conversion that the answers ask for; `train_python` is only needed for a source on a hub.
+
+    With `reasoning: auto`, reasoning is kept where `template` has a place for it (or is unknown).
+    """
     data = answers.data
+    keeps = template is None or template.reasoning if data.reasoning == "auto" else data.reasoning == "keep"
+    words = template.thought_words[:2] if template is not None and template.reasoning else ()
     return ConvertRequest(
         source=source,
         out_dir=out_dir,
@@ -319,6 +338,9 @@ def conversion_request(
         strict=data.strict,
         sheet=data.sheet,
         train_python=train_python if source.startswith("hub:") else None,
+        reasoning="keep" if keeps else "drop",
+        thought=(words[0], words[-1]) if keeps and words else None,
+        mask_history=answers.train.get("mask_history") is True,
     )
 
 
@@ -326,15 +348,15 @@ DATA_KINDS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "par
 """Suffixes of the files whose head can be read without a data library, and their kinds."""
 
 
-def converted_rows(answers: Answers, source: str, project: Path, dataset: str, python: str | None) -> int | None:
-    """Rows of the train file that was made of the source as it is now; None where none was."""
+def converted_rows(request: ConvertRequest) -> int | None:
+    """Rows of the train file that `request` has made of the source as it is now; None where it has not."""
     from sft_tui.plan.conversion import fingerprint, read_proof
 
-    proof = read_proof(project / "data", dataset)
+    proof = read_proof(request.out_dir, request.name or "")
     if proof is None:
         return None
     try:
-        mark = fingerprint(conversion_request(answers, source, project / "data", dataset, python))
+        mark = fingerprint(request)
     except Refusal:
         return None
     return proof[1].train_rows if proof[0] == mark else None

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
+from sft_tui.dataset.request import UnusedColumn
 from sft_tui.factory.dataset_info import entries_for, read_dataset_info, register
 from sft_tui.project.files import read_json, write_atomically, write_json
 
 PROOF_SUFFIX = ".convert.json"
-_VERSION = 1
+_VERSION = 2
 _NOT_IN_FINGERPRINT = ("out_dir", "name", "overwrite", "train_python")
 
 
@@ -106,6 +107,8 @@ def _result_of(data: dict[str, Any]) -> ConvertResult:
         seconds=float(data["seconds"]),
         columns=dict(data["columns"]),
         tags=dict(data["tags"]),
+        mapping=dict(data.get("mapping") or {}),
+        unused=tuple(UnusedColumn(c["name"], c["looks_like"]) for c in data.get("unused_columns") or ()),
     )
 
 
@@ -127,5 +130,6 @@ def free_name(out_dir: Path, stem: str, mark: str) -> str:
 
 def request_from_json(data: dict[str, Any], project: Path) -> ConvertRequest:
     """The conversion in a plan; its `out_dir` is relative to the project."""
+    thought = data.get("thought")
     request = ConvertRequest(**{**data, "columns": Columns(**data["columns"])})
-    return replace(request, out_dir=project / request.out_dir)
+    return replace(request, out_dir=project / request.out_dir, thought=tuple(thought) if thought else None)

@@ -24,6 +24,7 @@ from sft_tui.project.files import write_atomically
 from sft_tui.project.places import cache_directory
 
 if TYPE_CHECKING:
+    from sft_tui.dataset.readers.batch import Record
     from sft_tui.dataset.request import ConvertRequest
     from sft_tui.factory.options import Template
     from sft_tui.project.plan_record import Plan
@@ -85,14 +86,20 @@ def count_lengths(
     found = _read(place)
     if found is not None:
         return found
+    from sft_tui.dataset.reading import with_late_columns
     from sft_tui.dataset.stats.token_lengths import python_with_tokenizers
 
     counter = python_with_tokenizers(model, python)
     if counter is None or not (model / "tokenizer.json").is_file():
         return None
-    with contextlib.suppress(Refusal, OSError, ValueError, KeyError), ExitStack() as stack:  # no run ends for this
-        lines = _lines(request, stack)
-        found = _count(lines, model, template, counter) if lines is not None else None
+
+    def count(late: Record | None) -> DataLengths | None:
+        with ExitStack() as stack:
+            lines = _lines(request, stack, late)
+            return _count(lines, model, template, counter) if lines is not None else None
+
+    with contextlib.suppress(Refusal, OSError, ValueError, KeyError):  # no run ends for this
+        found = with_late_columns(count)
         if found is not None:
             _keep(place, found)
     return found
@@ -113,7 +120,7 @@ def lengths_of_plan(plan: Plan, *, count: bool = False) -> DataLengths | None:
     return known_lengths(request, model, template)
 
 
-def _lines(request: ConvertRequest, stack: ExitStack) -> Iterable[bytes] | None:
+def _lines(request: ConvertRequest, stack: ExitStack, late: Record | None) -> Iterable[bytes] | None:
     """The rows as they are written, one a line; None where it would take too long. Raises `Refusal`."""
     proof = read_proof(request.out_dir, request.name) if request.name else None
     if proof is not None and proof[0] == fingerprint(request):
@@ -128,7 +135,7 @@ def _lines(request: ConvertRequest, stack: ExitStack) -> Iterable[bytes] | None:
     from sft_tui.dataset.reading import Reading
 
     plain = replace(request, test_size=0, dedupe=False)
-    reading = stack.enter_context(Reading(plain, Path(tempfile.gettempdir())))
+    reading = stack.enter_context(Reading(plain, Path(tempfile.gettempdir()), late=late))
     reading.plan()
     return _lines_of(reading.blocks())
 

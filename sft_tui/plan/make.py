@@ -11,7 +11,7 @@ from sft_tui.factory.deepspeed import render_zero_config, zero_config
 from sft_tui.factory.train_config import render_merge_config, render_train_config
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
-from sft_tui.plan.context import chosen_gpus, conversion_request
+from sft_tui.plan.context import chosen_gpus, conversion_request, template_of
 from sft_tui.plan.estimate import plan_estimate
 from sft_tui.plan.options import by_torchrun, choose, train_options
 from sft_tui.problems import ExitCode, Fix, Problems, nearest
@@ -244,7 +244,9 @@ def _files(
 def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
     from dataclasses import asdict
 
-    request = conversion_request(answers, situation.source, Path("data"), situation.dataset, situation.train_python)
+    template = template_of(answers, situation.model, situation.factory)
+    python = situation.train_python
+    request = conversion_request(answers, situation.source, Path("data"), situation.dataset, template, python)
     return asdict(request) | {"out_dir": "data"}
 
 

@@ -15,7 +15,7 @@ from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.installing import install_command
 from sft_tui.machine.system import existing_parent
-from sft_tui.plan.context import DATA_KINDS, chosen_gpus, conversion_request
+from sft_tui.plan.context import DATA_KINDS, chosen_gpus, conversion_request, template_of
 from sft_tui.plan.length import file_rows, run_length
 from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
 from sft_tui.units import GIB
@@ -148,9 +148,8 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> b
     """Convert the first rows, which shows what is wrong with columns, format and file; whether there is data."""
     from sft_tui.dataset import preview
 
-    request = conversion_request(
-        answers, situation.source, situation.project / "data", situation.dataset, situation.train_python
-    )
+    template, folder = template_of(answers, situation.model, situation.factory), situation.project / "data"
+    request = conversion_request(answers, situation.source, folder, situation.dataset, template, situation.train_python)
     try:
         page = preview(request, 1, 20)
     except Refusal as refusal:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.dataset.request import ConvertRequest, Progress
+from sft_tui.dataset.rows.unused import mapping_line, unused_note
 from sft_tui.i18n import _
 from sft_tui.plan.conversion import convert_and_register, fingerprint, request_from_json
 from sft_tui.plan.data_lengths import lengths_of_plan
@@ -35,7 +36,8 @@ def main(run_dir: str) -> int:
         for problem in refusal.problems:
             _say(str(problem))
         return int(refusal.exit_code)
-    for note in result.notes:
+    _say(mapping_line(result.mapping))
+    for note in (*unused_note(result.unused), *result.notes):
         _say(str(note))
     dropped = ", ".join(f"{reason}: {count}" for reason, count in result.dropped.items() if count)
     summary = _("{train} rows for training, {test} kept for testing, dropped: {dropped}")

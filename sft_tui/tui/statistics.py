@@ -71,14 +71,16 @@ class TokensKnown(Message):
 
 def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:
     """Find out what the statistics of the draft's examples depend on. Raises `Refusal`."""
-    from sft_tui.plan.context import conversion_request, gather
+    from sft_tui.plan.context import conversion_request, gather, template_of
     from sft_tui.plan.conversion import fingerprint
     from sft_tui.plan.options import train_options
 
     situation = replace(gather(answers, answers_path, fresh=True, rows=0), gpus=machine.gpus)
     options, _origins = train_options(answers, situation)
     python = machine.environment.python if machine.environment is not None else None
-    request = conversion_request(answers, situation.source, situation.project / "data", "statistics", python)
+    known = template_of(answers, situation.model, situation.factory)
+    folder = situation.project / "data"
+    request = conversion_request(answers, situation.source, folder, "statistics", known, python)
     model = situation.model.directory
     template = situation.model.template if model is not None else None
     return Job(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sft_tui.dataset.readers.files import SourceFile
@@ -20,11 +20,15 @@ SMALL_BLOCK_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is needed of each record: `columns` (None for all), as Python values or as texts."""
+    """What is needed of each record: `columns` (None for all), as Python values or as texts.
+
+    Columns that are not among the `known` are told of (None: nobody asks); the set grows while it is read.
+    """
 
     columns: tuple[str, ...] | None
     as_records: bool
     block_bytes: int = BLOCK_BYTES
+    known: set[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +36,14 @@ class Batch:
     """Successive records: `table` holds a text column each (null or "" for missing), or `records` the values.
 
     `bad` holds the places (from 0) of records that could not be read; their cells mean nothing (None in `records`).
+    `late` holds columns that were not known, each with a value.
     """
 
     height: int
     table: pl.DataFrame | None
     records: list[Record | None] | None
     bad: tuple[int, ...] = ()
+    late: Record | None = None
 
     def pick(self, places: Sequence[int]) -> Batch:
         """The records at `places` (rising)."""
@@ -45,7 +51,7 @@ class Batch:
         bad = tuple(chosen[place] for place in self.bad if place in chosen)
         table = self.table[list(places)] if self.table is not None else None
         records = [self.records[place] for place in places] if self.records is not None else None
-        return Batch(len(chosen), table, records, bad)
+        return Batch(len(chosen), table, records, bad, self.late)
 
     def as_records(self) -> list[Record | None]:
         """One dict a record, None for a bad one."""
@@ -89,6 +95,26 @@ def text_table(rows: Sequence[Sequence[str | None]], columns: Sequence[str]) -> 
     return pl.DataFrame(
         [pl.Series(name, [row[place] for row in rows], dtype=pl.String) for place, name in enumerate(columns)]
     )
+
+
+def batch_of(records: list[Record | None], wanted: Wanted) -> Batch:
+    """`records` as they are wanted: as they are, or as texts. None stands for one that could not be read."""
+    late = late_columns(records, wanted.known)
+    if not wanted.as_records and wanted.columns is not None:
+        return replace(texts_of(records, wanted.columns), late=late)
+    bad = tuple(place for place, record in enumerate(records) if record is None)
+    return Batch(len(records), None, records, bad, late)
+
+
+def late_columns(records: Sequence[Record | None], known: set[str] | None) -> Record | None:
+    """The columns of `records` that are not `known`, with the first value of each; None where there are none."""
+    found: Record = {}
+    for record in records:
+        if known is not None and record and not known.issuperset(record):
+            found = {name: value for name, value in record.items() if name not in known} | {
+                name: value for name, value in found.items() if value is not None
+            }
+    return found or None
 
 
 def texts_of(records: Sequence[Record | None], columns: Sequence[str], bad: Sequence[int] = ()) -> Batch:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sft_tui.dataset.readers.batch import Batch, Record, Wanted, texts_of, valid_utf8
+from sft_tui.dataset.readers.batch import Batch, Record, Wanted, batch_of, late_columns, valid_utf8
 from sft_tui.dataset.readers.block_index import line_values, text_columns
 from sft_tui.dataset.rows.text import parse_json
 
+_KEY = re.compile(rb'[{,]\s*"([^"\\]*)"\s*:')
+"""A key of an object; within a text a quote has a backslash before it."""
 _DEEP = (b"[" * 100, b'{"":' * 20)
 
 
@@ -46,7 +49,7 @@ def _has_numbers(value: Any) -> bool:
 def parse_lines(block: bytes, wanted: Wanted) -> Batch:
     """The records of `block`, one a line; blank lines are none."""
     if not wanted.as_records and wanted.columns:
-        batch = _alike(block, wanted.columns) or _columnar(block, wanted.columns, _line_count(block))
+        batch = _alike(block, wanted) or _columnar(block, wanted, _line_count(block))
         if batch is not None:
             return batch
     return _exact([line for line in block.split(b"\n") if line.strip()], wanted)
@@ -56,17 +59,14 @@ def parse_elements(raws: list[bytes], wanted: Wanted) -> Batch:
     """The records of `raws`, one an element."""
     if not wanted.as_records and wanted.columns and all(raw.lstrip()[:1] == b"{" for raw in raws):
         block = b"\n".join([*raws, b""])
-        batch = _alike(block, wanted.columns, len(raws)) or _columnar(block, wanted.columns, len(raws))
+        batch = _alike(block, wanted, len(raws)) or _columnar(block, wanted, len(raws))
         if batch is not None:
             return batch
     return _exact(raws, wanted)
 
 
 def _exact(raws: Sequence[bytes], wanted: Wanted) -> Batch:
-    records = [parse_record(raw) for raw in raws]
-    if wanted.as_records or wanted.columns is None:
-        return Batch(len(records), None, records, tuple(at for at, record in enumerate(records) if record is None))
-    return texts_of(records, wanted.columns)
+    return batch_of([parse_record(raw) for raw in raws], wanted)
 
 
 def _line_count(block: bytes) -> int | None:
@@ -81,8 +81,24 @@ def _line_count(block: bytes) -> int | None:
     return len(starts) + 1 if bool((codes[starts] == ord("{")).all()) else None
 
 
-def _columnar(block: bytes, columns: Sequence[str], count: int | None) -> Batch | None:
+def _late_keys(block: bytes, known: set[str] | None) -> Record | None:
+    """The keys of the objects of `block`, one a line, that are not `known`, with a value each."""
+    if known is None:
+        return None
+    keys = {key.decode("utf-8", "replace") for key in set(_KEY.findall(block))}
+    if keys <= known:  # keys of inner objects are looked at below
+        return None
+    lines = [line for line in block.split(b"\n") if not known.issuperset(_names(_KEY.findall(line)))]
+    return late_columns([parse_record(line) for line in lines], known)
+
+
+def _names(keys: Sequence[bytes]) -> Iterator[str]:
+    return (key.decode("utf-8", "replace") for key in keys)
+
+
+def _columnar(block: bytes, wanted: Wanted, count: int | None) -> Batch | None:
     """`block` through the columnar parser; None where it holds anything but `count` objects of texts and nulls."""
+    columns = wanted.columns or ()
     if count is None or any(deep in block for deep in _DEEP) or not valid_utf8(block):
         return None
     import polars as pl
@@ -103,11 +119,13 @@ def _columnar(block: bytes, columns: Sequence[str], count: int | None) -> Batch 
         return None
     if table.num_rows != count:
         return None
-    return Batch(count, pl.DataFrame([pl.Series(column, table.column(column)) for column in columns]), None)
+    frame = pl.DataFrame([pl.Series(column, table.column(column)) for column in columns])
+    return Batch(count, frame, None, late=_late_keys(block, wanted.known))
 
 
-def _alike(block: bytes, columns: Sequence[str], count: int | None = None) -> Batch | None:
+def _alike(block: bytes, wanted: Wanted, count: int | None = None) -> Batch | None:
     """`block` by its quotes alone, if its lines differ in nothing but plain texts; None for another."""
+    columns = wanted.columns or ()
     found = line_values(block, count)
     if found is None or not valid_utf8(block):
         return None
@@ -121,4 +139,7 @@ def _alike(block: bytes, columns: Sequence[str], count: int | None = None) -> Ba
         bounds = np.ascontiguousarray(values[:, places]).reshape(len(values), -1)
         series = dict(zip([keys[place] for place in places], text_columns(block, bounds), strict=True))
     missing = pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
-    return Batch(len(values), pl.DataFrame([series.get(name, missing).alias(name) for name in columns]), None)
+    frame = pl.DataFrame([series.get(name, missing).alias(name) for name in columns])
+    is_known = wanted.known is None or wanted.known.issuperset(keys)
+    late = None if is_known else late_columns([parse_record(block[: block.index(b"\n")])], wanted.known)
+    return Batch(len(values), frame, None, late=late)

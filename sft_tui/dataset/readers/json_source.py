@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from sft_tui.dataset.readers import json_scan
-from sft_tui.dataset.readers.batch import SMALL_BLOCK_BYTES, Batch, Record, Task, Wanted, texts_of
+from sft_tui.dataset.readers.batch import SMALL_BLOCK_BYTES, Batch, Record, Task, Wanted, batch_of
 from sft_tui.dataset.readers.files import SourceFile, TextStream, unreadable
 from sft_tui.dataset.readers.json_parse import parse_elements, parse_lines, parse_record
 from sft_tui.dataset.readers.json_shape import Shape, columns_as_records, find_shape
@@ -127,20 +127,12 @@ def _from(chunks: Iterator[bytes], start: int) -> Iterator[bytes]:
 
 
 def _broken_batch(count: int, wanted: Wanted) -> Batch:
-    records: list[Record | None] = [None] * count
-    if wanted.as_records or wanted.columns is None:
-        return Batch(count, None, records, tuple(range(count)))
-    return texts_of(records, wanted.columns)
+    return batch_of([None] * count, wanted)
 
 
 def _document_tasks(records: Sequence[Any], wanted: Wanted) -> Iterator[Task]:
     kept = [record if isinstance(record, dict) else None for record in records]
-    if wanted.as_records or wanted.columns is None:
-        bad = tuple(at for at, record in enumerate(kept) if record is None)
-        yield lambda: Batch(len(kept), None, kept, bad)
-    else:
-        columns = wanted.columns
-        yield lambda: texts_of(kept, columns)
+    yield partial(batch_of, kept, wanted)
 
 
 def _column_batch(names: Sequence[str], rows: Sequence[Sequence[bytes]], wanted: Wanted) -> Batch:
@@ -150,7 +142,4 @@ def _column_batch(names: Sequence[str], rows: Sequence[Sequence[bytes]], wanted:
         raw = b"{" + b",".join(key + b":" + cell for key, cell in zip(keys, cells, strict=True)) + b"}"
         record = parse_record(raw)
         records.append(columns_as_records(record) if record is not None else None)
-    if wanted.as_records or wanted.columns is None:
-        bad = tuple(at for at, record in enumerate(records) if record is None)
-        return Batch(len(records), None, records, bad)
-    return texts_of(records, wanted.columns)
+    return batch_of(records, wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,8 @@ from sft_tui.problems import Problem, Severity, refuse
 
 _HEADS_READ = 20
 _READERS_KEPT = 4
+_TELL_LATE = ("json", "hub")
+"""Kinds whose blocks tell of columns that their heads do not have."""
 
 
 def open_reader(file: SourceFile, sheet: str | None, *, whole: bool) -> Reader:
@@ -49,6 +52,8 @@ class Source:
         self._reader: Reader | None = None
         self._readers: dict[Path, Reader] = {}
         self.notes: list[Problem] = []
+        self.late: dict[str, None] = {}
+        """Columns that a file has without their being known."""
         self._hub: Reader | None = None
         if source.startswith(HUB):
             from sft_tui.dataset.readers.hub_source import HubReader
@@ -70,6 +75,16 @@ class Source:
     def bytes_read(self) -> int:
         """How much of it was read."""
         return self._done + (self._reader.position if self._reader is not None else 0)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The directories of the files, where the files that rows name are looked for."""
+        return tuple(dict.fromkeys(str(file.path.absolute().parent) for file in self.files)) if not self._hub else ()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the records come out of tables, whose objects have every field that one of them has."""
+        return any(file.kind in ("parquet", "arrow", "hub") for file in self.files)
 
     def reader(self, file: SourceFile) -> Reader:
         """The reader for `file`; those of the first files are kept, because finding out what they are takes time."""
@@ -110,6 +125,8 @@ class Source:
         self._done = 0
         for file in self.files:
             self._reader = self.reader(file)
+            if wanted.known is not None and file.kind not in _TELL_LATE:
+                self.late |= dict.fromkeys(name for name in self._reader.columns() if name not in wanted.known)
             for task in self._reader.tasks(wanted):
                 yield partial(_with_partitions, task, file.partitions, wanted) if file.partitions else task
             self._note(self._reader)
@@ -133,9 +150,9 @@ def _with_partitions(task: Task, partitions: dict[str, str | None], wanted: Want
     added = {name: value for name, value in partitions.items() if wanted.columns is None or name in wanted.columns}
     if batch.records is not None:
         rows = [None if row is None else {**row, **added} for row in batch.records]
-        return Batch(batch.height, None, rows, batch.bad)
+        return replace(batch, records=rows)
     assert batch.table is not None
     import polars as pl
 
     extra = [pl.lit(value, dtype=pl.String).alias(name) for name, value in added.items()]
-    return Batch(batch.height, batch.table.with_columns(extra), None, batch.bad)
+    return replace(batch, table=batch.table.with_columns(extra))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sft_tui.dataset.output.line_writer import LineWriter
 from sft_tui.dataset.readers.batch import Batch
-from sft_tui.dataset.request import EMPTY_INPUT, EMPTY_OUTPUT, MALFORMED, REASONS
+from sft_tui.dataset.request import EMPTY_INPUT, EMPTY_OUTPUT, MALFORMED, OTHER_SPLIT, REASONS, REJECTED
 from sft_tui.dataset.rows.conversations import TurnsMaker
 from sft_tui.dataset.rows.mapping import Mapped
-from sft_tui.dataset.rows.samples import AlpacaMaker, Maker, Texts, dump
+from sft_tui.dataset.rows.marks import NO, TEST_SIDE, TRAIN_SIDE, YES, says_bad
+from sft_tui.dataset.rows.media import MEDIA
+from sft_tui.dataset.rows.samples import REASONING, AlpacaMaker, Maker, Texts, dump
 from sft_tui.dataset.rows.text import WHITESPACE
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class Chunk:
     """What a batch became: `parts` are the lines, joined they end with a line end.
 
     `lengths` holds the bytes of each line; `reasons` has a code a record (None: all kept); `hashes` one a line, if
-    asked for; `left_out` counts the rows in which a kind of text had no place.
+    asked for; `left_out` counts the rows of which something should be said; `tests` marks the lines that the data
+    itself keeps for testing (None: no line).
     """
 
     height: int
@@ -38,6 +41,7 @@ class Chunk:
     reasons: np.ndarray | None = None
     hashes: np.ndarray | None = None
     left_out: Counter[str] | None = None
+    tests: np.ndarray | None = None
 
     @property
     def kept(self) -> int:
@@ -60,11 +64,14 @@ class Cleaner(Protocol):
 def make_cleaner(mapped: Mapped, texts: Texts, *, hashed: bool) -> tuple[Cleaner, bool]:
     """The fastest cleaner for `mapped`, and whether it wants records rather than texts."""
     columns = mapped.columns
-    if columns.messages:
-        return RecordCleaner(TurnsMaker(texts), hashed), True
-    if columns.history or columns.tools or columns.images:
-        return RecordCleaner(AlpacaMaker(texts), hashed), True
+    if columns.messages or columns.history or columns.tools or texts.media:
+        return RecordCleaner(make_maker(mapped, texts), hashed), True
     return TextCleaner(texts, hashed), False
+
+
+def make_maker(mapped: Mapped, texts: Texts) -> Maker:
+    """What makes a sample of one record."""
+    return TurnsMaker(texts) if mapped.columns.messages else AlpacaMaker(texts)
 
 
 class RecordCleaner:
@@ -80,12 +87,14 @@ class RecordCleaner:
 
         reasons = np.zeros(batch.height, np.uint8)
         lines: list[bytes] = []
+        tests: list[bool] = []
         left_out: Counter[str] = Counter()
         for place, record in enumerate(batch.as_records()):
             made = self.maker.make(record)
             if made.sample is not None:
                 try:
                     lines.append(dump(made.sample))
+                    tests.append(made.test)
                     left_out.update(made.left_out)
                     continue
                 except UnicodeError:
@@ -97,7 +106,8 @@ class RecordCleaner:
             hashes = np.frombuffer(digests, np.uint64)
         lengths = np.fromiter(map(len, lines), np.int64, len(lines))
         dropped = reasons if reasons.any() else None
-        return Chunk(batch.height, (b"".join(lines),), lengths, dropped, hashes, left_out)
+        kept_back = np.array(tests, bool) if any(tests) else None
+        return Chunk(batch.height, (b"".join(lines),), lengths, dropped, hashes, left_out, kept_back)
 
 
 class TextCleaner:
@@ -108,6 +118,7 @@ class TextCleaner:
         self.hashed = hashed
         self._written = _written(texts)
         self._writer = LineWriter(self._written)
+        self._is_judged = bool(texts.columns.label or texts.columns.split)
 
     def __call__(self, batch: Batch) -> Chunk:
         """The lines of `batch`."""
@@ -124,12 +135,16 @@ class TextCleaner:
             }
         )
         reasons = self._reasons(frame, batch.bad)
+        tests = _begins(frame["split"], TEST_SIDE) if columns.split else None
+        thinks = (frame["reasoning"] != "").to_numpy() if columns.reasoning else None
         frame = frame.select(self._columns())
         if reasons is not None:
             frame = frame.filter(pl.Series(reasons == 0))
+            tests, thinks = (kept[reasons == 0] if kept is not None else None for kept in (tests, thinks))
         lines = self._writer.write(frame)
         hashes = np.ascontiguousarray(frame.hash_rows(seed=0).to_numpy(), np.uint64) if self.hashed else None
-        return Chunk(batch.height, lines.parts, lines.lengths, reasons, hashes)
+        said = Counter({REASONING: int(thinks.sum())}) if thinks is not None and thinks.any() else None
+        return Chunk(batch.height, lines.parts, lines.lengths, reasons, hashes, said, tests)
 
     def _reasons(self, frame: pl.DataFrame, bad: Sequence[int]) -> np.ndarray | None:
         """The code of each record, or None where all are kept."""
@@ -140,12 +155,17 @@ class TextCleaner:
         }
         prompts = [blank[role] for role in ("instruction", "input") if role in blank]
         no_prompt = np.logical_and.reduce(prompts)
-        if not bad and not no_prompt.any() and not blank["output"].any():
+        if not bad and not no_prompt.any() and not blank["output"].any() and not self._is_judged:
             return None
         reasons = np.where(blank["output"], CODES[EMPTY_OUTPUT], 0).astype(np.uint8)
         reasons[no_prompt] = CODES[EMPTY_INPUT]
+        if "split" in frame.columns:
+            reasons[~_begins(frame["split"], TRAIN_SIDE) & ~_begins(frame["split"], TEST_SIDE)] = CODES[OTHER_SPLIT]
+        if label := self.texts.columns.label:
+            refused = list(YES if says_bad(label) else NO)
+            reasons[frame["label"].str.to_lowercase().is_in(refused).to_numpy()] = CODES[REJECTED]
         reasons[list(bad)] = CODES[MALFORMED]
-        return reasons
+        return reasons if reasons.any() else None
 
     def _columns(self) -> list[pl.Expr]:
         """The columns of the written rows that differ from row to row, with the fixed texts in empty cells."""
@@ -153,11 +173,23 @@ class TextCleaner:
 
         fixed = {"instruction": self.texts.instruction, "system": self.texts.system}
         columns: list[pl.Expr] = []
-        for role in (role for role, text in self._written.items() if text is None):
+        roles = [role for role, text in self._written.items() if text is None]
+        for role in roles:
             text = fixed.get(role)
             column = pl.col(role)
             columns.append(pl.when(column == "").then(pl.lit(text)).otherwise(column).alias(role) if text else column)
+        thought = self.texts.thought
+        if self.texts.columns.reasoning and thought:
+            whole = pl.concat_str(pl.lit(thought[0]), pl.col("reasoning"), pl.lit(thought[1]), pl.col("output"))
+            plain = (pl.col("reasoning") == "") | pl.col("output").str.contains(thought[0].strip(), literal=True)
+            answer = pl.when(plain | (pl.col("output") == "")).then(pl.col("output")).otherwise(whole)
+            columns[roles.index("output")] = answer.alias("output")
         return columns
+
+
+def _begins(texts: pl.Series, pattern: str) -> np.ndarray:
+    """Where `texts` begin with `pattern`, whatever their case."""
+    return texts.str.to_lowercase().str.contains(pattern).to_numpy()
 
 
 def _written(texts: Texts) -> dict[str, str | None]:
@@ -185,6 +217,4 @@ def written_columns(mapped: Mapped, texts: Texts) -> dict[str, Any]:
             keys["history"] = "history"
         if mapped.columns.tools:
             keys["tools"] = "tools"
-    if mapped.columns.images:
-        keys["images"] = "images"
-    return keys
+    return keys | {role: role for role in MEDIA if role in mapped.columns.mapped()}

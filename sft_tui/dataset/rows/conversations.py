@@ -2,132 +2,138 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from sft_tui.dataset.request import BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT
-from sft_tui.dataset.rows.samples import (
-    Made,
-    Maker,
-    Malformed,
-    drop,
-    read_images,
-    read_json,
-    read_tools,
+from sft_tui.dataset.request import BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT, MASKED_TURN, REJECTED
+from sft_tui.dataset.rows.calls import openai_calls, read_calls, without_nulls
+from sft_tui.dataset.rows.marks import is_trained, is_weighted
+from sft_tui.dataset.rows.media import add_media
+from sft_tui.dataset.rows.roles import (
+    ASSISTANT,
+    FUNCTION,
+    MESSAGES,
+    OBSERVATION,
+    ROLE_KEYS,
+    ROLES,
+    SYSTEM,
+    TEXT_KEYS,
+    USER,
 )
-from sft_tui.dataset.rows.text import clean_text, json_text, parse_json
+from sft_tui.dataset.rows.samples import BESIDE_CALL, CUT_TURNS, MARKED, REASONING, WEIGHTED, Made, Maker, Texts, drop
+from sft_tui.dataset.rows.text import clean_text
+from sft_tui.dataset.rows.values import Malformed, read_json
 from sft_tui.i18n import _
 
-USER, ASSISTANT, OBSERVATION, FUNCTION, SYSTEM = "human", "gpt", "observation", "function_call", "system"
-MESSAGES = "conversations"
-TAGS = {
-    "role_tag": "from",
-    "content_tag": "value",
-    "user_tag": USER,
-    "assistant_tag": ASSISTANT,
-    "observation_tag": OBSERVATION,
-    "function_tag": FUNCTION,
-    "system_tag": SYSTEM,
-}
-"""How LLaMA-Factory finds roles and texts in the written conversations."""
-ROLE_KEYS = ("role", "from", "speaker", "author")
-TEXT_KEYS = ("content", "value", "text", "message")
-_ROLES = {
-    USER: ("human", "user", "prompter", "customer", "question", "用户", "客户"),
-    ASSISTANT: (
-        "gpt",
-        "assistant",
-        "bot",
-        "chatgpt",
-        "model",
-        "ai",
-        "chatbot",
-        "bard",
-        "bing",
-        "answer",
-        "助手",
-        "客服",
-    ),
-    OBSERVATION: ("observation", "tool", "function", "function_response", "tool_response", "tool_result", "ipython"),
-    FUNCTION: ("function_call", "tool_call", "tool_calls", "function-call"),
-    SYSTEM: ("system", "developer", "系统"),
-}
-ROLES = {name: side for side, names in _ROLES.items() for name in names}
-BESIDE_CALL, REASONING = "text_beside_call", "reasoning_content"
-"""Texts that have no place in a written conversation."""
 _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
 """What LLaMA-Factory puts between parallel results."""
-_THOUGHT = re.compile(r"\A<think>.*?</think>\s*", re.DOTALL)
+_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_THOUGHT_PARTS = ("thinking", "reasoning")
+
+
+class Turn(NamedTuple):
+    """Who speaks, what, whether it may be trained on, and what should be said of it."""
+
+    side: str
+    text: str
+    trained: bool = True
+    left_out: tuple[str, ...] = ()
 
 
 class TurnsMaker(Maker):
-    """Makes `conversations`, `system` and `tools` (and `images` where they are mapped)."""
+    """Makes `conversations`, `system` and `tools`, and files where they are mapped."""
 
     def _make(self, record: Mapping[str, Any]) -> Made:
         columns = self.texts.columns
-        messages = read_json(record.get(columns.messages or MESSAGES), "messages")
-        if isinstance(messages, tuple):
-            messages = list(messages)
-        if messages is None or messages == []:
+        messages = self._messages(record)
+        if not messages:
             return drop(EMPTY_INPUT)
-        if not isinstance(messages, list):
-            raise Malformed(_("the conversation is no list of turns"))
-        turns, left_out = _turns(messages)
-        tools = read_tools(record.get(columns.tools)) if columns.tools else ""
-        images = read_images(record.get(columns.images)) if columns.images else None
+        turns = _turns(messages, self.texts)
+        tools = self.texts.tools(record)
         system = ""
-        if turns and turns[0][0] == SYSTEM:
-            system = turns.pop(0)[1]
+        if turns and turns[0].side == SYSTEM:
+            system = turns.pop(0).text
         system = system or (clean_text(record.get(columns.system)) if columns.system else "") or self.texts.system or ""
         reason = check(turns)
         if reason is not None:
             return reason
-        sample: dict[str, Any] = {
-            MESSAGES: [{"from": side, "value": text} for side, text in turns],
-            "system": system,
-            "tools": tools,
-        }
-        if images is not None:
-            sample["images"] = images
-        return Made(sample, left_out=left_out)
+        return self._sample(record, turns, {"system": system, "tools": tools})
+
+    def _messages(self, record: Mapping[str, Any]) -> list[Any]:
+        """The turns of `record`, with those of a column of their own that holds the last answer."""
+        columns = self.texts.columns
+        messages = read_json(record.get(columns.messages or MESSAGES), "messages")
+        if messages is not None and not isinstance(messages, list | tuple):
+            raise Malformed(_("the conversation is no list of turns"))
+        found = list(messages or ())
+        if columns.output:
+            answer = record.get(columns.output)
+            if isinstance(answer, str) and answer.lstrip().startswith("[{"):
+                answer = read_json(answer, columns.output)
+            if isinstance(answer, list | tuple):
+                found += answer
+            elif isinstance(answer, dict):
+                found.append(answer)
+            elif answer is not None:
+                found.append({"role": "assistant", "content": answer})
+        return found
+
+    def _sample(self, record: Mapping[str, Any], turns: list[Turn], beside: dict[str, Any]) -> Made:
+        """The sample up to the last answer that is trained on."""
+        last = max((at for at in range(1, len(turns), 2) if turns[at].trained), default=-1)
+        if last < 0:
+            return drop(REJECTED)
+        if not self.texts.mask_history and not all(turn.trained for turn in turns[1:last:2]):
+            return drop(MASKED_TURN)
+        left_out = dict.fromkeys(kind for turn in turns for kind in turn.left_out)
+        left_out |= {CUT_TURNS: None} if last + 1 < len(turns) else {}
+        kept = turns[: last + 1]
+        written = [{"from": turn.side, "value": turn.text} for turn in kept]
+        sample: dict[str, Any] = {MESSAGES: written, **beside}
+        if self.texts.media:
+            files = {role: record.get(column) for role, column in self.texts.media.items()}
+            marks = add_media(sample, files, self.texts.folders, lambda: [turn.text for turn in kept])
+            if marks:
+                written[0]["value"] = marks + kept[0].text
+                left_out |= {MARKED: None}
+        return Made(sample, left_out=tuple(left_out))
 
 
-def check(turns: list[tuple[str, str]]) -> Made | None:
+def check(turns: list[Turn]) -> Made | None:
     """What is wrong with `turns` (no system turn among them), or None."""
     if not turns:
         return drop(EMPTY_INPUT)
-    for place, (side, _text) in enumerate(turns):
+    for place, turn in enumerate(turns):
         expected = (USER, OBSERVATION) if place % 2 == 0 else (ASSISTANT, FUNCTION)
-        if side not in expected or (place == 0 and side != USER):
-            words = _("turn {number} is {side}, which cannot stand there").format(number=place + 1, side=side)
+        if turn.side not in expected or (place == 0 and turn.side != USER):
+            words = _("turn {number} is {side}, which cannot stand there").format(number=place + 1, side=turn.side)
             return Made(None, BAD_ROLES, words)
     if len(turns) % 2:
         return Made(None, BAD_ROLES, _("the conversation ends without an answer"))
-    if any(not text for _side, text in turns[0::2]):
+    if any(not turn.text for turn in turns[0::2]):
         return drop(EMPTY_INPUT)
-    if any(not text for _side, text in turns[1::2]):
+    if any(not turn.text for turn in turns[1::2]):
         return drop(EMPTY_OUTPUT)
     return None
 
 
-def _turns(messages: list[Any]) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
-    """Side and text of each turn, parallel tool results as one, and which kinds of text were left out."""
-    turns: list[tuple[str, str]] = []
-    left_out: dict[str, None] = {}
+def _turns(messages: list[Any], texts: Texts) -> list[Turn]:
+    """Each turn, parallel tool results as one."""
+    turns: list[Turn] = []
     for message in messages:
         if not isinstance(message, dict):
             raise Malformed(_("a turn is no object with a role and a text"))
-        side, text, beside = _turn(message)
-        left_out |= dict.fromkeys(beside)
-        if side == OBSERVATION and turns and turns[-1][0] == OBSERVATION:
-            turns[-1] = (OBSERVATION, _BETWEEN_RESULTS.join(part for part in (turns[-1][1], text) if part))
+        turn = _turn(message, texts)
+        if turn.side == OBSERVATION and turns and turns[-1].side == OBSERVATION:
+            joined = _BETWEEN_RESULTS.join(part for part in (turns[-1].text, turn.text) if part)
+            turns[-1] = turn._replace(text=joined)
         else:
-            turns.append((side, text))
-    return turns, tuple(left_out)
+            turns.append(turn)
+    return turns
 
 
-def _turn(message: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+def _turn(message: dict[str, Any], texts: Texts) -> Turn:
     role_key = next((key for key in ROLE_KEYS if isinstance(message.get(key), str)), None)
     if role_key is None:
         raise Malformed(_("a turn has no role"))
@@ -135,70 +141,52 @@ def _turn(message: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     side = ROLES.get(role.lower(), role)
     raw = next((message[key] for key in TEXT_KEYS if message.get(key) is not None), None)
     calls = message.get("tool_calls") or message.get("function_call")
+    if texts.sparse:
+        calls, raw = without_nulls(calls), raw if isinstance(raw, str) else without_nulls(raw)
     if side == ASSISTANT and calls and not isinstance(calls, str | bool):
-        return FUNCTION, _openai_calls(calls), (BESIDE_CALL,) if _content(raw) else ()
+        beside = (BESIDE_CALL,) if _content(raw) else ()
+        return _answer(message, FUNCTION, openai_calls(calls), texts, beside)
     if side == FUNCTION:
-        return FUNCTION, read_calls(raw), ()
-    if side in (USER, ASSISTANT, OBSERVATION, SYSTEM):
-        thought = side == ASSISTANT and message.get("reasoning_content")
-        return side, _content(raw), (REASONING,) if thought else ()
-    return side or "?", "", ()
+        return _answer(message, FUNCTION, read_calls(raw), texts)
+    if side == ASSISTANT:
+        return _answer(message, ASSISTANT, _content(raw), texts)
+    return Turn(side, _content(raw)) if side in (USER, OBSERVATION, SYSTEM) else Turn(side or "?", "")
+
+
+def _answer(message: dict[str, Any], side: str, text: str, texts: Texts, left_out: tuple[str, ...] = ()) -> Turn:
+    """A turn of the model, after its reasoning where that is kept."""
+    thought = next((clean_text(value) for key in _REASONING_KEYS if isinstance(value := message.get(key), str)), "")
+    thought = thought or _thoughts(message.get("content"))
+    if thought:
+        left_out += (REASONING,)
+        text = texts.with_reasoning(thought, text)
+    if is_weighted(message):
+        left_out += (WEIGHTED,)
+    return Turn(side, text, is_trained(message), left_out)
+
+
+def _is_parts(raw: Any) -> bool:
+    return isinstance(raw, list | tuple) and all(isinstance(part, dict) and "type" in part for part in raw)
+
+
+def _thoughts(raw: Any) -> str:
+    """The reasoning among the parts of a turn."""
+    if not raw or not _is_parts(raw):
+        return ""
+    parts = [part for part in raw if part["type"] in _THOUGHT_PARTS]
+    return "\n".join(clean_text(_part(part)) for part in parts)
+
+
+def _part(part: dict[str, Any]) -> Any:
+    """The text of a part: under its type, as `text`, or as `value` (LLaMA-Factory v1)."""
+    return next((part[key] for key in (part["type"], "text", "value", "content") if part.get(key) is not None), None)
 
 
 def _content(raw: Any) -> str:
-    """The text of a turn; a list of OpenAI text parts is joined."""
-    if isinstance(raw, list | tuple) and not raw:
-        return ""
-    if isinstance(raw, list | tuple) and all(isinstance(part, dict) and "type" in part for part in raw):
-        if any(part["type"] not in ("text", "input_text", "output_text") for part in raw):
-            raise Malformed(_("a turn holds something other than text"))
-        return "\n".join(text for text in (clean_text(part.get("text")) for part in raw) if text)
-    return clean_text(raw)
-
-
-def _openai_calls(calls: Any) -> str:
-    found = list(calls) if isinstance(calls, list | tuple) else [calls]
-    read = [_call(call.get("function", call) if isinstance(call, dict) else call) for call in found]
-    return json_text(read[0] if len(read) == 1 else read)
-
-
-def read_calls(raw: Any) -> str:
-    """The text of a `function_call` turn: JSON of a name and arguments (or a list of them), arguments as objects."""
-    given = clean_text(raw)
-    if not given:
-        return ""
-    thought = _THOUGHT.match(given)
-    body = given[thought.end() :] if thought else given
-    try:
-        calls = parse_json(body)
-    except ValueError:
-        raise Malformed(_("a function_call turn is no JSON")) from None
-    found = calls if isinstance(calls, list) else [calls]
-    if not found:
-        raise Malformed(_("a function_call turn calls nothing"))
-    read = [_call(call.get("function", call) if isinstance(call, dict) else call) for call in found]
-    if isinstance(raw, str) and all(old is new for old, new in zip(found, read, strict=True)):
-        return given
-    text = json_text(read if isinstance(calls, list) else read[0])
-    return f"{thought[0]}{text}" if thought else text
-
-
-def _call(call: Any) -> Any:
-    """One call with its arguments as an object; the same object where it already is one."""
-    if not isinstance(call, dict) or not isinstance(call.get("name"), str) or not call["name"].strip():
-        raise Malformed(_("a function call has no name"))
-    if "arguments" not in call:
-        raise Malformed(_("a function call has no arguments"))
-    arguments = call["arguments"]
-    if isinstance(arguments, dict):
-        return call if set(call) == {"name", "arguments"} else {"name": call["name"], "arguments": arguments}
-    if isinstance(arguments, str):
-        try:
-            arguments = parse_json(arguments) if arguments.strip() else {}
-        except ValueError:
-            arguments = None
-    elif arguments is None:
-        arguments = {}
-    if not isinstance(arguments, dict):
-        raise Malformed(_("the arguments of {name} are no JSON object").format(name=call["name"]))
-    return {"name": call["name"], "arguments": arguments}
+    """The text of a turn; a list of text parts is joined."""
+    if not _is_parts(raw):
+        return clean_text(raw)
+    parts = [part for part in raw if part["type"] not in _THOUGHT_PARTS]
+    if any(part["type"] not in _TEXT_PARTS for part in parts):
+        raise Malformed(_("a turn holds something other than text"))
+    return "\n".join(text for text in (clean_text(_part(part)) for part in parts) if text)

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sft_tui.dataset.request import FORMATS, Columns
-from sft_tui.dataset.rows.conversations import ROLE_KEYS, ROLES, TEXT_KEYS
+from sft_tui.dataset.rows.marks import Head, find_label, find_split
+from sft_tui.dataset.rows.media import MEDIA
+from sft_tui.dataset.rows.names import KNOWN, by_parts, fold, found
+from sft_tui.dataset.rows.preference import refuse_preferences
+from sft_tui.dataset.rows.roles import ROLE_KEYS, ROLES, TEXT_KEYS
 from sft_tui.dataset.rows.text import parse_json
 from sft_tui.i18n import _
 from sft_tui.problems import Refusal, nearest, refuse
 
-_INSTRUCTION = ("instruction", "instructions", "instruct", "指令", "指示", "任务说明")
-_INPUT = (
-    "input", "question", "query", "prompt", "problem", "user", "human", "userinput", "userprompt", "userquery",
-    "usermessage", "inputtext", "inputs", "q", "问题", "提问", "题目", "输入", "输入文本", "用户", "用户输入",
-    "用户问题", "问", "问句", "提示", "提示词",
-)  # fmt: skip
-_OUTPUT = (
-    "output", "answer", "response", "completion", "reply", "target", "assistant", "outputs", "outputtext",
-    "assistantresponse", "modelresponse", "botresponse", "gpt", "a", "solution", "回答", "答案", "输出", "输出文本",
-    "回复", "答复", "解答", "答", "应答", "标准答案", "参考答案", "助手",
-)  # fmt: skip
-_SYSTEM = ("system", "systemprompt", "systemmessage", "sysprompt", "系统", "系统提示", "系统提示词")
-_HISTORY = ("history", "历史", "历史对话", "对话历史")
-_MESSAGES = (
-    "messages", "conversations", "conversation", "dialog", "dialogue", "dialogs", "turns", "chat", "对话", "消息",
-    "会话",
-)  # fmt: skip
-_TOOLS = ("tools", "functions", "工具")
-_IMAGES = ("images", "image", "图片")
-_PREFERENCE = (("chosen", "rejected"), ("chosenresponse", "rejectedresponse"), ("response_j", "response_k"))
-_FLAGS = {
-    "instruction": "--instruction-column",
-    "input": "--input-column",
-    "output": "--output-column",
-    "system": "--system-column",
-    "history": "--history-column",
-    "messages": "--messages-column",
-    "tools": "--tools-column",
-    "images": "--images-column",
-}
+FLAGS = {f.name: f"--{f.name}-column" for f in fields(Columns)}
+"""The option that names the column of each role."""
+_ALWAYS = ("label", "split", *MEDIA)
+"""Roles that are looked for even where other columns are named: a row would else mean something it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +34,6 @@ class Mapped:
     def written(self) -> str:
         """The format of the written rows."""
         return "sharegpt" if self.columns.messages else "alpaca"
-
-
-def _fold(name: str) -> str:
-    return "".join(char for char in name.casefold() if char.isalnum())
-
-
-def _found(columns: Sequence[str], known: Sequence[str]) -> list[str]:
-    """The columns that have a known name, in the order of `known`."""
-    folded: dict[str, list[str]] = {}
-    for column in columns:
-        folded.setdefault(_fold(column), []).append(column)
-    return [column for name in known for column in folded.get(_fold(name), ())]
 
 
 def is_turns(value: Any) -> bool:
@@ -88,7 +55,7 @@ def is_turns(value: Any) -> bool:
 
 def map_columns(
     columns: Sequence[str],
-    head: Sequence[Mapping[str, Any] | None],
+    head: Head,
     *,
     asked: Columns,
     shape: str = "auto",
@@ -99,23 +66,63 @@ def map_columns(
         message = _("There is no format {format}; it is one of: {known}").format(format=shape, known=known)
         raise refuse("bad_format", message, key="data.format", hint=_("Leave it at auto."))
     check_named(columns, asked)
-    named = asked.mapped()
     turns = [name for name in dict.fromkeys(columns) if any(record and is_turns(record.get(name)) for record in head)]
-    wants_turns = shape in ("sharegpt", "openai") or asked.messages is not None
+    if not asked.output and not asked.messages:
+        refuse_preferences(columns, head, is_turns)
+    wants_turns = shape in ("sharegpt", "openai") or bool(asked.messages) or asked.input in turns
     wants_columns = shape in ("columns", "alpaca") or any(
         getattr(asked, role) for role in ("instruction", "input", "output", "history")
     )
     if wants_turns or (turns and not wants_columns):
-        return _map_turns(columns, turns, asked, shape, head)
-    if shape != "columns" and not named:
-        _refuse_other_kinds(columns)
-    return _map_texts(columns, asked, shape)
+        mapped = _map_turns(columns, turns, asked, shape, head)
+    else:
+        if not asked.mapped():
+            _refuse_running_text(columns)
+        mapped = _map_texts(columns, asked, shape, head)
+    return replace(mapped, columns=_with_extras(mapped.columns, columns, asked, head))
+
+
+def _with_extras(mapped: Columns, columns: Sequence[str], asked: Columns, head: Head) -> Columns:
+    """`mapped` with the columns beside prompt and answer; most of them only where no column is named at all."""
+    used = mapped.mapped().values()
+    free = [name for name in columns if name not in used and columns.count(name) == 1]
+    roles = ("system", "tools", "reasoning", *_ALWAYS) if not asked.mapped() else _ALWAYS
+    guessed: dict[str, str | None] = {}
+    for role in roles:
+        if getattr(asked, role) is not None:
+            continue
+        if role == "label":
+            name = find_label(free, head)
+        elif role == "split":
+            name = find_split(free, head)
+        else:
+            likely = (name for name in found(free, KNOWN[role]) if role not in MEDIA or _holds_files(head, name))
+            name = next(likely, None)
+        if name is not None:
+            guessed[role] = name
+            free.remove(name)
+    if mapped.messages:
+        guessed.pop("reasoning", None)
+    return replace(mapped, **guessed)
+
+
+def _holds_files(head: Head, column: str) -> bool:
+    """Whether the cells name files, or hold what should be files."""
+    values = [value for record in head if record and (value := record.get(column))]
+    return bool(values) and all(
+        isinstance(value, dict) or (isinstance(value, str) and len(value) < 4096) or _is_path_list(value)
+        for value in values
+    )
+
+
+def _is_path_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(path, str | dict | list) for path in value)
 
 
 def check_named(columns: Sequence[str], asked: Columns) -> None:
     """Refuse names that the source does not have, or has twice."""
     for role, column in asked.mapped().items():
-        flag = _FLAGS[role]
+        flag = FLAGS[role]
         if column not in columns:
             close = nearest(column, columns)
             hint = (
@@ -143,49 +150,31 @@ def listed(columns: Sequence[str]) -> str:
     return shown if len(columns) <= 40 else _("{shown} and {more} more").format(shown=shown, more=len(columns) - 40)
 
 
-def _map_turns(
-    columns: Sequence[str],
-    turns: Sequence[str],
-    asked: Columns,
-    shape: str,
-    head: Sequence[Mapping[str, Any] | None],
-) -> Mapped:
-    column = asked.messages
-    if column is None:
-        if not asked.mapped() and any(
-            {_fold(a), _fold(b)} <= {_fold(name) for name in columns} for a, b in _PREFERENCE
-        ):
-            raise _preference(columns)
-        known = [name for name in _found(columns, _MESSAGES) if name in turns] or list(turns)
+def _map_turns(columns: Sequence[str], turns: Sequence[str], asked: Columns, shape: str, head: Head) -> Mapped:
+    column, answer = asked.messages, asked.output
+    if not column and asked.input in turns:
+        column = asked.input
+    if not column:
+        known = [name for name in found(columns, KNOWN["messages"]) if name in turns]
+        prompts, answers = (found(list(turns), KNOWN[role]) for role in ("input", "output"))
+        if not known and len(turns) == 2 and len(prompts) == len(answers) == 1:
+            known, answer = prompts, answers[0]
+        known = known or list(turns)
         if len(known) > 1:
             raise _unclear("messages", known, columns)
-        candidates = known or _found(columns, _MESSAGES)[:1]
+        candidates = known or found(columns, KNOWN["messages"])[:1]
         if not candidates:
             message = _("No column holds a conversation; the columns are: {columns}").format(columns=listed(columns))
             hint = _("Give the columns of prompt and answer with --input-column and --output-column.")
             raise refuse("no_messages", message, key="data.columns.messages", hint=hint)
         column = candidates[0]
-    guess = not any(getattr(asked, f.name) for f in fields(asked))
-    extra = {
-        role: getattr(asked, role) or (next(iter(_found(columns, known)), None) if guess else None)
-        for role, known in (("system", _SYSTEM), ("tools", _TOOLS), ("images", _IMAGES))
-    }
-    if extra["images"] and not asked.images and not _is_image_list(head, extra["images"]):
-        extra["images"] = None
     if shape not in ("sharegpt", "openai"):
         shape = "openai" if _first_keys(head, column) & {"role"} else "sharegpt"
-    return Mapped(shape, Columns(messages=column, **extra))
+    kept = {role: getattr(asked, role) or None for role in ("system", "tools", *_ALWAYS)}
+    return Mapped(shape, Columns(messages=column, output=answer or None, **kept))
 
 
-def _is_image_list(head: Sequence[Mapping[str, Any] | None], column: str) -> bool:
-    values = [value for record in head if record and (value := record.get(column))]
-    return bool(values) and all(
-        isinstance(value, str) or (isinstance(value, list) and all(isinstance(path, str) for path in value))
-        for value in values
-    )
-
-
-def _first_keys(head: Sequence[Mapping[str, Any] | None], column: str) -> set[str]:
+def _first_keys(head: Head, column: str) -> set[str]:
     for record in head:
         value = record.get(column) if record else None
         if is_turns(value):
@@ -194,16 +183,8 @@ def _first_keys(head: Sequence[Mapping[str, Any] | None], column: str) -> set[st
     return set()
 
 
-def _preference(columns: Sequence[str]) -> Refusal:
-    message = _("These are preference pairs (columns: {columns}); supervised fine-tuning trains on one answer.")
-    hint = _("To train on the preferred answer, name it: --output-column chosen, and the prompt with --input-column.")
-    return refuse("preference_pairs", message.format(columns=listed(columns)), key="data.columns.output", hint=hint)
-
-
-def _refuse_other_kinds(columns: Sequence[str]) -> None:
-    folded = {_fold(column) for column in columns}
-    if any({_fold(better), _fold(worse)} <= folded for better, worse in _PREFERENCE):
-        raise _preference(columns)
+def _refuse_running_text(columns: Sequence[str]) -> None:
+    folded = {fold(column) for column in columns}
     if folded and folded <= {"text", "content", "id", "meta", "source", "url", "title"} and "text" in folded:
         message = _("There is only running text (columns: {columns}), no prompt and answer to fine-tune on.")
         hint = _("If a column holds the answers, name it with --output-column, and the prompts with --input-column.")
@@ -213,14 +194,14 @@ def _refuse_other_kinds(columns: Sequence[str]) -> None:
 def _unclear(role: str, candidates: Sequence[str], columns: Sequence[str]) -> Refusal:
     message = _("Several columns could be the {role}: {candidates}; the columns are: {columns}")
     text = message.format(role=_role_word(role), candidates=", ".join(candidates), columns=listed(columns))
-    hint = _("Name the right one with {flag}.").format(flag=_FLAGS[role])
+    hint = _("Name the right one with {flag}.").format(flag=FLAGS[role])
     return refuse("ambiguous_columns", text, key=f"data.columns.{role}", hint=hint)
 
 
 def _missing(role: str, columns: Sequence[str]) -> Refusal:
     message = _("No column can be recognised as the {role}; the columns are: {columns}")
     text = message.format(role=_role_word(role), columns=listed(columns))
-    hint = _("Name it with {flag}.").format(flag=_FLAGS[role])
+    hint = _("Name it with {flag}.").format(flag=FLAGS[role])
     return refuse("unknown_columns", text, key=f"data.columns.{role}", hint=hint)
 
 
@@ -234,38 +215,45 @@ def _role_word(role: str) -> str:
     return words.get(role, role)
 
 
-def _map_texts(columns: Sequence[str], asked: Columns, shape: str) -> Mapped:
+def _map_texts(columns: Sequence[str], asked: Columns, shape: str, head: Head) -> Mapped:
     names = list(dict.fromkeys(columns))
-    guessed = asked
-    if asked.instruction is None and asked.input is None:
+    guessed = replace(asked, **{f.name: getattr(asked, f.name) or None for f in fields(asked)})
+    if not asked.instruction and not asked.input:
         free = [name for name in names if name not in asked.mapped().values()]
-        guessed = replace(guessed, **_guess_prompt(free, columns, shape))
-    if asked.output is None:
-        used = set(guessed.mapped().values())
-        free = [name for name in names if name not in used]
-        found = ["output"] if shape == "alpaca" and "output" in free else _found(free, _OUTPUT)
-        if len(found) > 1:
-            raise _unclear("output", found, columns)
-        if not found:
-            raise _missing("output", columns)
-        guessed = replace(guessed, output=found[0])
+        guessed = replace(guessed, **guess_prompt(free, columns, shape, head))
+    if not asked.output:
+        free = [name for name in names if name not in guessed.mapped().values()]
+        guessed = replace(guessed, output=guess_answer(free, columns, shape, head))
     if not asked.mapped():
-        extra = {"system": _SYSTEM, "history": _HISTORY, "tools": _TOOLS}
-        guessed = replace(guessed, **{role: next(iter(_found(names, known)), None) for role, known in extra.items()})
+        guessed = replace(guessed, history=next(iter(found(names, KNOWN["history"])), None))
     check_named(columns, guessed)
     alpaca = guessed.output == "output" and (guessed.instruction == "instruction" or guessed.input == "input")
     return Mapped("alpaca" if shape == "alpaca" or (shape == "auto" and alpaca) else "columns", guessed)
 
 
-def _guess_prompt(free: Sequence[str], columns: Sequence[str], shape: str) -> dict[str, str]:
+def guess_answer(free: Sequence[str], columns: Sequence[str], shape: str, head: Head) -> str:
+    """The column of `free` that holds the answers. Refuses none, and several."""
+    answers = ["output"] if shape == "alpaca" and "output" in free else found(free, KNOWN["output"])
+    answers = answers or by_parts(free, "output", head)
+    if len(answers) > 1:
+        raise _unclear("output", answers, columns)
+    if not answers:
+        raise _missing("output", columns)
+    return answers[0]
+
+
+def guess_prompt(free: Sequence[str], columns: Sequence[str], shape: str, head: Head) -> dict[str, str]:
+    """The columns of `free` with instruction and question. Refuses none, and several for one of them."""
     if shape == "alpaca":
-        found = {role: role for role in ("instruction", "input") if role in free}
-        if found:
-            return found
+        plain = {role: role for role in ("instruction", "input") if role in free}
+        if plain:
+            return plain
         raise _missing("instruction", columns)
-    leads, asks = _found(free, _INSTRUCTION), _found(free, _INPUT)
+    leads, asks = (found(free, KNOWN[role]) for role in ("instruction", "input"))
     if not asks and leads:
-        asks = [name for name in free if _fold(name) in ("context", "inputcontext")][:1]
+        asks = [name for name in free if fold(name) in ("context", "inputcontext")][:1]
+    if not asks and not leads:
+        leads, asks = (by_parts(free, role, head) for role in ("instruction", "input"))
     if len(asks) > 1:
         raise _unclear("input", asks, columns)
     if len(leads) > 1:
@@ -274,3 +262,14 @@ def _guess_prompt(free: Sequence[str], columns: Sequence[str], shape: str) -> di
         raise _missing("input", columns)
     mapping = {"instruction": leads[0]} if leads else {}
     return {**mapping, "input": asks[0]} if asks else mapping
+
+
+def guess_partly(columns: Sequence[str], head: Head) -> Columns:
+    """What can be told of a source whose mapping stays unclear as a whole: one unknown column drops no other."""
+    guessed = Columns()
+    with contextlib.suppress(Refusal):
+        guessed = replace(guessed, **guess_prompt(columns, columns, "auto", head))
+    with contextlib.suppress(Refusal):
+        free = [name for name in columns if name not in guessed.mapped().values()]
+        guessed = replace(guessed, output=guess_answer(free, columns, "auto", head))
+    return guessed

@@ -8,37 +8,81 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sft_tui.dataset.request import BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT, MALFORMED, Columns
-from sft_tui.dataset.rows.text import clean_text, json_text, parse_json
+from sft_tui.dataset.request import (
+    BAD_ROLES,
+    EMPTY_INPUT,
+    EMPTY_OUTPUT,
+    MALFORMED,
+    MASKED_TURN,
+    MISSING_FILE,
+    OTHER_SPLIT,
+    REJECTED,
+    Columns,
+)
+from sft_tui.dataset.rows.calls import read_tools, without_nulls
+from sft_tui.dataset.rows.marks import says_bad, side_of, truth
+from sft_tui.dataset.rows.media import MEDIA, MissingFile, WrongMedia, add_media
+from sft_tui.dataset.rows.text import clean_text
+from sft_tui.dataset.rows.values import Malformed, read_json
 from sft_tui.i18n import _
+
+BESIDE_CALL, REASONING, CUT_TURNS, WEIGHTED, MARKED = "text_beside_call", "reasoning", "cut_turns", "weights", "marks"
+"""What should be said of a row that is written: `left_out` of `Made` names them."""
+
+
+THOUGHT = ("<think>\n", "\n</think>\n\n")
+"""What stands around reasoning in most templates."""
 
 
 class Made(NamedTuple):
-    """`sample` or, where it is None, the `reason` with `why` in words. `left_out` names texts that
-    have no place in it."""
+    """`sample` or, where it is None, the `reason` with `why` in words. `left_out` names what should be said of it.
+
+    `test` says that the data itself keeps the row for testing.
+    """
 
     sample: dict[str, Any] | None
     reason: str | None = None
     why: str | None = None
     left_out: tuple[str, ...] = ()
-
-
-class Malformed(ValueError):
-    """A value has the wrong shape; the text says which."""
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The mapping and the fixed texts of a conversion."""
+    """The mapping and the fixed texts of a conversion, and what else decides how a record is read.
+
+    `thought` stands around reasoning (None: it is left out); `mask_history` says that training will see the last
+    answer alone; `folders` are searched for files; `sparse` that tables gave objects fields that nobody wrote.
+    """
 
     columns: Columns
     instruction: str | None = None
     system: str | None = None
+    thought: tuple[str, str] | None = THOUGHT
+    mask_history: bool = False
+    folders: tuple[str, ...] = ()
+    sparse: bool = False
 
     @property
     def has_system(self) -> bool:
         """Whether the written rows carry a system text."""
         return bool(self.columns.system or self.system)
+
+    @property
+    def media(self) -> dict[str, str]:
+        """`{role: column}` of the columns with files."""
+        return {role: column for role in MEDIA if (column := getattr(self.columns, role))}
+
+    def with_reasoning(self, reasoning: str, answer: str) -> str:
+        """`answer` after its `reasoning`, unless it has it already or is none."""
+        if not self.thought or not reasoning or not answer or self.thought[0].strip() in answer:
+            return answer
+        return f"{self.thought[0]}{reasoning}{self.thought[1]}{answer}"
+
+    def tools(self, record: Mapping[str, Any]) -> str:
+        """The tool descriptions of `record`."""
+        value = record.get(self.columns.tools) if self.columns.tools else None
+        return read_tools(without_nulls(value) if self.sparse else value)
 
 
 def malformed(why: str) -> Made:
@@ -57,6 +101,9 @@ def drop(reason: str) -> Made:
         EMPTY_INPUT: _("there is no prompt text"),
         EMPTY_OUTPUT: _("there is no answer"),
         BAD_ROLES: _("the turns are out of order"),
+        REJECTED: _("the data marks this answer as one not to train on"),
+        OTHER_SPLIT: _("the row belongs neither to the training rows nor to the test rows of the data"),
+        MASKED_TURN: _("an answer that is not to be trained on stands before one that is"),
     }
     return Made(None, reason, words[reason])
 
@@ -72,11 +119,23 @@ class Maker(ABC):
         if record is None:
             return unreadable_record()
         try:
-            return self._make(record)
+            return self._judged(record, self._make(record))
         except UnicodeError:
             return malformed(_("a text holds characters that cannot be written"))
-        except Malformed as error:
+        except (Malformed, WrongMedia) as error:
             return malformed(str(error))
+        except MissingFile as error:
+            return self._judged(record, Made(None, MISSING_FILE, str(error)))
+
+    def _judged(self, record: Mapping[str, Any], made: Made) -> Made:
+        """`made`, unless the record says of itself that it is bad or belongs elsewhere."""
+        label, division = self.texts.columns.label, self.texts.columns.split
+        if label and truth(record.get(label)) is says_bad(label):
+            return drop(REJECTED)
+        if not division:
+            return made
+        side = side_of(record.get(division))
+        return drop(OTHER_SPLIT) if side is None else made._replace(test=side == "test")
 
     @abstractmethod
     def _make(self, record: Mapping[str, Any]) -> Made:
@@ -84,17 +143,18 @@ class Maker(ABC):
 
 
 class AlpacaMaker(Maker):
-    """Makes `instruction`, `input`, `output`, and `system`, `history`, `tools`, `images` where they are mapped."""
+    """Makes `instruction`, `input`, `output`, and `system`, `history`, `tools` and files where they are mapped."""
 
     def _make(self, record: Mapping[str, Any]) -> Made:
         columns, texts = self.texts.columns, self.texts
         instruction = _cell(record, columns.instruction)
         prompt = _cell(record, columns.input)
         output = _cell(record, columns.output)
+        reasoning = _cell(record, columns.reasoning)
         sample: dict[str, Any] = {
             "instruction": instruction or texts.instruction or "",
             "input": prompt,
-            "output": output,
+            "output": texts.with_reasoning(reasoning, output),
         }
         if texts.has_system:
             sample["system"] = _cell(record, columns.system) or texts.system or ""
@@ -102,33 +162,32 @@ class AlpacaMaker(Maker):
         if columns.history:
             sample["history"], blank = read_history(record.get(columns.history))
         if columns.tools:
-            sample["tools"] = read_tools(record.get(columns.tools))
-        if columns.images:
-            sample["images"] = read_images(record.get(columns.images))
+            sample["tools"] = texts.tools(record)
         if not instruction and not prompt:
             return drop(EMPTY_INPUT)
         if blank == EMPTY_INPUT:
             return drop(EMPTY_INPUT)
         if not output or blank == EMPTY_OUTPUT:
             return drop(EMPTY_OUTPUT)
-        return Made(sample)
+        made = self._with_media(record, sample) if texts.media else Made(sample)
+        return made._replace(left_out=(*made.left_out, REASONING)) if reasoning else made
+
+    def _with_media(self, record: Mapping[str, Any], sample: dict[str, Any]) -> Made:
+        files = {role: record.get(column) for role, column in self.texts.media.items()}
+
+        def texts() -> list[str]:
+            earlier = [text for pair in sample.get("history", ()) for text in pair]
+            return [*earlier, sample["instruction"], sample["input"], sample["output"]]
+
+        marks = add_media(sample, files, self.texts.folders, texts)
+        if marks:
+            key = "instruction" if sample["instruction"] else "input"
+            sample[key] = marks + sample[key]
+        return Made(sample, left_out=(MARKED,) if marks else ())
 
 
 def _cell(record: Mapping[str, Any], column: str | None) -> str:
     return clean_text(record.get(column)) if column else ""
-
-
-def read_json(value: Any, what: str) -> Any:
-    """`value`, parsed where it is JSON text; None where it is missing. Raises `Malformed` for other text."""
-    if not isinstance(value, str):
-        return value
-    text = clean_text(value)
-    if not text:
-        return None
-    try:
-        return parse_json(text)
-    except ValueError:
-        raise Malformed(_("{what} is no JSON").format(what=what)) from None
 
 
 def read_history(value: Any) -> tuple[list[list[str]], str | None]:
@@ -150,50 +209,6 @@ def read_history(value: Any) -> tuple[list[list[str]], str | None]:
             blank = blank or EMPTY_OUTPUT
         found.append(turns)
     return found, blank
-
-
-def read_tools(value: Any) -> str:
-    """Tool descriptions as the JSON text that LLaMA-Factory reads; "" where there are none."""
-    given = clean_text(value) if isinstance(value, str) else None
-    tools = read_json(value, "tools")
-    if tools is None:
-        return ""
-    if not isinstance(tools, list | tuple):
-        raise Malformed(_("tools is no JSON list"))
-    if not tools:
-        return ""
-    complete = [_tool(tool) for tool in tools]
-    if given is not None and all(old is new for old, new in zip(tools, complete, strict=True)):
-        return given
-    return json_text(complete)
-
-
-def _tool(tool: Any) -> Any:
-    """`tool`, with an empty parameter list where it has none (LLaMA-Factory stops at its absence)."""
-    inner = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else tool
-    if not isinstance(inner, dict) or not isinstance(inner.get("name"), str) or not inner["name"].strip():
-        raise Malformed(_("a tool has no name"))
-    parameters = inner.get("parameters")
-    if isinstance(parameters, dict) and isinstance(parameters.get("properties"), dict):
-        return tool
-    if parameters is not None and not isinstance(parameters, dict):
-        raise Malformed(_("the parameters of tool {name} are no object").format(name=inner["name"]))
-    filled = {"type": "object", **(parameters or {}), "properties": (parameters or {}).get("properties") or {}}
-    return (
-        {**tool, "function": {**inner, "parameters": filled}} if inner is not tool else {**inner, "parameters": filled}
-    )
-
-
-def read_images(value: Any) -> list[str]:
-    """Paths or addresses of images."""
-    if isinstance(value, str) and not value.lstrip().startswith("["):
-        return [clean_text(value)] if clean_text(value) else []
-    images = read_json(value, "images")
-    if images is None:
-        return []
-    if isinstance(images, list | tuple) and all(isinstance(image, str) for image in images):
-        return [clean_text(image) for image in images]
-    raise Malformed(_("images is no list of paths"))
 
 
 def dump(sample: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,8 @@ from typing import Any
 
 from sft_tui.dataset.checks import check_request
 from sft_tui.dataset.output import split
-from sft_tui.dataset.reading import Reading
+from sft_tui.dataset.readers.batch import Record
+from sft_tui.dataset.reading import Reading, with_late_columns
 from sft_tui.dataset.request import ConvertRequest, Progress
 from sft_tui.dataset.stats.content_checks import Content, Finding
 from sft_tui.dataset.stats.token_lengths import TokenCounter, TokenLengths, python_with_tokenizers
@@ -80,14 +81,31 @@ def statistics(
     by `request.train_python`; `frame` (the render script's answer) adds the fixed texts of the template. Raises
     `Refusal` where the source cannot be read.
     """
+    check_request(request)
+    python = python_with_tokenizers(model, request.train_python) if model is not None else None
+
+    def look(late: Record | None) -> Statistics:
+        return _look(request, model, python, frame, cutoff_len, batch_size, progress, late)
+
+    return with_late_columns(look)
+
+
+def _look(
+    request: ConvertRequest,
+    model: Path | None,
+    python: str | None,
+    frame: Mapping[str, Any] | None,
+    cutoff_len: int,
+    batch_size: int,
+    progress: Callable[[Progress], None] | None,
+    late: Record | None,
+) -> Statistics:
     import numpy as np
 
-    check_request(request)
     content = Content()
-    python = python_with_tokenizers(model, request.train_python) if model is not None else None
     with ExitStack() as stack:
         folder = Path(tempfile.gettempdir())
-        reading = stack.enter_context(Reading(replace(request, dedupe=True), folder, progress))
+        reading = stack.enter_context(Reading(replace(request, dedupe=True), folder, progress, late))
         reading.plan()
         counter: TokenCounter | None = None
         if python is not None and model is not None:

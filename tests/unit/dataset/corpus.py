@@ -252,7 +252,7 @@ def json_cases() -> Iterator[Case]:
     other = '{"question": true, "answer": {"a": [1.50, null, "x\\n"]}}\n{"question": ["a"], "answer": []}\n'
     yield Case(
         "json values as JSON text", put("a.jsonl", other), "a.jsonl",
-        qa(("true", '{"a": [1.50, null, "x\\n"]}'), ('["a"]', "[]")),
+        qa(("true", '{"a": [1.50, null, "x\\n"]}'), ('["a"]', "[]")), notes=("lists_as_text", "lists_as_text"),
     )  # fmt: skip
     empties = '{"question": null, "answer": "a"}\n{"answer": "a"}\n{"question": "q", "answer": NaN}\n{"question":"q","answer":" "}\n{"question":"NaN","answer":"null"}\n'
     yield Case(
@@ -355,8 +355,7 @@ def alpaca_cases() -> Iterator[Case]:
     yield Case("running text", put("a.jsonl", '{"text": "once upon a time"}\n'), "a.jsonl", refused=(2, "no_answers"))
     images = {"instruction": "<image>what?", "output": "cat", "images": ["a.png"]}
     yield Case(
-        "images", put("a.json", json.dumps([images])), "a.json",
-        [{"instruction": "<image>what?", "input": "", "output": "cat", "images": ["a.png"]}],
+        "images that are not there", put("a.json", json.dumps([images])), "a.json", refused=(3, "no_rows"),
         options={"columns": Columns(instruction="instruction", output="output", images="images")},
     )  # fmt: skip
 
@@ -534,7 +533,7 @@ def table_cases() -> Iterator[Case]:
     nested = pa.table({"question": [["a", "b"]], "answer": [{"x": 1, "y": None}]})
     yield Case(
         "parquet lists and structs", lambda folder: parquet.write_table(nested, folder / "a.parquet"), "a.parquet",
-        qa(('["a", "b"]', '{"x": 1, "y": null}')),
+        qa(('["a", "b"]', '{"x": 1, "y": null}')), notes=("lists_as_text", "lists_as_text"),
     )  # fmt: skip
 
     def invalid(folder: Path) -> None:

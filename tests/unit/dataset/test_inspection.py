@@ -51,7 +51,7 @@ def test_a_workbook_names_its_sheets(tmp_path: Path) -> None:
 def test_ambiguity_is_told_and_not_raised(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("question,answer,response\nq,a,r\n")
     found = inspect_source(str(tmp_path / "a.csv"))
-    assert found.mapping == Columns()
+    assert found.mapping == Columns(input="question")
     assert found.problems[0].code == "ambiguous_columns"
     assert [column.name for column in found.columns] == ["question", "answer", "response"]
 

@@ -79,7 +79,7 @@ def test_blocks_have_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     questions = [number % 400 for number in range(1000)]
     results = []
     for size in (BLOCK_BYTES, 100, 3000):
-        monkeypatch.setattr(Wanted.__init__, "__defaults__", (size,))
+        monkeypatch.setattr(Wanted.__init__, "__defaults__", (size, None))
         result = convert_lines(tmp_path, questions, test_size=0.3, dedupe=False)
         assert result.test is not None
         results.append((result.train.read_bytes(), result.test.read_bytes()))
