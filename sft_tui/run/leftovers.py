@@ -140,9 +140,11 @@ def _wait(processes: Iterable[ProcessRef], patience_s: float) -> None:
 
 
 def tell(processes: Iterable[ProcessRef], number: int) -> set[ProcessRef]:
-    """Send the signal to each and wake it; those that were there to be told."""
+    """Send the signal to each that lives and wake it; those that were there to be told."""
     told: set[ProcessRef] = set()
     for process in processes:
+        if not process.alive():
+            continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process.pid, number)
             told.add(process)

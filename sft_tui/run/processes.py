@@ -126,7 +126,7 @@ class StageProcess:
 
     def pids(self) -> frozenset[int]:
         """Itself and its descendants, as far as they can be seen."""
-        return frozenset({self.reference.pid, *(process.pid for process in self._descendants())})
+        return frozenset(process.pid for process in (self.reference, *self._descendants()) if process.alive())
 
     def memory_bytes(self) -> int:
         """The main memory that it and its descendants have now; what they share counts once. 0 where unknown."""
@@ -166,6 +166,8 @@ class StageProcess:
 
         found: list[ProcessRef] = []
         for top in self._keepers() or [self.reference]:
+            if not top.alive():
+                continue  # its number may belong to somebody else by now
             with contextlib.suppress(psutil.Error):
                 found += [ProcessRef.of(child.pid) for child in psutil.Process(top.pid).children(recursive=True)]
         return found

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -146,6 +149,24 @@ def test_an_adopted_process_has_the_exit_code_of_its_marker(mark: Mark) -> None:
     assert not adopted.poll() and adopted.exit_code is None
     wait(process.poll)
     assert adopted.poll() and adopted.exit_code == 9
+
+
+@pytest.mark.parametrize("change", [{"boot_id": "before the reboot"}, {"start_ticks": 1}])
+def test_nobody_is_touched_who_got_the_number_of_an_adopted_process(mark: Mark, change: dict[str, Any]) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "import os, time; os.fork(); time.sleep(60)"])
+    try:
+        wait(lambda: bool(psutil.Process(stranger.pid).children()))
+        stage = StageProcess.adopt(replace(ProcessRef.of(stranger.pid), **change), mark.marker)
+        assert stage.poll()
+        assert stage.pids() == frozenset()
+        assert stage.signal(signal.SIGTERM) == 0
+        assert stage.end(0.2).asked == 0
+        assert stranger.poll() is None and len(psutil.Process(stranger.pid).children()) == 1
+    finally:
+        for child in psutil.Process(stranger.pid).children():
+            child.kill()
+        stranger.kill()
+        stranger.wait()
 
 
 def test_a_stopped_keeper_and_a_stopped_program_do_not_hang_anybody(mark: Mark) -> None:
