@@ -11,8 +11,7 @@ from sft_tui.headless.runs_command import add_run_argument, find_run
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
 from sft_tui.project.events import EventReader
-from sft_tui.run.export import prepare_export
-from sft_tui.run.start import launch
+from sft_tui.run.lifecycle import export_again
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,12 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export a trained run, and verify it. Raises `Refusal`."""
-    layout, state = find_run(Path(args.dir), args.run)
-    prepare_export(
-        layout, state, size_gb=args.size_gb, device=args.device, verify=not args.no_verify, overwrite=args.overwrite
-    )
+    layout, _state = find_run(Path(args.dir), args.run)
     reader = EventReader(layout.events, from_end=True)
-    launch(layout)
+    export_again(layout, size_gb=args.size_gb, device=args.device, verify=not args.no_verify, overwrite=args.overwrite)
     if args.detach:
         say_detached(layout)
         return int(ExitCode.DONE)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from sft_tui.answers import Answers, read_answers
 from sft_tui.factory import commands
+from sft_tui.factory.checkpoints import find_checkpoints
 from sft_tui.headless.follow import follow, say_detached, summary
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
@@ -20,7 +22,8 @@ from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
 from sft_tui.project.state import RunState, Status, present_status, read_state
-from sft_tui.run.start import resume, start
+from sft_tui.run.lifecycle import read_plan, resume, start
+from sft_tui.run.outcome import run_is_done
 from sft_tui.units import GIB
 
 
@@ -83,8 +86,18 @@ def _start(answers: Answers, situation: Situation, plan: Plan, args: argparse.Na
     show_problems(problems)
     layout = RunLayout(situation.project, situation.run)
     reader = EventReader(layout.events, from_end=True)
-    start(replace(plan, force=args.force))
-    return _watch(layout, reader, args)
+    started = start(replace(plan, force=args.force), _another(answers, args) if answers.run.name is None else None)
+    return _watch(started, reader if started == layout else EventReader(started.events), args)
+
+
+def _another(answers: Answers, args: argparse.Namespace) -> Callable[[], Plan]:
+    """The plan under another name, for a run whose name another start has taken at the same moment."""
+
+    def plan() -> Plan:
+        situation = gather(answers, Path(args.answers), fresh=True, count_tokens=True)
+        return replace(make_plan(answers, situation), force=args.force)
+
+    return plan
 
 
 def _watch(layout: RunLayout, reader: EventReader, args: argparse.Namespace) -> int:
@@ -140,10 +153,11 @@ def _again(
         say(_("The run {run} is running already; following it.").format(run=layout.name))
         return _watch(layout, EventReader(layout.events, from_end=True), args)
     if not same:
-        if commands.has_weights(layout.save_dir) or commands.checkpoints(layout.save_dir):
+        if commands.has_weights(layout.save_dir) or find_checkpoints(layout.save_dir):
             raise _conflict(layout, earlier, plan, running=False)
         return _start(answers, situation, plan, args)
-    if status is Status.FINISHED and _unchanged(layout, plan):
+    kept = read_plan(layout)
+    if status is Status.FINISHED and kept is not None and run_is_done(kept, state):
         text = _("The run {run} is finished; nothing to do. A new one beside it: --fresh")
         say(text.format(run=layout.name))
         if args.json:
@@ -159,12 +173,6 @@ def _again(
     reader = EventReader(layout.events, from_end=True)
     resume(layout, force=args.force)
     return _watch(layout, reader, args)
-
-
-def _unchanged(layout: RunLayout, plan: Plan) -> bool:
-    from sft_tui.run.outcome import proofs_exist
-
-    return all(proofs_exist(layout.project, stage) for stage in plan.stages)
 
 
 def _conflict(layout: RunLayout, earlier: object, plan: Plan, *, running: bool) -> Refusal:

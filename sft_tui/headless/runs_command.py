@@ -167,7 +167,7 @@ def run_stop(args: argparse.Namespace) -> int:
         word = status_word(present_status(state))
         raise refuse("not_running", _("The run {run} does not run: {status}.").format(run=layout.name, status=word))
     if state.supervisor is None or not state.supervisor.alive():
-        from sft_tui.run.start import launch
+        from sft_tui.run.lifecycle import launch
 
         launch(layout)
     leave_request(layout, Request(RequestKind.STOP_NOW if args.now else RequestKind.STOP))
@@ -185,6 +185,12 @@ def run_stop(args: argparse.Namespace) -> int:
 def add_resume_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `resume`."""
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=_("change a training option"))
+    parser.add_argument(
+        "--from-start", action="store_true", help=_("train from the first step; keep the old one beside")
+    )
+    parser.add_argument(
+        "--restart-on-crash", type=int, metavar="N", help=_("start a training that crashes again, N times at most")
+    )
     parser.add_argument("--detach", action="store_true", help=_("start and return at once"))
     add_run_argument(parser)
 
@@ -194,13 +200,18 @@ def run_resume(args: argparse.Namespace) -> int:
     from sft_tui.headless.follow import say_detached
     from sft_tui.headless.run_command import watch
     from sft_tui.project.events import EventReader
-    from sft_tui.run.start import resume
+    from sft_tui.run.lifecycle import resume
 
     layout, state = find_run(Path(args.dir), args.run)
-    if present_status(state) is Status.FINISHED and not args.set:
+    if present_status(state) is Status.FINISHED and not args.set and not args.from_start:
         return show_ended(layout, state, as_json=args.json)
     reader = EventReader(layout.events, from_end=True)
-    resume(layout, parse_settings(args.set) or None)
+    resume(
+        layout,
+        parse_settings(args.set) or None,
+        from_start=args.from_start,
+        restart_on_crash=args.restart_on_crash,
+    )
     if args.detach:
         say_detached(layout)
         return int(ExitCode.DONE)
