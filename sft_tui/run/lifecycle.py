@@ -73,9 +73,8 @@ def resume(
     there is beside; without it a training that cannot go on from its checkpoint is refused. Raises `Refusal`.
     """
     with _starting(layout):
-        state = _standing_still(layout)
-        plan = read_plan(layout)
-        if state is None or plan is None:
+        state, plan = _standing_still(layout), _need_plan(layout)
+        if state is None:
             raise refuse("no_such_run", _("There is no run {run}.").format(run=layout.name))
         wanted = _wanted(plan, state, changes or {}, force, restart_on_crash)
         if wanted is not None:
@@ -106,8 +105,8 @@ def export_again(
     Raises `Refusal`.
     """
     with _starting(layout):
-        state, plan = _standing_still(layout), read_plan(layout)
-        if state is None or plan is None:
+        state, plan = _standing_still(layout), _need_plan(layout)
+        if state is None:
             raise refuse("no_such_run", _("There is no run {run}.").format(run=layout.name))
         if present_status(state) is Status.RUNNING:
             raise _already_running(layout.name)
@@ -148,6 +147,15 @@ def read_plan(layout: RunLayout) -> Plan | None:
     except (TypeError, KeyError, AttributeError):
         return None
     return replace(plan, project=str(layout.project))
+
+
+def _need_plan(layout: RunLayout) -> Plan:
+    plan = read_plan(layout)
+    if plan is None:
+        message = _("The plan of {run} cannot be read: {path}.").format(run=layout.name, path=layout.plan)
+        hint = _("Start it anew: sft-tui --non-interactive {path} --fresh").format(path=layout.answers)
+        raise refuse("no_plan", message, hint=hint, path=str(layout.plan), exit_code=ExitCode.PREFLIGHT)
+    return plan
 
 
 def _wanted(
