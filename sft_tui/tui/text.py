@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from rich.cells import cell_len
 from textual.content import Content
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+from sft_tui.text import clean, pad
 
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x20:
-        return "^" + chr(code + 0x40)
-    return "^?" if code == 0x7F else "?"
-
-
-def clean(text: str, newline: str | None = None) -> str:
-    """`text` with control characters made visible (`^[` for ESC). Tabs become spaces.
-
-    Line breaks stay, or become `newline` where a single line is wanted.
-    """
-    lines = text.replace("\r\n", "\n").expandtabs(4).split("\n")
-    return ("\n" if newline is None else newline).join(_CONTROL.sub(_visible, line) for line in lines)
+__all__ = ["clean", "one_line", "pad", "plain", "shorten_path", "wrapped"]
 
 
 def one_line(text: str, cells: int, ellipsis: str = "…", newline: str = " ") -> str:
@@ -50,11 +34,6 @@ def shorten_path(path: str, cells: int, ellipsis: str = "…") -> str:
     while line and cell_len(line) > cells - cell_len(ellipsis):
         line = line[1:]
     return ellipsis + line
-
-
-def pad(text: str, cells: int) -> str:
-    """`text` followed by spaces up to `cells` cells; wide characters count two."""
-    return text + " " * max(0, cells - cell_len(text))
 
 
 def plain(text: str, style: str = "") -> Content:
