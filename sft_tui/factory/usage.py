@@ -26,20 +26,28 @@ class Usage:
 
 
 def usages(
-    project: Path, run: str, *, base: str, template: str, cli: Sequence[str], python: str, question: str = _QUESTION
+    project: Path,
+    run: str,
+    *,
+    base: str,
+    template: str,
+    cli: Sequence[str],
+    python: str,
+    merged: bool,
+    question: str = _QUESTION,
 ) -> list[Usage]:
-    """The commands for what is there of `run`: the merged model, else the adapter on its base model, else none."""
-    merged, saved = f"models/{run}", f"saves/{run}"
+    """The commands for what is there of `run`: its `merged` model, else the adapter on its base model, else none."""
+    model_dir, saved = f"models/{run}", f"saves/{run}"
     llamafactory = " ".join(shlex.quote(word) for word in cli) or "llamafactory-cli"
-    if has_weights(project / merged):
-        code = _PYTHON.format(model=json.dumps(merged), question=json.dumps(question[:200], ensure_ascii=False))
+    if merged:
+        code = _PYTHON.format(model=json.dumps(model_dir), question=json.dumps(question[:200], ensure_ascii=False))
         found = [
             Usage("transformers", f"{shlex.quote(python)} -c {shlex.quote(code)}"),
-            Usage("vLLM", f"vllm serve {merged}"),
-            Usage("LLaMA-Factory", f"{llamafactory} chat --model_name_or_path {merged} --template {template}"),
+            Usage("vLLM", f"vllm serve {model_dir}"),
+            Usage("LLaMA-Factory", f"{llamafactory} chat --model_name_or_path {model_dir} --template {template}"),
         ]
-        if (project / merged / MODELFILE).is_file():
-            found.append(Usage("Ollama", f"ollama create {run} -f {merged}/{MODELFILE} && ollama run {run}"))
+        if (project / model_dir / MODELFILE).is_file():
+            found.append(Usage("Ollama", f"ollama create {run} -f {model_dir}/{MODELFILE} && ollama run {run}"))
         return found
     if not has_weights(project / saved):
         return []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import codecs
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sft_tui.headless.arguments import add_json
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problem, Refusal, Severity, locked_problem
@@ -17,19 +18,31 @@ _SECTIONS = {"model", "data", "run", "hardware", "train", "export", "on_failure"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `check`."""
-    parser.add_argument("file", metavar="ANSWERS|YAML", help=_("an answers file, or a train or merge config"))
+    parser.add_argument(
+        "file", type=Path, metavar="ANSWERS|YAML", help=_("an answers file, or a train or merge config")
+    )
     parser.add_argument("--fix", action="store_true", help=_("write the fixes that are a single change, and show them"))
     parser.add_argument(
         "--verdict", action="store_true", help=_("also ask the installed LLaMA-Factory's own parser (10 s, no model)")
     )
-    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+    add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which file to check, and how far."""
+
+    file: Path
+    fix: bool
+    verdict: bool
+    json: bool
+
+
+def run(request: Request) -> int:
     """Check the file; exit 0 if there is no error, otherwise 2 (or 3 where only machine or data are wrong)."""
-    path = Path(args.file)
+    path = request.file
     problems = check_file(path)
-    if args.fix:
+    if request.fix:
         from sft_tui.factory.check.fix import apply_fixes, unified_diff
 
         fixes = [p.fix for p in problems if p.fix is not None]
@@ -37,16 +50,16 @@ def run(args: argparse.Namespace) -> int:
             raw = path.read_bytes()
             before = raw.decode("utf-8-sig")
             after = apply_fixes(before, fixes)
-            put_diff = say if args.json else put
+            put_diff = say if request.json else put
             put_diff(unified_diff(before, after, str(path)))
             from sft_tui.project.files import write_atomically
 
             mark = codecs.BOM_UTF8 if raw.startswith(codecs.BOM_UTF8) else b""
             write_atomically(path, mark + after.encode("utf-8"))
             problems = check_file(path)
-    if args.verdict and all(p.severity is not Severity.ERROR for p in problems):
+    if request.verdict and all(p.severity is not Severity.ERROR for p in problems):
         problems += ask_factory(path)
-    return report(problems, as_json=args.json)
+    return report(problems, as_json=request.json)
 
 
 def ask_factory(path: Path) -> list[Problem]:

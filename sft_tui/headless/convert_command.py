@@ -4,37 +4,56 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
 from sft_tui.dataset.rows.unused import mapping_line, unused_note
-from sft_tui.headless.output import put, put_json, report_refusal, say, show_problems
+from sft_tui.headless.arguments import add_json
+from sft_tui.headless.output import put, put_json, say, say_in_place, show_problems
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, Problems, Refusal
+from sft_tui.problems import ExitCode, Problems
 
-_ROLES = tuple(f.name for f in fields(Columns))
 _INTEGER = re.compile(r"[+-]?\d+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `convert`."""
     add_source_arguments(parser)
-    parser.add_argument("--out", metavar="DIR", default="data", help=_("the dataset directory (default: data)"))
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("data"), help=_("the dataset directory (default: data)")
+    )
     parser.add_argument("--test-size", metavar="F|N", help=_("rows for testing: a share (0.1) or a number (200)"))
     parser.add_argument("--dedupe", action="store_true", help=_("leave out samples that occur twice"))
     parser.add_argument("--strict", action="store_true", help=_("refuse if any record would be left out"))
     parser.add_argument("--overwrite", action="store_true", help=_("replace an earlier conversion of that name"))
 
 
+class _Column(argparse.Action):
+    """Collects the columns of all roles in `columns`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.columns = {**namespace.columns, self.dest: values}
+
+
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say what is read and how it is mapped, shared with `preview`."""
     parser.add_argument("source", metavar="SOURCE", help=_("a file, a directory, a pattern, or hub:NAME"))
     parser.add_argument("--format", metavar="FORMAT", default="auto", help="auto, columns, alpaca, sharegpt, openai")
-    for role in _ROLES:
-        parser.add_argument(f"--{role}-column", metavar="C", help=_("the column of the role {role}").format(role=role))
+    parser.set_defaults(columns={})
+    for role in (field.name for field in fields(Columns)):
+        help_text = _("the column of the role {role}").format(role=role)
+        parser.add_argument(
+            f"--{role}-column", action=_Column, dest=role, default=argparse.SUPPRESS, metavar="C", help=help_text
+        )
     parser.add_argument("--reasoning", metavar="R", default="keep", help=_("keep or drop reasoning before the answers"))
     parser.add_argument("--mask-history", action="store_true", help=_("as in the training config"))
     parser.add_argument("--instruction", metavar="TEXT", help=_("an instruction for rows that have none"))
@@ -45,52 +64,83 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", metavar="S", help=_("the sheet of a workbook"))
     parser.add_argument("--name", metavar="NAME", help=_("the name of the dataset (default: from the file)"))
     parser.add_argument("--train-python", metavar="PATH", help=_("the Python that has LLaMA-Factory"))
-    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+    add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Convert; 0 if it was done, otherwise the refusal's exit code."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRequest:
+    """What to read and how to map it, as it was typed."""
+
+    source: str
+    format: str
+    columns: dict[str, str]
+    reasoning: str
+    mask_history: bool
+    instruction: str | None
+    system: str | None
+    max_samples: str | None
+    sample: str
+    seed: str
+    sheet: str | None
+    name: str | None
+    train_python: str | None
+    json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(SourceRequest):
+    """What to convert, and into what."""
+
+    out: Path
+    test_size: str | None
+    dedupe: bool
+    strict: bool
+    overwrite: bool
+
+
+def run(request: Request) -> int:
+    """Convert. Raises `Refusal`."""
     from sft_tui.plan.conversion import convert_and_register
 
-    try:
-        request = request_from(args)
-        result = convert_and_register(request, None if args.json else _narrator())
-    except Refusal as refusal:
-        return report_refusal(refusal, args.json)
+    problems = Problems()
+    test_size = _size(request.test_size, problems)
+    wanted = replace(
+        conversion_of(request, problems),
+        out_dir=request.out,
+        test_size=test_size,
+        dedupe=request.dedupe,
+        strict=request.strict,
+        overwrite=request.overwrite,
+    )
+    result = convert_and_register(wanted, None if request.json else _show)
     show_problems(result.notes)
-    if args.json:
+    if request.json:
         put_json(result.as_json())
     else:
         _tell(result)
     return int(ExitCode.DONE)
 
 
-def request_from(args: argparse.Namespace) -> ConvertRequest:
-    """The request that the options describe. Raises `Refusal` with every value that is no number."""
-    problems = Problems()
-    max_samples = _integer(args.max_samples, "--max-samples", "data.max_samples", problems)
-    seed = _integer(args.seed, "--seed", "data.seed", problems)
-    test_size = _size(getattr(args, "test_size", None), problems)
+def conversion_of(request: SourceRequest, problems: Problems) -> ConvertRequest:
+    """The conversion that the words describe. Raises `Refusal` with `problems` and every value that is no number."""
+    max_samples = _integer(request.max_samples, "--max-samples", "data.max_samples", problems)
+    seed = _integer(request.seed, "--seed", "data.seed", problems)
     problems.raise_if_any()
     return ConvertRequest(
-        source=args.source,
-        out_dir=Path(getattr(args, "out", "data")),
-        name=args.name,
-        format=args.format,
-        columns=Columns(**{role: getattr(args, f"{role}_column") for role in _ROLES}),
-        instruction=args.instruction,
-        system=args.system,
+        source=request.source,
+        out_dir=Path("data"),
+        name=request.name,
+        format=request.format,
+        columns=Columns(**request.columns),
+        instruction=request.instruction,
+        system=request.system,
         max_samples=max_samples,
-        sample=args.sample,
-        test_size=test_size,
+        sample=request.sample,
         seed=42 if seed is None else seed,
-        dedupe=getattr(args, "dedupe", False),
-        strict=getattr(args, "strict", False),
-        overwrite=getattr(args, "overwrite", False),
-        sheet=args.sheet,
-        reasoning=args.reasoning,
-        mask_history=args.mask_history,
-        train_python=args.train_python or find_train_python(args.source.startswith("hub:")),
+        sheet=request.sheet,
+        reasoning=request.reasoning,
+        mask_history=request.mask_history,
+        train_python=request.train_python or find_train_python(request.source.startswith("hub:")),
     )
 
 
@@ -131,24 +181,12 @@ def _size(text: str | None, problems: Problems) -> int | float:
         return 0
 
 
-def _narrator() -> Callable[[Progress], None] | None:
-    """Progress on one line of stderr; None where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(progress: Progress) -> None:
-        share = ""
-        if progress.bytes_total:
-            share = f" {min(progress.bytes_read / progress.bytes_total, 1):.0%}"
-        sys.stderr.write("\r" + _("{rows} records{share}").format(rows=progress.rows, share=share) + "\x1b[K")
-        sys.stderr.flush()
-
-    return show
+def _show(progress: Progress) -> None:
+    share = f" {min(progress.bytes_read / progress.bytes_total, 1):.0%}" if progress.bytes_total else ""
+    say_in_place(_("{rows} records{share}").format(rows=progress.rows, share=share))
 
 
 def _tell(result: ConvertResult) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
     say(_("{count} samples written as {format}.").format(count=result.written, format=result.format))
     say(mapping_line(result.mapping))
     for note in unused_note(result.unused):

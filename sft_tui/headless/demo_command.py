@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from sft_tui.headless.output import put, put_json, say
@@ -39,22 +40,29 @@ def copy_demo(wanted: Path) -> Path:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `demo`."""
-    parser.add_argument("directory", nargs="?", default="sft-tui-demo", help=_("new project directory"))
+    parser.add_argument(
+        "directory", type=Path, nargs="?", default=Path("sft-tui-demo"), help=_("new project directory")
+    )
     parser.add_argument("--json", action="store_true", help=_("events on stdout, one JSON object a line"))
 
 
-def run(args: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Where to try it."""
+
+    directory: Path
+    json: bool
+
+
+def run(request: Request) -> int:
     """Copy the demo, run it, and show what came of it."""
     from sft_tui.headless import run_command
 
-    project = copy_demo(Path(args.directory).expanduser().absolute())
+    project = copy_demo(request.directory.expanduser().absolute())
     say(_("The demo is in {path}").format(path=project))
-    options = argparse.Namespace(
-        answers=str(project / "answers.yaml"), dry_run=False, detach=False, fresh=False, force=False, json=args.json
-    )
-    code = run_command.run(options)
+    code = run_command.run(run_command.Request(project / "answers.yaml", json=request.json))
     if code == ExitCode.DONE:
-        _show_result(RunLayout(project, "demo"), as_json=args.json)
+        _show_result(RunLayout(project, "demo"), as_json=request.json)
     return code
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.headless.arguments import add_json, add_set
 from sft_tui.headless.output import duration, put, put_json
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
@@ -29,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "a model's directory, its config.json, or a known name; or an answers file, or a LLaMA-Factory train YAML"
         ),
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help=_("a LLaMA-Factory option; may be repeated")
-    )
+    add_set(parser)
     parser.add_argument("--preset", metavar="NAME", help=_("start from a preset's options"))
     parser.add_argument("--gpu-memory", metavar="GIB", help=_("the card's memory, instead of the present cards'"))
     parser.add_argument("--gpus", type=_count, metavar="N", help=_("number of cards that train together"))
@@ -44,7 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=_("train three real steps on the longest samples of ANSWERS, and compare"),
     )
-    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+    add_json(parser)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to estimate: `model` may be an answers file or a config as well."""
+
+    model: str
+    set: list[str]
+    preset: str | None
+    gpu_memory: str | None
+    gpus: int | None
+    samples: int | None
+    tokens: float | None
+    fit: bool
+    dir: str | None
+    measure: bool
+    json: bool
 
 
 def _count(text: str) -> int:
@@ -65,29 +82,30 @@ def _tokens(text: str) -> float:
     return value
 
 
-def run(args: argparse.Namespace) -> int:
+def run(request: Request) -> int:
     """Estimate and print. Raises `Refusal` (exit 2) for a model or option that cannot be read."""
-    if args.measure:
+    if request.measure:
         from sft_tui.headless import measure_command
 
-        return measure_command.run(args)
+        return measure_command.run(request)
     from sft_tui.memory import Fit, estimate, estimate_time, fit_options, judge, suggestions
-    from sft_tui.plan.subject import parse_settings, subject_of
+    from sft_tui.plan.subject import Question, parse_settings, subject_of
 
-    subject = subject_of(args, parse_settings(args.set))
+    question = Question(request.model, request.preset, request.gpu_memory, request.gpus, request.samples, request.dir)
+    subject = subject_of(question, parse_settings(request.set))
     config, options, gpus, limit = subject.config, subject.options, subject.gpus, subject.limit_bytes
     known = subject.lengths or None
     found = estimate(config, options, gpus=gpus, longest=subject.longest)
     fit = judge(found, limit)
     more = () if fit is Fit.FITS else suggestions(config, options, limit, gpus=gpus, lengths=known)
-    fitted = fit_options(config, options, limit, gpus=gpus, lengths=known) if args.fit and limit else None
+    fitted = fit_options(config, options, limit, gpus=gpus, lengths=known) if request.fit and limit else None
     time = None
     if subject.samples:
         used = fitted.options if fitted else options
         name = subject.card.name if subject.card else None
-        tokens = args.tokens or subject.mean or _USUAL_TOKENS
+        tokens = request.tokens or subject.mean or _USUAL_TOKENS
         time = estimate_time(config, used, samples=subject.samples, mean_tokens=tokens, gpu_name=name, gpus=gpus)
-    if args.json:
+    if request.json:
         put_json(_as_json(subject, found, fit.value, more, fitted, time))
     else:
         for line in _table(subject, found, fit.value, more, fitted, time):

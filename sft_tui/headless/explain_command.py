@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sft_tui.factory.options import Factory, changed_from_default, search_options
 from sft_tui.factory.probe import load_factory
+from sft_tui.headless.arguments import add_json
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
@@ -19,28 +20,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", nargs="?", metavar="KEY", help=_("an option, for example lora_rank"))
     parser.add_argument("--search", metavar="WORDS", help=_("list options whose name or help has these words"))
     parser.add_argument("--all", action="store_true", help=_("list all options"))
-    parser.add_argument("--config", metavar="YAML", help=_("mark what this config changes from the default"))
-    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+    parser.add_argument("--config", type=Path, metavar="YAML", help=_("mark what this config changes from the default"))
+    add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which option, or which list of them."""
+
+    key: str | None
+    search: str | None
+    all: bool
+    config: Path | None
+    json: bool
+
+
+def run(request: Request) -> int:
     """Explain one option, or list those that were searched for."""
     from sft_tui.machine.environment import find_environment
 
     environment = find_environment().environment
     factory = load_factory(environment.python, environment.packages) if environment else load_factory()
-    if args.search is not None or args.all:
-        return _list(args, factory)
-    if not args.key:
+    if request.search is not None or request.all:
+        return _list(request, factory)
+    if not request.key:
         raise refuse("usage", _("Name an option, or use --search WORDS or --all."))
-    return _one(args, factory)
+    return _one(request.key, factory, as_json=request.json)
 
 
-def _one(args: argparse.Namespace, factory: Factory) -> int:
+def _one(key: str, factory: Factory, *, as_json: bool) -> int:
     from sft_tui.factory.explain import as_lines, explain
 
-    explanation = explain(args.key, factory)
-    if args.json:
+    explanation = explain(key, factory)
+    if as_json:
         put_json(asdict(explanation))
         return int(ExitCode.DONE)
     for line in as_lines(explanation):
@@ -49,13 +61,13 @@ def _one(args: argparse.Namespace, factory: Factory) -> int:
     return int(ExitCode.DONE)
 
 
-def _list(args: argparse.Namespace, factory: Factory) -> int:
+def _list(request: Request, factory: Factory) -> int:
     from sft_tui.yaml_io import scalar
 
-    options = search_options(args.search or "", factory)
-    values = _values_of(args.config)
+    options = search_options(request.search or "", factory)
+    values = _values_of(request.config)
     changed = changed_from_default(values, factory)
-    if args.json:
+    if request.json:
         put_json(
             [
                 {"key": o.name, "group": o.group, "default": o.default, "changed": o.name in changed, "help": o.help}
@@ -71,13 +83,13 @@ def _list(args: argparse.Namespace, factory: Factory) -> int:
     return int(ExitCode.DONE)
 
 
-def _values_of(config: str | None) -> dict[str, Any]:
+def _values_of(config: Path | None) -> dict[str, Any]:
     """The options in a config or under `train:` of an answers file; none without one."""
     if config is None:
         return {}
     from sft_tui.yaml_io import read_document
 
-    document = read_document(Path(config))
+    document = read_document(config)
     if document.problems:
         first = document.problems[0]
         raise refuse(first.code, first.message, path=first.path, line=first.line, hint=first.hint)

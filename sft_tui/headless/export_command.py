@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from sft_tui.headless.follow import say_detached
-from sft_tui.headless.run_command import watch
-from sft_tui.headless.runs_command import add_run_argument, find_run
+from sft_tui.headless.arguments import add_detach, add_run
+from sft_tui.headless.find import find_run
+from sft_tui.headless.run_command import follow_or_leave
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode
 from sft_tui.project.events import EventReader
-from sft_tui.run.lifecycle import export_again
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,16 +19,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "auto"), help=_("where the merge is computed"))
     parser.add_argument("--no-verify", action="store_true", help=_("do not check the merged model"))
     parser.add_argument("--overwrite", action="store_true", help=_("replace a merged model that is there"))
-    parser.add_argument("--detach", action="store_true", help=_("start and return at once"))
-    add_run_argument(parser)
+    add_detach(parser)
+    add_run(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which run to export, and how."""
+
+    run: str
+    size_gb: int | None
+    device: str | None
+    no_verify: bool
+    overwrite: bool
+    detach: bool
+    dir: Path
+    json: bool
+
+
+def run(request: Request) -> int:
     """Export a trained run, and verify it. Raises `Refusal`."""
-    layout, _state = find_run(Path(args.dir), args.run)
+    from sft_tui.run.export import prepare_export
+    from sft_tui.run.start import launch
+
+    layout, state = find_run(request.dir, request.run)
+    prepare_export(
+        layout,
+        state,
+        size_gb=request.size_gb,
+        device=request.device,
+        verify=not request.no_verify,
+        overwrite=request.overwrite,
+    )
     reader = EventReader(layout.events, from_end=True)
-    export_again(layout, size_gb=args.size_gb, device=args.device, verify=not args.no_verify, overwrite=args.overwrite)
-    if args.detach:
-        say_detached(layout)
-        return int(ExitCode.DONE)
-    return watch(layout, reader, as_json=args.json)
+    launch(layout)
+    return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +16,7 @@ from sft_tui.run.measure import TRIAL_STEPS, Trial, longest, run_trial, trial_op
 from sft_tui.units import GIB
 
 if TYPE_CHECKING:
+    from sft_tui.headless.estimate_command import Request
     from sft_tui.plan.context import Situation
     from sft_tui.project.plan_record import Plan
 
@@ -62,22 +61,22 @@ class Measurement:
         }
 
 
-def run(args: argparse.Namespace) -> int:
+def run(request: Request) -> int:
     """Measure and print. Raises `Refusal`: exit 2 for answers, 3 without LLaMA-Factory or data, 4 where it fails."""
     from sft_tui.plan.context import gather
     from sft_tui.plan.make import make_plan
     from sft_tui.plan.subject import parse_settings
 
-    path = Path(args.model)
-    if not is_answers(args.model):
+    path = Path(request.model)
+    if not is_answers(request.model):
         message = _("{path} is no answers file: a measurement needs the data that the training will see.")
         hint = "sft-tui estimate answers.yaml --measure"
-        raise refuse("no_answers", message.format(path=args.model), key="--measure", hint=hint)
+        raise refuse("no_answers", message.format(path=request.model), key="--measure", hint=hint)
     for option in _OF_THE_ESTIMATE:
-        if getattr(args, option) not in (None, False):
+        if getattr(request, option) not in (None, False):
             name = f"--{option.replace('_', '-')}"
             raise refuse("usage", _("{option} does not go with --measure.").format(option=name), key=name)
-    answers = changed_answers(args, parse_settings(args.set))
+    answers = changed_answers(path, request.preset, parse_settings(request.set))
     situation = gather(answers, path, count_tokens=True)
     plan = make_plan(answers, situation)
     if situation.environment is None:
@@ -87,9 +86,6 @@ def run(args: argparse.Namespace) -> int:
     if not plan.gpus:
         reason = plan.reasons["gpus"].rstrip(".")
         say(_("No GPU is used ({reason}): only the main memory is measured.").format(reason=reason))
-    for number in (signal.SIGTERM, signal.SIGHUP):  # the trial must not outlive the command, nor its folder
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _interrupted)
     with tempfile.TemporaryDirectory(prefix="sft-tui-measure-") as folder:
         trial, reserved = _measure(situation, plan, Path(folder))
         if trial.exit_code != 0 or trial.too_slow:
@@ -104,16 +100,12 @@ def run(args: argparse.Namespace) -> int:
         plan.gpus,
         trial.seconds,
     )
-    if args.json:
+    if request.json:
         put_json(found.as_json())
         return int(ExitCode.DONE)
     for line in _lines(found):
         put(line)
     return int(ExitCode.DONE)
-
-
-def _interrupted(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _lines(found: Measurement) -> Iterator[str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sft_tui.dataset import ConvertRequest, PreviewPage, preview
 from sft_tui.factory.rendering import IGNORED, Rendered, Renderer, Rendering
-from sft_tui.headless.convert_command import add_source_arguments, find_train_python, request_from
-from sft_tui.headless.output import put, put_json, report_refusal, show_problems
+from sft_tui.headless.convert_command import SourceRequest, add_source_arguments, conversion_of, find_train_python
+from sft_tui.headless.output import put, put_json, show_problems
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, Refusal, refuse
+from sft_tui.problems import ExitCode, Problems, refuse
 
 _FLAGS = ("train_on_prompt", "mask_history", "packing", "neat_packing")
 _SHOWN = 400
@@ -32,40 +33,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=_("as in the training config"))
 
 
-def run(args: argparse.Namespace) -> int:
-    """Show the rows; 0 if it could be done, otherwise the refusal's exit code."""
-    try:
-        request = request_from(args)
-        if args.stats:
-            return _statistics(args, request)
-        start, count = _number(args.start, "--start"), _number(args.rows, "--rows")
-        page = preview(request, start, count)
-        rendering = _render(args, request, page) if args.model else None
-    except Refusal as refusal:
-        return report_refusal(refusal, args.json)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(SourceRequest):
+    """Which rows to show, and whether as tokens or as statistics."""
+
+    rows: str
+    start: str
+    model: str | None
+    template: str | None
+    cutoff_len: str
+    stats: bool
+    train_on_prompt: bool
+    packing: bool
+    neat_packing: bool
+
+
+def run(request: Request) -> int:
+    """Show the rows. Raises `Refusal`."""
+    wanted = conversion_of(request, Problems())
+    if request.stats:
+        return _statistics(request, wanted)
+    start, count = _number(request.start, "--start"), _number(request.rows, "--rows")
+    page = preview(wanted, start, count)
+    rendering = _render(request, wanted, page, request.model) if request.model else None
     show_problems(page.notes)
-    if args.json:
+    if request.json:
         put_json(as_json(page, rendering))
     else:
         _tell(page, rendering)
     return int(ExitCode.DONE)
 
 
-def _statistics(args: argparse.Namespace, request: ConvertRequest) -> int:
+def _statistics(request: Request, wanted: ConvertRequest) -> int:
     from sft_tui.plan.statistics import source_statistics, statistics_lines
 
-    model = Path(args.model).expanduser() if args.model else None
+    model = Path(request.model).expanduser() if request.model else None
     if model is not None and not model.is_dir():
-        message = _("{path} is no model directory.").format(path=args.model)
+        message = _("{path} is no model directory.").format(path=request.model)
         raise refuse("model_not_found", message, hint=_("Tokens are counted with the model's own tokenizer."))
     found = source_statistics(
-        request,
+        wanted,
         model=model,
-        template=args.template,
-        python=request.train_python or find_train_python(needed=True),
-        cutoff_len=_number(args.cutoff_len, "--cutoff-len"),
+        template=request.template,
+        python=wanted.train_python or find_train_python(needed=True),
+        cutoff_len=_number(request.cutoff_len, "--cutoff-len"),
     )
-    if args.json:
+    if request.json:
         put_json(found.as_json())
     else:
         for line in statistics_lines(found):
@@ -80,23 +93,26 @@ def _number(text: str, flag: str) -> int:
     raise refuse("bad_number", message, hint=_("Give a whole number, such as {flag} 5.").format(flag=flag))
 
 
-def _render(args: argparse.Namespace, request: ConvertRequest, page: PreviewPage) -> Rendering:
+def _render(request: Request, wanted: ConvertRequest, page: PreviewPage, model: str) -> Rendering:
     from sft_tui.factory.dataset_info import entry_for
 
-    python = request.train_python or find_train_python(needed=True)
+    python = wanted.train_python or find_train_python(needed=True)
     if python is None:
         message = _("Tokens can only be shown where LLaMA-Factory is installed, and it was not found.")
         hint = _("Name its Python with --train-python, or see: sft-tui doctor")
         raise refuse("no_environment", message, exit_code=ExitCode.PREFLIGHT, hint=hint)
-    if args.template is None:
+    if request.template is None:
         message = _("--model needs --template: the same text becomes other tokens under another template.")
         raise refuse("no_template", message, key="model.template", hint=_("For Qwen2.5: --template qwen"))
-    data_args: dict[str, Any] = {"template": args.template, "cutoff_len": _number(args.cutoff_len, "--cutoff-len")}
-    data_args |= {flag: True for flag in _FLAGS if getattr(args, flag)}
+    data_args: dict[str, Any] = {
+        "template": request.template,
+        "cutoff_len": _number(request.cutoff_len, "--cutoff-len"),
+    }
+    data_args |= {flag: True for flag in _FLAGS if getattr(request, flag)}
     samples = [row.sample for row in page.rows if row.sample is not None]
     with Renderer(python) as renderer:
         entry = entry_for(page.format, page.columns, page.tags, "preview.jsonl")
-        return renderer.render(samples, entry, model=args.model, data_args=data_args)
+        return renderer.render(samples, entry, model=model, data_args=data_args)
 
 
 def as_json(page: PreviewPage, rendering: Rendering | None) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
+from sft_tui.headless.arguments import add_project
+from sft_tui.headless.find import find_project
 from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
@@ -13,18 +16,28 @@ from sft_tui.problems import ExitCode
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `report`."""
     parser.add_argument("run", metavar="RUN", help=_("the run's name"))
-    parser.add_argument("--out", metavar="FILE", help=_("archive to write (default: RUN-report-TIME.tar.gz)"))
-    parser.add_argument("--dir", default=".", metavar="PROJECT", help=_("project directory (default: here)"))
-    parser.add_argument("--json", action="store_true", help=_("result as JSON on stdout"))
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=_("archive to write (default: RUN-report-TIME.tar.gz)")
+    )
+    add_project(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which run to report on, and into which file."""
+
+    run: str
+    out: Path | None
+    dir: Path
+    json: bool
+
+
+def run(request: Request) -> int:
     """Write the archive; stdout is its path."""
     from sft_tui.support.report import write_report
 
-    out = None if args.out is None else Path(args.out)
-    path = write_report(Path(args.dir), args.run, out)
-    if args.json:
+    path = write_report(find_project(request.dir), request.run, request.out)
+    if request.json:
         put_json({"report": str(path)})
     else:
         put(str(path))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sft_tui.answers import Answers, read_answers
 from sft_tui.factory import commands
-from sft_tui.factory.checkpoints import find_checkpoints
-from sft_tui.headless.follow import follow, say_detached, summary
+from sft_tui.headless.follow import say_detached
+from sft_tui.headless.narrator import end_as_json, watch
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.plan.context import Situation, gather
@@ -21,40 +19,41 @@ from sft_tui.project.events import EventReader
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
-from sft_tui.project.state import RunState, Status, present_status, read_state
-from sft_tui.run.lifecycle import read_plan, resume, start
-from sft_tui.run.outcome import run_is_done
+from sft_tui.project.state import RunState, Status, read_state
+from sft_tui.run.start import resume, start
 from sft_tui.units import GIB
+from sft_tui.view.outcome import is_over, present, read_outcome
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the headless mode."""
-    parser.add_argument("--dry-run", action="store_true", help=_("print what would be done, and do nothing"))
-    parser.add_argument("--detach", action="store_true", help=_("start and return at once"))
-    parser.add_argument("--fresh", action="store_true", help=_("start a new run beside an earlier one"))
-    parser.add_argument("--force", action="store_true", help=_("start though the GPU memory seems too small"))
-    parser.add_argument("--json", action="store_true", help=_("events on stdout, one JSON object a line"))
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to do with an answers file."""
+
+    answers: Path
+    dry_run: bool = False
+    detach: bool = False
+    fresh: bool = False
+    force: bool = False
+    json: bool = False
 
 
-def run(args: argparse.Namespace) -> int:
+def run(request: Request) -> int:
     """Do what the answers file says. Raises `Refusal`."""
-    path = Path(args.answers)
-    file = read_answers(path)
-    answers = file.require()
-    situation = gather(answers, path, fresh=args.fresh, count_tokens=True)
+    answers = read_answers(request.answers).require()
+    situation = gather(answers, request.answers, fresh=request.fresh, count_tokens=True)
     plan = make_plan(answers, situation)
-    if args.dry_run:
-        return _dry_run(answers, situation, plan, args)
+    if request.dry_run:
+        return _dry_run(answers, situation, plan, as_json=request.json)
     layout = RunLayout(situation.project, situation.run)
     state = read_state(layout)
     if state is None:
-        return _start(answers, situation, plan, args)
-    return _again(answers, situation, plan, layout, state, args)
+        return _start(answers, situation, plan, request)
+    return _again(answers, situation, plan, layout, state, request)
 
 
-def _dry_run(answers: Answers, situation: Situation, plan: Plan, args: argparse.Namespace) -> int:
+def _dry_run(answers: Answers, situation: Situation, plan: Plan, *, as_json: bool) -> int:
     problems = [*plan.warnings, *preflight(answers, situation, plan)]
-    if args.json:
+    if as_json:
         put_json({"plan": plan.as_json(), "problems": [p.as_json() for p in problems]})
     else:
         for file in plan.files:
@@ -78,91 +77,51 @@ def _chosen(plan: Plan, key: str) -> object:
     return getattr(plan, key, "")
 
 
-def _start(answers: Answers, situation: Situation, plan: Plan, args: argparse.Namespace) -> int:
-    problems = [*plan.warnings, *preflight(answers, situation, plan, force=args.force, hub=True)]
+def _start(answers: Answers, situation: Situation, plan: Plan, request: Request) -> int:
+    problems = [*plan.warnings, *preflight(answers, situation, plan, force=request.force, hub=True)]
     code = exit_code_for(problems)
     if code is not ExitCode.DONE:
         raise Refusal(problems, code)
     show_problems(problems)
     layout = RunLayout(situation.project, situation.run)
     reader = EventReader(layout.events, from_end=True)
-    started = start(replace(plan, force=args.force), _another(answers, args) if answers.run.name is None else None)
-    return _watch(started, reader if started == layout else EventReader(started.events), args)
+    start(replace(plan, force=request.force))
+    return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
 
 
-def _another(answers: Answers, args: argparse.Namespace) -> Callable[[], Plan]:
-    """The plan under another name, for a run whose name another start has taken at the same moment."""
-
-    def plan() -> Plan:
-        situation = gather(answers, Path(args.answers), fresh=True, count_tokens=True)
-        return replace(make_plan(answers, situation), force=args.force)
-
-    return plan
-
-
-def _watch(layout: RunLayout, reader: EventReader, args: argparse.Namespace) -> int:
-    if args.detach:
-        if args.json:
-            put_json({"run": layout.name, "project": str(layout.project)})
-        say_detached(layout)
-        return int(ExitCode.DONE)
-    return watch(layout, reader, as_json=args.json)
-
-
-def watch(layout: RunLayout, reader: EventReader, *, as_json: bool) -> int:
-    """Follow a run to its end and say how it ended."""
-    code = follow(layout, reader, as_json=as_json)
-    state = read_state(layout)
-    if state is not None and (code != ExitCode.INTERRUPTED or state.status is Status.STOPPED):
-        if state.message:
-            say(state.message)
-        refused = code == ExitCode.PREFLIGHT and state.stage == "train"  # it was never started: there is no log of it
-        if code not in (ExitCode.DONE, ExitCode.INTERRUPTED) and not refused:
-            show_end_of_log(layout, state)
-        if not as_json:
-            for line in summary(state, layout):
-                say(line)
-        if code not in (ExitCode.DONE,):
-            say(_("Go on with: sft-tui resume {run}").format(run=layout.name))
-    return code
-
-
-def show_end_of_log(layout: RunLayout, state: RunState, count: int = 15) -> None:
-    """The last lines of the log of the stage that failed."""
-    from sft_tui.view.log_file import LogFile
-
-    if state.stage is None:
-        return
-    path = layout.stage_log(state.stage)
-    say(_("The last lines of {path}:").format(path=path))
-    with LogFile(path) as log:
-        for line in log.tail(count):
-            say(f"  | {line.text}")
+def follow_or_leave(layout: RunLayout, reader: EventReader, *, detach: bool, as_json: bool) -> int:
+    """Follow what was started to its end, or leave it at once; the exit code."""
+    if not detach:
+        return watch(layout, reader, as_json=as_json)
+    if as_json:
+        put_json({"run": layout.name, "project": str(layout.project)})
+    say_detached(layout)
+    return int(ExitCode.DONE)
 
 
 def _again(
-    answers: Answers, situation: Situation, plan: Plan, layout: RunLayout, state: RunState, args: argparse.Namespace
+    answers: Answers, situation: Situation, plan: Plan, layout: RunLayout, state: RunState, request: Request
 ) -> int:
     """The run is there already: attach to it, say that it is done, go on with it, or refuse."""
     earlier = read_json(layout.plan)
     same = isinstance(earlier, dict) and earlier.get("answers_hash") == plan.answers_hash
-    status = present_status(state)
-    if status is Status.RUNNING:
+    status = present(state)
+    if not is_over(status):
         if not same:
             raise _conflict(layout, earlier, plan, running=True)
         say(_("The run {run} is running already; following it.").format(run=layout.name))
-        return _watch(layout, EventReader(layout.events, from_end=True), args)
+        reader = EventReader(layout.events, from_end=True)
+        return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
     if not same:
-        if commands.has_weights(layout.save_dir) or find_checkpoints(layout.save_dir):
+        if commands.has_weights(layout.save_dir) or commands.checkpoints(layout.save_dir):
             raise _conflict(layout, earlier, plan, running=False)
-        return _start(answers, situation, plan, args)
-    kept = read_plan(layout)
-    if status is Status.FINISHED and kept is not None and run_is_done(kept, state):
+        return _start(answers, situation, plan, request)
+    if status is Status.FINISHED and _unchanged(layout, plan):
         text = _("The run {run} is finished; nothing to do. A new one beside it: --fresh")
         say(text.format(run=layout.name))
-        if args.json:
-            put_json({"type": "run_finished", "status": "finished", "exit_code": 0, "run": layout.name})
-        for line in summary(state, layout):
+        if request.json:
+            put_json({"type": "run_finished", **end_as_json(layout, state)})
+        for line in read_outcome(layout, state).lines[1:]:
             say(line)
         return int(ExitCode.DONE)
     if situation.environment is None:
@@ -171,8 +130,14 @@ def _again(
         )
     say(_("Going on with the run {run}.").format(run=layout.name))
     reader = EventReader(layout.events, from_end=True)
-    resume(layout, force=args.force)
-    return _watch(layout, reader, args)
+    resume(layout, force=request.force)
+    return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
+
+
+def _unchanged(layout: RunLayout, plan: Plan) -> bool:
+    from sft_tui.run.outcome import proofs_exist
+
+    return all(proofs_exist(layout.project, stage) for stage in plan.stages)
 
 
 def _conflict(layout: RunLayout, earlier: object, plan: Plan, *, running: bool) -> Refusal:

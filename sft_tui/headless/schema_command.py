@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 
 from sft_tui.headless.output import put
 from sft_tui.i18n import _
@@ -15,7 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help=_("accepted like everywhere; the schema is JSON anyway"))
 
 
-def run(_args: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Nothing can be asked of a schema."""
+
+    json: bool
+
+
+def run(_request: Request) -> int:
     """Print the schema."""
     from sft_tui.answers import json_schema
 

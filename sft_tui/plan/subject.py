@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,18 @@ if TYPE_CHECKING:
     from sft_tui.plan.peaks import PeakFound
 
 _LARGEST_CARD_GIB = 4096.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `estimate` was asked about: `model` may be an answers file or a config, `dir` is a project with runs."""
+
+    model: str
+    preset: str | None = None
+    gpu_memory: str | None = None
+    gpus: int | None = None
+    samples: int | None = None
+    dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +72,39 @@ def train_config(path: Path) -> dict[str, Any] | None:
     return dict(options) if isinstance(options.get("model_name_or_path"), str) else None
 
 
-def subject_of(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
-    """What the arguments ask about, with `given` options on top. Raises `Refusal` (exit 2)."""
-    if is_answers(args.model):
-        return _of_answers(args, given)
+def subject_of(asked: Question, given: dict[str, Any]) -> Subject:
+    """What is asked about, with `given` options on top. Raises `Refusal` (exit 2)."""
+    if is_answers(asked.model):
+        return _of_answers(asked, given)
     from sft_tui.factory.train_config import guide_defaults
     from sft_tui.memory import find_config
 
-    plain = train_config(Path(args.model))
-    model = str(plain["model_name_or_path"]) if plain else args.model
+    plain = train_config(Path(asked.model))
+    model = str(plain["model_name_or_path"]) if plain else asked.model
     config = find_config(model)
-    preset = find_preset(args.preset).options_with(()) if args.preset else {}
+    preset = find_preset(asked.preset).options_with(()) if asked.preset else {}
     options = {**(plain or guide_defaults()), **preset, **given}
     for key, value in options.items():
         checked_value(key, value)
-    limit, card = _limit(args.gpu_memory)
-    gpus = args.gpus or 1
-    earlier = _earlier(model, args.dir, options, gpus) if args.dir else None
-    return Subject(model, config, options, gpus, limit, card, mean=None, samples=args.samples, earlier=earlier)
+    limit, card = _limit(asked.gpu_memory)
+    gpus = asked.gpus or 1
+    earlier = _earlier(model, asked.dir, options, gpus) if asked.dir else None
+    return Subject(model, config, options, gpus, limit, card, mean=None, samples=asked.samples, earlier=earlier)
 
 
-def changed_answers(args: argparse.Namespace, given: dict[str, Any]) -> Answers:
-    """The answers file that `args.model` names, with `--preset` and `--set` of the command line. Raises `Refusal`."""
+def changed_answers(path: Path, preset: str | None, given: dict[str, Any]) -> Answers:
+    """The answers file at `path` with a `--preset` and the options `given`. Raises `Refusal`."""
     from sft_tui.answers import read_answers
 
-    answers = read_answers(Path(args.model)).require()
+    answers = read_answers(path).require()
     changes: dict[str, Any] = {"train": answers.train | given}
-    if args.preset is not None:
-        find_preset(args.preset)
-        changes["preset"] = args.preset
+    if preset is not None:
+        find_preset(preset)
+        changes["preset"] = preset
     return answers.model_copy(update=changes)
 
 
-def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
+def _of_answers(asked: Question, given: dict[str, Any]) -> Subject:
     from sft_tui.machine.gpus import DRIVER_BYTES
     from sft_tui.plan.context import chosen_gpus, gather, with_lengths
     from sft_tui.plan.estimate import lengths_for, model_config
@@ -101,10 +112,11 @@ def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
     from sft_tui.plan.make import make_plan
     from sft_tui.plan.peaks import find_peak
 
-    path, answers = Path(args.model), changed_answers(args, given)
-    limit, card = _limit(args.gpu_memory)
+    path = Path(asked.model)
+    answers = changed_answers(path, asked.preset, given)
+    limit, card = _limit(asked.gpu_memory)
     situation = with_lengths(answers, gather(answers, path))
-    if args.gpu_memory is not None and limit is not None:
+    if asked.gpu_memory is not None and limit is not None:
         situation = replace(situation, gpus=_imagined(answers, limit))
     options = make_plan(answers, situation).train_options
     for key, value in options.items():
@@ -115,10 +127,10 @@ def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
         hint = _("Give a local directory, or estimate with the id of a known model.")
         raise refuse("unknown_model", message, key="model.path", hint=hint)
     cards = chosen_gpus(answers, situation.gpus)
-    if args.gpu_memory is None and cards:
+    if asked.gpu_memory is None and cards:
         card = min(cards, key=lambda gpu: gpu.free_bytes)
         limit = card.free_bytes + DRIVER_BYTES
-    gpus = args.gpus or max(1, len(cards))
+    gpus = asked.gpus or max(1, len(cards))
     lengths = lengths_for(situation, options)
     return Subject(
         situation.model.path,
@@ -129,7 +141,7 @@ def _of_answers(args: argparse.Namespace, given: dict[str, Any]) -> Subject:
         card,
         lengths.known if lengths else (),
         lengths.mean if lengths else None,
-        args.samples or run_length(answers, situation, options, gpus).rows,
+        asked.samples or run_length(answers, situation, options, gpus).rows,
         find_peak(situation.peaks, situation.model.path, options, gpus),
     )
 

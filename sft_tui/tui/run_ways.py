@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import Status
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.text import clean
-from sft_tui.tui.widgets.stage_bar import stage_name
 from sft_tui.view.failure_report import FailureReport
+from sft_tui.view.outcome import stage_name
 from sft_tui.view.watch import Snapshot
 
 AFTER_TRAINING = ("export", "verify")
@@ -42,16 +41,10 @@ def way_on(layout: RunLayout, snapshot: Snapshot | None, report: FailureReport |
         return Way(_("Everything is done. Next: what it has learned, and how to use it"), _("Result"), "result")
     if snapshot.status is not Status.FAILED:
         return Way(_("Next: go on from the last checkpoint, or e to edit the answers"), _("Resume"), "resume")
-    if lacked_memory(snapshot):
+    if snapshot.lacked_memory:
         text = _("Nothing was started. Next: try again when the memory is free, or f to start anyway, e to edit")
         return Way(text, _("Try again"), "resume")
     return _after_failure(report)
-
-
-def lacked_memory(snapshot: Snapshot) -> bool:
-    """Whether the training was not started because the card's memory seemed too small."""
-    refused = snapshot.status is Status.FAILED and snapshot.exit_code == ExitCode.PREFLIGHT
-    return refused and snapshot.stage == "train"
 
 
 def _after_failure(report: FailureReport | None) -> Way:

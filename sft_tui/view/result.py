@@ -12,6 +12,8 @@ from sft_tui.factory.commands import has_weights
 from sft_tui.factory.usage import Usage, usages
 from sft_tui.project.files import read_json, write_atomically
 from sft_tui.project.layout import RunLayout
+from sft_tui.project.state import read_state
+from sft_tui.view.outcome import Merged, merged_model
 from sft_tui.view.watch import RunWatch, Snapshot
 
 
@@ -68,6 +70,8 @@ def read_result(layout: RunLayout) -> RunResult:
     environment = _mapping(plan.get("environment"))
     cli = environment.get("cli")
     question = samples[0].prompt if samples else "Hello"
+    state = read_state(layout)
+    merged = merged_model(layout, state) if state is not None else Merged.NONE
     return RunResult(
         snapshot=RunWatch(layout).poll(),
         places=tuple(_places(layout)),
@@ -82,12 +86,13 @@ def read_result(layout: RunLayout) -> RunResult:
                 cli=[str(word) for word in cli] if isinstance(cli, list) else [],
                 python=str(environment.get("python") or "python"),
                 question=question,
+                merged=merged is not Merged.NONE,
             )
         ),
-        verified=bool(verification.get("ok")) if verification else None,
+        verified=bool(verification.get("ok")) if merged in (Merged.PASSED, Merged.FAILED) else None,
         verify_error=str(verification["error"]) if verification.get("error") else None,
         held_out=bool(spec.get("held_out")),
-        exported=has_weights(layout.model_dir),
+        exported=merged is not Merged.NONE,
         trained=has_weights(layout.save_dir),
     )
 

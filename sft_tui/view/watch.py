@@ -16,6 +16,7 @@ from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import RunState, StageState, Status, present_status, read_state
 from sft_tui.project.tail import Tail
 from sft_tui.view.curves import Curve, Series
+from sft_tui.view.outcome import is_over, lacked_memory
 from sft_tui.view.pace import Pace
 
 if TYPE_CHECKING:
@@ -97,7 +98,12 @@ class Snapshot:
     @property
     def alive(self) -> bool:
         """Whether something still happens."""
-        return self.status in (Status.RUNNING, Status.PENDING)
+        return not is_over(self.status)
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether the training was not started because the card's memory seemed too small."""
+        return lacked_memory(self.status, self.exit_code, self.stage)
 
     def why_no_eval(self) -> str:
         """Why there is no evaluation loss yet, in a few words."""
@@ -174,10 +180,9 @@ class RunWatch:
                         self._take(event)
 
     def _read_state(self) -> RunState | None:
-        """The state; the last good one while it cannot be read, unless the run's directory was removed or renamed."""
+        """The state; the last good one while the file is being replaced on a system where that shows."""
         state = read_state(self.layout)
-        if state is not None or not self.layout.run_dir.is_dir():
-            self._state = state
+        self._state = state or self._state
         return self._state
 
     def _new_metrics(self) -> list[Metric]:
@@ -216,7 +221,7 @@ class RunWatch:
         status = present_status(state)
         gpus = self._plan.get("gpus")
         on_cpu = isinstance(gpus, list) and not gpus
-        alive = status in (Status.RUNNING, Status.PENDING)
+        alive = not is_over(status)
         report = self._gpus() if alive and not on_cpu else None
         chosen = gpus if isinstance(gpus, list) else []
         mine = tuple(g for g in report.gpus if not chosen or g.index in chosen) if report else ()

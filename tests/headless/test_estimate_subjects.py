@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +67,9 @@ def test_preset_and_options_of_the_command_line_change_the_answers(tmp_path: Pat
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     path = make_project(tmp_path).answer(train={"cutoff_len": 100, "lora_rank": 4})
-    changed = changed_answers(Namespace(model=str(path), preset="24gb"), {"cutoff_len": 333})
+    changed = changed_answers(path, "24gb", {"cutoff_len": 333})
     assert changed.train == {"cutoff_len": 333, "lora_rank": 4} and changed.preset == "24gb"
-    assert changed_answers(Namespace(model=str(path), preset=None), {}) == read_answers(path).require()
+    assert changed_answers(path, None, {}) == read_answers(path).require()
 
 
 def test_a_measurement_that_is_ended_leaves_nothing(tmp_path: Path) -> None:

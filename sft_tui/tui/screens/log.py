@@ -18,7 +18,7 @@ from sft_tui.tui.widgets.bars import KeyBar, StepBar
 from sft_tui.tui.widgets.full_log import FullLog
 from sft_tui.tui.widgets.lines import Lines
 from sft_tui.tui.widgets.log_view import LogView
-from sft_tui.tui.widgets.stage_bar import stage_name
+from sft_tui.view.outcome import stage_name
 from sft_tui.view.watch import STAGES
 
 LOGS = (*STAGES, "supervisor")

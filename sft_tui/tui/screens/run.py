@@ -21,7 +21,7 @@ from sft_tui.problems import Refusal
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.requests import Request, RequestKind, leave_request
 from sft_tui.project.state import Status
-from sft_tui.tui.run_ways import Way, lacked_memory, remarks, stop_question, way_on
+from sft_tui.tui.run_ways import Way, remarks, stop_question, way_on
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar
 from sft_tui.tui.widgets.big_chart import BigChart, Curves
@@ -218,13 +218,13 @@ class RunScreen(BaseScreen):
         """Only the keys that make sense now."""
         snapshot = self.snapshot
         if action in ("stop", "stop_now"):
-            return snapshot is not None and snapshot.status is Status.RUNNING
+            return snapshot is not None and snapshot.alive and not snapshot.problem
         if action == "resume":
             if snapshot is None or snapshot.problem:
                 return False
             return snapshot.status in _ENDED_BADLY or (snapshot.alive and not snapshot.supervised)
         if action == "force":
-            return snapshot is not None and lacked_memory(snapshot)
+            return snapshot is not None and snapshot.lacked_memory
         if action in ("edit", "result"):
             return snapshot is not None and not snapshot.alive and not snapshot.problem
         return True
@@ -334,7 +334,7 @@ class RunScreen(BaseScreen):
     @work(thread=True, group="resume", exclusive=True)
     def _do_resume(self, changes: dict[str, Any] | None, force: bool) -> None:
         """In a thread: plan anew where something changes, and launch a supervisor."""
-        from sft_tui.run.lifecycle import resume
+        from sft_tui.run.start import resume
 
         try:
             resume(self.layout_of_run, changes, force=force)

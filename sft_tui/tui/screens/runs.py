@@ -23,7 +23,7 @@ from textual.worker import get_current_worker
 from sft_tui.i18n import N_, _
 from sft_tui.project.layout import RunLayout, runs_of
 from sft_tui.project.requests import Request, RequestKind, leave_request
-from sft_tui.project.state import RunState, Status, present_status, read_state
+from sft_tui.project.state import RunState, Status, read_state
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.signs import Signs
@@ -31,7 +31,8 @@ from sft_tui.tui.text import clean, one_line, pad
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar, StepBar
 from sft_tui.tui.widgets.lines import Lines
 from sft_tui.tui.widgets.list_box import ListBox, Row
-from sft_tui.tui.widgets.stage_bar import stage_name, status_sign, status_word
+from sft_tui.tui.widgets.stage_bar import status_sign
+from sft_tui.view.outcome import is_over, present, stage_name, status_word
 
 POLL_S = 2.0
 _NAME_CELLS = 26
@@ -62,9 +63,8 @@ def read_rows(project: Path, now: float) -> tuple[RunRow, ...]:
 
 
 def _row(layout: RunLayout, state: RunState, now: float) -> RunRow:
-    status, metrics = present_status(state), state.metrics
-    running = status in (Status.RUNNING, Status.PENDING)
-    end = now if running else state.finished or state.updated
+    status, metrics = present(state), state.metrics
+    end = state.finished or state.updated if is_over(status) else now
     return RunRow(
         name=layout.name,
         status=status,
@@ -228,7 +228,7 @@ class RunsScreen(BaseScreen):
         row = self.current
         if row is None:
             return _("There are no runs here yet. Next: the wizard")
-        if row.status in (Status.RUNNING, Status.PENDING):
+        if not is_over(row.status):
             return _("Next: watch {run}").format(run=row.name)
         if row.status is Status.FINISHED:
             return _("Next: what {run} has learned").format(run=row.name)
@@ -265,7 +265,7 @@ class RunsScreen(BaseScreen):
             row = self.current if self.rows is not None and self.is_mounted else None
             if row is None:
                 return False
-            return row.status is Status.RUNNING if action == "stop" else True
+            return not is_over(row.status) if action == "stop" else True
         return True
 
     def action_wizard(self) -> None:

@@ -8,23 +8,23 @@ from textual.content import Content
 
 from sft_tui.i18n import _
 from sft_tui.project.state import Status
-from sft_tui.tui.run_ways import lacked_memory
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.lines import Lines
-from sft_tui.tui.widgets.stage_bar import stage_name, status_sign, status_style, status_word
+from sft_tui.tui.widgets.stage_bar import status_sign, status_style
 from sft_tui.view.failure_report import Cause, FailureReport
+from sft_tui.view.outcome import headline
 from sft_tui.view.watch import Snapshot
 
 
 def failure_lines(snapshot: Snapshot, report: FailureReport, sign: str) -> list[Content]:
     """The panel's text."""
     style = status_style(snapshot.status)
-    head = snapshot.message or _message(snapshot, report)
+    head = headline(snapshot.run, snapshot.status, snapshot.message, report.stage)
     lines = [Content.styled(f"{sign} {clean(head, ' ')}", style)]
     for cause in report.causes:
         lines += [Content(""), *_cause_lines(cause)]
-    if lacked_memory(snapshot):
+    if snapshot.lacked_memory:
         return [*lines, Content(""), Content(_("The training was not started, so there is no log of it."))]
     if not report.causes and snapshot.status is Status.FAILED:
         lines += [Content(""), Content(_("The cause is not one of those known to sft-tui; the log's last lines say:"))]
@@ -37,17 +37,6 @@ def failure_lines(snapshot: Snapshot, report: FailureReport, sign: str) -> list[
         lines += [Content(""), Content.styled(_("From {log} (l shows all of it):").format(log=report.log), "bold")]
         lines += [Content.styled(f"  {line}", "dim") for line in report.lines]
     return lines
-
-
-def _message(snapshot: Snapshot, report: FailureReport) -> str:
-    """A sentence where the supervisor left none."""
-    if snapshot.status is Status.LOST:
-        return _(
-            "Nothing of this run is at work any more: the machine was restarted, or its processes were killed. "
-            "What was saved until then is there."
-        )
-    text = _("{stage}: {status}")
-    return text.format(stage=stage_name(report.stage), status=status_word(snapshot.status))
 
 
 def _cause_lines(cause: Cause) -> list[Content]:

@@ -10,7 +10,8 @@ from textual.widget import Widget
 
 from sft_tui.tui.text import one_line
 from sft_tui.tui.widgets.bars import signs_of
-from sft_tui.tui.widgets.stage_bar import stage_name, status_sign, status_style, status_word
+from sft_tui.tui.widgets.stage_bar import status_sign, status_style
+from sft_tui.view.outcome import stage_name, status_word
 from sft_tui.view.watch import Snapshot
 
 

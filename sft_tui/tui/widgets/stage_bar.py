@@ -6,37 +6,13 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from sft_tui.i18n import N_, _
+from sft_tui.i18n import _
 from sft_tui.project.state import Status
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.signs import Signs
 from sft_tui.tui.widgets.bars import signs_of
+from sft_tui.view.outcome import stage_name, status_word
 from sft_tui.view.watch import Snapshot, StageView
-
-STAGE_NAMES = {
-    "convert": N_("convert"),
-    "train": N_("train"),
-    "export": N_("export"),
-    "verify": N_("verify"),
-}
-STATUS_WORDS = {
-    Status.PENDING: N_("waiting"),
-    Status.RUNNING: N_("running"),
-    Status.FINISHED: N_("finished"),
-    Status.FAILED: N_("failed"),
-    Status.STOPPED: N_("stopped"),
-    Status.LOST: N_("interrupted"),
-}
-
-
-def stage_name(name: str) -> str:
-    """What a stage is called in the language of the user."""
-    return _(STAGE_NAMES.get(name, name))
-
-
-def status_word(status: Status) -> str:
-    """What a status is called in the language of the user."""
-    return _(STATUS_WORDS[status])
 
 
 def status_sign(status: Status, signs: Signs) -> str:

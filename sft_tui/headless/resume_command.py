@@ -1,0 +1,50 @@
+"""`sft-tui resume RUN`: go on with a run that failed, was stopped or was interrupted."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from sft_tui.headless.arguments import add_detach, add_run, add_set
+from sft_tui.headless.attach_command import show_ended
+from sft_tui.headless.find import find_run
+from sft_tui.headless.run_command import follow_or_leave
+from sft_tui.i18n import _
+from sft_tui.project.events import EventReader
+from sft_tui.project.state import Status
+from sft_tui.view.outcome import present
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `resume`."""
+    add_set(parser)
+    add_detach(parser)
+    parser.add_argument("--force", action="store_true", help=_("start though the GPU memory seems too small"))
+    add_run(parser)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which run to go on with, and what to change."""
+
+    run: str
+    set: list[str]
+    detach: bool
+    force: bool
+    dir: Path
+    json: bool
+
+
+def run(request: Request) -> int:
+    """Go on with a run. Raises `Refusal`."""
+    from sft_tui.plan.subject import parse_settings
+    from sft_tui.run.start import resume
+
+    layout, state = find_run(request.dir, request.run)
+    changes = parse_settings(request.set)
+    if present(state) is Status.FINISHED and not changes:
+        return show_ended(layout, state, as_json=request.json)
+    reader = EventReader(layout.events, from_end=True)
+    resume(layout, changes or None, force=request.force)
+    return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)

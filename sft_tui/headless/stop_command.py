@@ -1,0 +1,62 @@
+"""`sft-tui stop RUN`: end a run at its next step and save what was learned, or at once."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from sft_tui.headless.arguments import add_run
+from sft_tui.headless.find import find_run
+from sft_tui.headless.follow import Listener, follow
+from sft_tui.headless.output import put_json, say
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, refuse
+from sft_tui.project.events import EventReader
+from sft_tui.project.requests import Request as Wish
+from sft_tui.project.requests import RequestKind, leave_request
+from sft_tui.project.state import read_state
+from sft_tui.view.outcome import is_over, present, status_word
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `stop`."""
+    parser.add_argument("--now", action="store_true", help=_("do not save what was learned since the last checkpoint"))
+    parser.add_argument("--wait", action="store_true", help=_("return when the run has ended"))
+    add_run(parser)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which run to stop, and how."""
+
+    run: str
+    now: bool
+    wait: bool
+    dir: Path
+    json: bool
+
+
+def run(request: Request) -> int:
+    """Ask a run to stop: at the next step with saving, or at once."""
+    layout, state = find_run(request.dir, request.run)
+    status = present(state)
+    if is_over(status):
+        message = _("The run {run} does not run: {status}.").format(run=layout.name, status=status_word(status))
+        raise refuse("not_running", message)
+    if state.supervisor is None or not state.supervisor.alive():
+        from sft_tui.run.start import launch
+
+        launch(layout)
+    leave_request(layout, Wish(RequestKind.STOP_NOW if request.now else RequestKind.STOP))
+    if request.now:
+        say(_("Asked {run} to stop now.").format(run=layout.name))
+    else:
+        say(_("Asked {run} to stop at the next step and save.").format(run=layout.name))
+    if request.wait:
+        follow(layout, EventReader(layout.events, from_end=True), Listener())
+    if request.json:
+        latest = read_state(layout)
+        status = present(latest or state)
+        put_json({"run": layout.name, "asked": "stop_now" if request.now else "stop", "status": status.value})
+    return int(ExitCode.DONE)
