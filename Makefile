@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
+# Tests wait more than they compute: two workers a core, and at most eight (a real training takes 1 GB of memory).
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 4 ? 2 * n : 8 )))
+
 .PHONY: help demo test check bench catalogue snapshot format clean
 
 help:
@@ -26,7 +29,7 @@ demo: $(READY)
 	$(BIN)/sft-tui demo sft-tui-demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff check .

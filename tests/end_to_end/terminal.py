@@ -67,9 +67,9 @@ class Tmux:
         raise AssertionError(f"none of {texts} came up:\n{seen}")
 
 
-def state_of(project: Path) -> dict[str, Any]:
-    """The state of the one run of `project`."""
-    for path in project.glob("runs/*/state.json"):
+def state_of(project: Path, run: str = "*") -> dict[str, Any]:
+    """The state of `run`, or of the one run of `project`."""
+    for path in project.glob(f"runs/{run}/state.json"):
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return data
     return {}
@@ -83,12 +83,12 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
         time.sleep(0.1)
 
 
-def wait_until(project: Path, what: Any, timeout_s: float) -> dict[str, Any]:
+def wait_until(project: Path, what: Any, timeout_s: float, *, run: str = "*") -> dict[str, Any]:
     """The run's state, once `what(state)` holds."""
     deadline = time.monotonic() + timeout_s
     state: dict[str, Any] = {}
     while time.monotonic() < deadline:
-        state = state_of(project)
+        state = state_of(project, run)
         if state and what(state):
             return state
         time.sleep(0.3)

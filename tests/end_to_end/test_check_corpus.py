@@ -19,6 +19,8 @@ from sft_tui.factory.probe import load_factory
 from sft_tui.problems import Problem, Severity
 from tests.corpora.workspace import build
 
+pytestmark = pytest.mark.xdist_group("corpora")  # one workspace for all
+
 CORPORA = Path(__file__).parent.parent / "corpora"
 BAD = sorted((CORPORA / "configs_bad").glob("*.yaml"))
 GOOD = sorted((CORPORA / "configs_good").glob("*.yaml"))

@@ -13,6 +13,8 @@ from sft_tui.factory.probe import ProbeResult, cached_probe, load_factory, probe
 from sft_tui.factory.snapshot import drift
 from sft_tui.problems import Refusal
 
+pytestmark = pytest.mark.xdist_group("probe")  # one probe for all
+
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> tuple[ProbeResult, Path]:

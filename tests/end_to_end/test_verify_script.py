@@ -21,6 +21,7 @@ PYTHON = os.environ.get("SFT_TUI_TRAIN_PYTHON", sys.executable)
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.xdist_group("verify"),  # one process makes all results
     pytest.mark.skipif(
         "SFT_TUI_TRAIN_PYTHON" not in os.environ and importlib.util.find_spec("peft") is None,
         reason="needs a training environment",

@@ -6,38 +6,28 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from sft_tui.factory.length import optimizer_steps, trained_rows
-from sft_tui.headless.demo_command import copy_demo
-
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("demo")]
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent.parent
 ENV = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
-def _project(tmp_path: Path, source: str, **train: Any) -> Path:
-    project = copy_demo(tmp_path / "project")
-    answers = yaml.safe_load((project / "answers.yaml").read_text(encoding="utf-8"))
-    answers["data"]["source"] = source
-    answers["train"] |= train
-    (project / "answers.yaml").write_text(yaml.safe_dump(answers, allow_unicode=True), encoding="utf-8")
-    return project
-
-
-def _start(project: Path) -> subprocess.Popen[str]:
-    command = [str(BIN / "sft-tui"), "--non-interactive", "answers.yaml"]
-    return subprocess.Popen(command, cwd=project, env=ENV, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One real run that several tests look at: the demo's directory, and what the command printed."""
+    project = tmp_path_factory.mktemp("whole-way") / "demo"
+    command = [str(BIN / "sft-tui"), "demo", str(project)]
+    done = subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return project, done.stdout
 
 
 def _json(path: Path) -> Any:
@@ -49,17 +39,35 @@ def _losses(project: Path) -> list[float]:
     return [row["loss"] for line in lines if "loss" in (row := json.loads(line))]
 
 
-def test_parquet_and_then_the_same_by_hand(tmp_path: Path) -> None:
-    project = _project(tmp_path, "demo.parquet", max_steps=8, logging_steps=2, eval_steps=4)
-    run = _start(project)
-    _out, err = run.communicate(timeout=300)
-    assert run.returncode == 0, err
+def test_the_demo_command(demo: tuple[Path, str]) -> None:
+    project, shown = demo
+    assert "answer before:" in shown
+    assert "llamafactory-cli export configs/demo/merge_config.yaml" in shown
+    metrics = _json(project / "runs/demo/state.json")["metrics"]
+    assert metrics["loss"] < metrics["first_loss"] / 4
+
+
+def test_a_run_leaves_a_verified_model_and_what_tensorboard_shows(demo: tuple[Path, str]) -> None:
+    project, _shown = demo
     verified = _json(project / "runs/demo/verify.json")
     assert verified["ok"], verified
     assert verified["samples"][0]["before"] != verified["samples"][0]["after"]
+    assert (project / "models/demo/Modelfile").exists()
     events = list((project / "logs/demo/tensorboard").rglob("events.out.tfevents.*"))
     assert events and events[0].stat().st_size > 0
+
+
+def test_attach_tells_the_end_of_a_run_that_is_over(demo: tuple[Path, str]) -> None:
+    command = [str(BIN / "sft-tui"), "attach", "demo"]
+    attached = subprocess.run(command, cwd=demo[0], env=ENV, capture_output=True, text=True)
+    assert attached.returncode == 0
+    assert "finished" in attached.stderr
+
+
+def test_the_same_by_hand(demo: tuple[Path, str], tmp_path: Path) -> None:
+    project = shutil.copytree(demo[0], tmp_path / "project")
     first = _losses(project)
+    assert len(first) > 10
     plan = _json(project / "runs/demo/plan.json")
     by_hand = next(s["shown"] for s in plan["stages"] if s["name"] == "train")
     shutil.move(project / "saves/demo", project / "saves/kept")
@@ -68,32 +76,6 @@ def test_parquet_and_then_the_same_by_hand(tmp_path: Path) -> None:
     )
     assert typed.returncode == 0, typed.stdout[-2000:] + typed.stderr[-2000:]
     assert _losses(project) == pytest.approx(first, abs=1e-3)
-
-
-def test_json_and_the_front_end_is_killed(tmp_path: Path) -> None:
-    project = _project(tmp_path, "demo.json", num_train_epochs=0.3, logging_steps=1, eval_strategy="no")
-    run = _start(project)
-    state = project / "runs" / "demo" / "state.json"
-    deadline = time.monotonic() + 240
-    while not (state.exists() and _json(state)["stage"] == "train"):
-        assert time.monotonic() < deadline and run.poll() is None
-        time.sleep(0.2)
-    os.kill(run.pid, signal.SIGKILL)
-    run.communicate()
-    while _json(state)["status"] == "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    assert _json(state)["status"] == "finished", _json(state)
-    assert (project / "models/demo/Modelfile").exists()
-    rows = _json(project / "data/demo.convert.json")["result"]["train_rows"]
-    options = _json(project / "runs/demo/plan.json")["train_options"]
-    logged = (project / "saves/demo/trainer_log.jsonl").read_text().splitlines()
-    assert json.loads(logged[-1])["total_steps"] == optimizer_steps(options, trained_rows(options, rows)) == 10
-    attached = subprocess.run(
-        [str(BIN / "sft-tui"), "attach", "demo"], cwd=project, env=ENV, capture_output=True, text=True
-    )
-    assert attached.returncode == 0
-    assert "10/10" not in attached.stderr or "finished" in attached.stderr
 
 
 def test_the_readme_is_right(tmp_path: Path) -> None:
@@ -113,14 +95,3 @@ def test_the_readme_is_right(tmp_path: Path) -> None:
     command = [str(BIN / "sft-tui"), "check", "answers.yaml", "--json"]
     checked = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True)
     assert json.loads(checked.stdout)["ok"], checked.stdout
-
-
-def test_the_demo_command(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [str(BIN / "sft-tui"), "demo", str(tmp_path / "demo")], env=ENV, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    assert "answer before:" in done.stdout
-    assert "llamafactory-cli export configs/demo/merge_config.yaml" in done.stdout
-    metrics = _json(tmp_path / "demo/runs/demo/state.json")["metrics"]
-    assert metrics["loss"] < metrics["first_loss"] / 4

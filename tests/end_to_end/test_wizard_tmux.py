@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.terminal import REPOSITORY, Tmux, wait_until, walk_to_the_start
+from tests.end_to_end.terminal import REPOSITORY, Tmux, wait_for, wait_until, walk_to_the_start
 
 DEMO = REPOSITORY / "data" / "demo"
 SFT_TUI = f"{sys.executable} -m sft_tui.cli"
@@ -37,12 +38,12 @@ def test_from_nothing_to_a_merged_model_though_the_terminal_dies(tmux: Tmux, tmp
     run = wait_until(tmp_path, lambda s: s["status"] == "running", 30)["run"]
 
     tmux.kill()
-    seen = wait_until(tmp_path, lambda s: s["metrics"].get("step", 0) >= 1, 120)
+    seen = wait_until(tmp_path, lambda s: s["metrics"].get("step", 0) >= 1, 600)
     assert seen["status"] == "running"
 
     tmux.start(f"{SFT_TUI} attach {run}")
     tmux.wait_for(f"{run}")
-    state = wait_until(tmp_path, lambda s: s["status"] not in ("running", "pending"), 180)
+    state = wait_until(tmp_path, lambda s: s["status"] not in ("running", "pending"), 600)
     assert state["status"] == "finished", state
     tmux.wait_for("Everything is done", timeout_s=20)
     tmux.press("Enter")
@@ -51,13 +52,21 @@ def test_from_nothing_to_a_merged_model_though_the_terminal_dies(tmux: Tmux, tmp
     assert (merged / "config.json").is_file() and list(merged.glob("*.safetensors"))
     tmux.press("F10")
 
-    again = subprocess.run(
-        [sys.executable, "-m", "sft_tui.cli", "--non-interactive", f"runs/{run}/answers.yaml", "--fresh", "--json"],
+    words = ("--non-interactive", f"runs/{run}/answers.yaml", "--fresh")
+    front = subprocess.Popen(
+        [sys.executable, "-m", "sft_tui.cli", *words],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=240,
     )
-    assert again.returncode == 0, again.stderr
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/state.json"))) == 2)
+    (again,) = (path.parent.name for path in tmp_path.glob("runs/*/state.json") if path.parent.name != run)
+    wait_until(tmp_path, lambda s: s["stage"] == "train" and s["status"] == "running", 60, run=again)
+    front.kill()  # without a screen, too, a run belongs to no front end
+    _out, said = front.communicate()
+    assert front.returncode == -signal.SIGKILL, said
+    state = wait_until(tmp_path, lambda s: s["status"] not in ("running", "pending"), 600, run=again)
+    assert state["status"] == "finished", state
     assert len(list(tmp_path.glob("models/*/config.json"))) == 2

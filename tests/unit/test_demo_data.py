@@ -15,6 +15,8 @@ import polars as pl
 import pytest
 import yaml
 
+from sft_tui.dataset import Columns, ConvertRequest, convert
+
 DEMO = Path(__file__).parents[2] / "data" / "demo"
 SUM = re.compile(r"^(\d+) ([-+×]) (\d+) = (\d+)$")
 Rows = list[dict[str, str]]
@@ -34,6 +36,15 @@ def test_four_formats_hold_the_same_rows(rows: Rows) -> None:
     assert lines == rows
     assert from_csv == rows
     assert pl.read_parquet(DEMO / "demo.parquet").to_dicts() == rows
+
+
+def test_four_formats_are_trained_on_as_the_same_bytes(tmp_path: Path) -> None:
+    written = set()
+    for ending in ("json", "jsonl", "csv", "parquet"):
+        columns = Columns(input="question", output="answer")
+        request = ConvertRequest(str(DEMO / f"demo.{ending}"), tmp_path / ending, columns=columns, test_size=0.1)
+        written.add(convert(request).train.read_bytes())
+    assert len(written) == 1 and len(written.pop().splitlines()) == 288
 
 
 def test_the_script_gives_these_rows(rows: Rows) -> None:
