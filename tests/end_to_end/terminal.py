@@ -7,7 +7,6 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +72,6 @@ def state_of(project: Path, run: str = "*") -> dict[str, Any]:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return data
     return {}
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    """Return once `condition()` holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def wait_until(project: Path, what: Any, timeout_s: float, *, run: str = "*") -> dict[str, Any]:

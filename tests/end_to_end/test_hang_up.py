@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.ssh_server import SSHD, SshServer, ssh_server
-from tests.end_to_end.terminal import REPOSITORY, Tmux, wait_for, wait_until, walk_to_the_start
+from tests.end_to_end.terminal import REPOSITORY, Tmux, wait_until, walk_to_the_start
 from tests.headless import Project, make_project
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(SSHD is None or shutil.which("ssh") is None, reason="needs sshd and ssh")
 
@@ -90,7 +91,7 @@ def test_a_headless_run_outlives_its_connection(project: Project, server: SshSer
     with shown.open("wb") as out:
         command = server.command(*SFT_TUI, "attach", "apples", terminal=False)
         attached = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        wait_for(lambda: shown.stat().st_size > 0)  # it follows the run before the run may go on
+        until(lambda: shown.stat().st_size > 0)  # it follows the run before the run may go on
         project.fake.go_on(SECOND)
         assert attached.wait(60) == 0, shown.read_text()
     text = shown.read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.terminal import REPOSITORY, Tmux, wait_for, wait_until, walk_to_the_start
+from tests.end_to_end.terminal import REPOSITORY, Tmux, wait_until, walk_to_the_start
+from tests.waiting import until
 
 DEMO = REPOSITORY / "data" / "demo"
 SFT_TUI = f"{sys.executable} -m sft_tui.cli"
@@ -61,7 +62,7 @@ def test_from_nothing_to_a_merged_model_though_the_terminal_dies(tmux: Tmux, tmp
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: len(list(tmp_path.glob("runs/*/state.json"))) == 2)
+    until(lambda: len(list(tmp_path.glob("runs/*/state.json"))) == 2)
     (again,) = (path.parent.name for path in tmp_path.glob("runs/*/state.json") if path.parent.name != run)
     wait_until(tmp_path, lambda s: s["stage"] == "train" and s["status"] == "running", 60, run=again)
     front.kill()  # without a screen, too, a run belongs to no front end

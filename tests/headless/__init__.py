@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,22 @@ class Result:
 
 
 @dataclass
+class Front:
+    """A command that runs beside the test; what it says goes to a file, so that it never waits for a reader."""
+
+    process: subprocess.Popen[bytes]
+    file: Path
+
+    def said(self) -> str:
+        """What it has written so far, on stdout and stderr."""
+        return self.file.read_text(encoding="utf-8", errors="replace")
+
+    def end(self, timeout: float = 120) -> int:
+        """Its exit code, once it has ended."""
+        return self.process.wait(timeout)
+
+
+@dataclass
 class Project:
     """A project directory with data, a model directory and a fake training environment."""
 
@@ -64,6 +81,20 @@ class Project:
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)
+
+    def begin(self, *words: str, env: Mapping[str, str] | None = None) -> Front:
+        """Start `sft-tui WORDS` in the project, and go on beside it."""
+        file = self.path.parent / f"said-{time.monotonic_ns()}"
+        with file.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sft_tui.cli", *words],
+                cwd=self.path,
+                env={**os.environ, **self.fake.env, **self.env, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        return Front(process, file)
 
     def run(self, *words: str, timeout: float = 60) -> Result:
         """Run the answers file without a screen."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.headless import Project, make_project
+from tests.waiting import until
 
 NVML = Path(__file__).parent.parent / "fakes" / "nvml"
 
@@ -44,13 +41,6 @@ class Machine:
         return self.project.state() if path.exists() else {}
 
 
-def until(condition: Callable[[], Any], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
 def test_it_waits_without_a_terminal_until_the_memory_is_free(tmp_path: Path) -> None:
     machine = Machine(tmp_path, used=23.9, wait=True)
     started = machine.project.run("--detach")
@@ -71,14 +61,10 @@ def test_it_waits_without_a_terminal_until_the_memory_is_free(tmp_path: Path) ->
 
 def test_a_waiting_run_can_be_left_and_stopped(tmp_path: Path) -> None:
     machine = Machine(tmp_path, used=23.9, wait=True)
-    command = [sys.executable, "-m", "sft_tui.cli", "--non-interactive", "answers.yaml"]
-    env = {**os.environ, **machine.project.fake.env, **machine.env}
-    front = subprocess.Popen(command, cwd=machine.project.path, env=env, stderr=subprocess.PIPE, text=True)
-    until(lambda: "Waiting for GPU memory" in (machine.state().get("message") or ""))
-    time.sleep(1)
-    front.send_signal(signal.SIGINT)
-    _out, err = front.communicate(timeout=120)
-    assert front.returncode == 130 and "Waiting for GPU memory" in err
+    front = machine.project.begin("--non-interactive", "answers.yaml", env=machine.env)
+    until(lambda: "Waiting for GPU memory" in front.said())
+    front.process.send_signal(signal.SIGINT)
+    assert front.end() == 130, front.said()
     assert machine.state()["status"] == "running"
     assert machine.project.sft("stop", "apples").code in (0, 130)
     until(lambda: machine.state()["status"] == "stopped")

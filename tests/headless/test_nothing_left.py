@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,10 @@ import pytest
 from sft_tui.project.identity import ProcessRef
 from sft_tui.run.leftovers import keepers, leftovers, sweep
 from tests.headless import Project, make_project
+from tests.waiting import until
 
 LONG = {"steps": 2000, "step_s": 0.05}
 RANKS = {**LONG, "ranks": 2, "ignore_term": True, "helpers": 1}
-
-
-def wait(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -35,7 +28,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Project]]:
     def start(scenario: dict[str, Any]) -> Project:
         project = make_project(tmp_path, scenario)
         assert project.run("--detach").code == 0
-        wait(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+        until(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
         return project
 
     yield start
@@ -77,21 +70,21 @@ def test_stop_now_leaves_no_rank_that_ignores_it(begin: Callable[[dict[str, Any]
     stopped = next(pid for pid in living(project) if "launcher.py" in " ".join(psutil.Process(pid).cmdline()))
     os.kill(stopped, signal.SIGSTOP)
     assert project.sft("stop", "apples", "--now", "--wait").code == 0
-    wait(lambda: ended(project))
+    until(lambda: ended(project))
     assert project.state()["status"] == "stopped" and not living(project)
 
 
 def test_a_killed_launcher_takes_its_ranks_along(begin: Callable[[dict[str, Any]], Project]) -> None:
     project = begin({**RANKS, "ignore_term": False})
     os.kill(trainer(project), signal.SIGKILL)
-    wait(lambda: ended(project))
+    until(lambda: ended(project))
     assert project.state()["stages"]["train"]["exit_code"] == 137 and not living(project)
 
 
 def test_a_killed_supervisor_leaves_the_exit_code_behind(begin: Callable[[dict[str, Any]], Project]) -> None:
     project = begin({"steps": 40, "step_s": 0.05, "helpers": 1})
     os.kill(supervisor(project), signal.SIGKILL)
-    wait(lambda: not living(project))
+    until(lambda: not living(project))
     resumed = project.sft("resume", "apples")
     assert resumed.code == 0, resumed.err
     train = project.state()["stages"]["train"]
@@ -101,7 +94,7 @@ def test_a_killed_supervisor_leaves_the_exit_code_behind(begin: Callable[[dict[s
 def test_a_killed_keeper_does_not_end_a_run_that_trains(begin: Callable[[dict[str, Any]], Project]) -> None:
     project = begin({"steps": 60, "step_s": 0.05})
     os.kill(keeper(project), signal.SIGKILL)
-    wait(lambda: ended(project))
+    until(lambda: ended(project))
     assert project.state()["status"] == "finished" and project.state()["stages"]["train"]["attempt"] == 1
     assert not living(project)
 
@@ -110,15 +103,15 @@ def test_ranks_that_lost_everybody_are_adopted_and_ended_by_a_stop(begin: Callab
     project = begin(RANKS)
     for pid in (supervisor(project), keeper(project), trainer(project)):
         os.kill(pid, signal.SIGKILL)
-    wait(lambda: len(living(project)) == 3)
+    until(lambda: len(living(project)) == 3)
     before = {str(ProcessRef.of(pid)) for pid in living(project)}
     resumed = project.sft("resume", "apples", "--detach")
     assert resumed.code == 0, resumed.err
-    wait(lambda: ProcessRef.of(supervisor(project)).alive())
+    until(lambda: ProcessRef.of(supervisor(project)).alive())
     assert project.state()["stages"]["train"]["attempt"] == 1
     assert {str(ProcessRef.of(pid)) for pid in living(project)} == before, "no trainer was started beside them"
     assert project.sft("stop", "apples", "--now", "--wait").code == 0
-    wait(lambda: ended(project))
+    until(lambda: ended(project))
     assert not living(project)
 
 
@@ -128,7 +121,7 @@ def test_no_trainer_is_started_beside_a_living_one_whatever_the_state_says(
     project = begin(LONG)
     alone, before = supervisor(project), living(project)
     os.kill(alone, signal.SIGKILL)
-    wait(lambda: not ProcessRef.of(alone).alive())
+    until(lambda: not ProcessRef.of(alone).alive())
     (project.path / "runs/apples/state.json").unlink()
     project.run()
     assert living(project) == before

@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,7 @@ import pytest
 import yaml
 
 from tests.headless import Project, make_project
-
-
-def _wait(condition: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
+from tests.waiting import until
 
 
 def _files(path: Path) -> set[str]:
@@ -262,34 +254,34 @@ def test_no_llamafactory(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_the_run_alone(tmp_path: Path) -> None:
-    project = make_project(tmp_path, {"steps": 40, "step_s": 0.1})
-    env = {**os.environ, **project.fake.env}
-    command = [sys.executable, "-m", "sft_tui.cli", "--non-interactive", "answers.yaml"]
-    front = subprocess.Popen(command, cwd=project.path, env=env, stderr=subprocess.PIPE, text=True)
-    _wait(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
-    front.send_signal(signal.SIGINT)
-    _out, err = front.communicate(timeout=120)
-    assert front.returncode == 130
-    assert "sft-tui attach apples" in err
-    assert "sft-tui stop apples" in err
-    _wait(lambda: project.state()["status"] == "finished")
+    project = make_project(tmp_path, {"steps": 20, "hold_at": [19]})
+    front = project.begin("--non-interactive", "answers.yaml")
+    until(lambda: "loss" in front.said())
+    front.process.send_signal(signal.SIGINT)
+    assert front.end() == 130
+    assert "sft-tui attach apples" in front.said()
+    assert "sft-tui stop apples" in front.said()
+    project.fake.go_on(19)
+    until(lambda: project.state()["status"] == "finished")
 
 
 def _detached(project: Project) -> None:
     assert project.run("--detach").code == 0
-    _wait(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    until(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
 
 
 def test_killing_the_supervisor_keeps_the_trainer_and_resume_adopts_it(tmp_path: Path) -> None:
-    project = make_project(tmp_path, {"steps": 50, "step_s": 0.1})
+    project = make_project(tmp_path, {"steps": 50, "hold_at": [40]})
     _detached(project)
     os.kill(project.state()["supervisor"]["pid"], signal.SIGKILL)
     trainer = project.state()["stages"]["train"]["process"]["pid"]
     os.kill(trainer, 0)
     runs = json.loads(project.sft("runs", "--json").out)
     assert runs[0]["status"] == "running"
-    resumed = project.sft("resume", "apples")
-    assert resumed.code == 0, resumed.err
+    resumed = project.begin("resume", "apples")
+    until(lambda: "loss" in resumed.said())
+    project.fake.go_on(40)
+    assert resumed.end() == 0, resumed.said()
     assert project.state()["stages"]["train"]["attempt"] == 1
     assert project.state()["status"] == "finished"
     steps = [e["step"] for e in _events(project) if e["type"] == "metric" and "loss" in e]
@@ -297,10 +289,10 @@ def test_killing_the_supervisor_keeps_the_trainer_and_resume_adopts_it(tmp_path:
 
 
 def test_stop_saves_and_resume_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
-    project = make_project(tmp_path, {"steps": 200, "step_s": 0.1})
+    project = make_project(tmp_path, {"steps": 20, "hold_at": [15]})
     project.answer(train={"save_steps": 2})
     _detached(project)
-    _wait(lambda: list(project.path.glob("saves/apples/checkpoint-*/trainer_state.json")))
+    until(lambda: list(project.path.glob("saves/apples/checkpoint-*/trainer_state.json")))
     assert project.sft("stop", "apples", "--wait").code == 0
     state = project.state()
     assert state["status"] == "stopped"
@@ -314,7 +306,7 @@ def test_stop_saves_and_resume_goes_on_from_the_checkpoint(tmp_path: Path) -> No
 
 
 def test_an_adapter_without_checkpoint_is_kept_beside(tmp_path: Path) -> None:
-    project = make_project(tmp_path, {"steps": 200, "step_s": 0.1})
+    project = make_project(tmp_path, {"steps": 20, "hold_at": [15]})
     project.answer(train={"save_steps": 1000})
     _detached(project)
     assert project.sft("stop", "apples", "--wait").code == 0
@@ -329,18 +321,19 @@ def _events(project: Project) -> list[dict[str, Any]]:
 
 
 def test_stop_now_ends_at_once(tmp_path: Path) -> None:
-    project = make_project(tmp_path, {"steps": 500, "step_s": 0.1, "ignore_abort": True})
+    project = make_project(tmp_path, {"steps": 20, "hold_at": [15], "ignore_abort": True})
     _detached(project)
     assert project.sft("stop", "apples", "--now", "--wait").code == 0
     assert project.state()["status"] == "stopped"
 
 
 def test_a_second_start_follows_the_first(tmp_path: Path) -> None:
-    project = make_project(tmp_path, {"steps": 30, "step_s": 0.1})
+    project = make_project(tmp_path, {"steps": 20, "hold_at": [15]})
     _detached(project)
-    second = project.run()
-    assert second.code == 0
-    assert "following" in second.err
+    second = project.begin("--non-interactive", "answers.yaml")
+    until(lambda: "following" in second.said())
+    project.fake.go_on(15)
+    assert second.end() == 0, second.said()
     assert project.state()["stages"]["train"]["attempt"] == 1
 
 
