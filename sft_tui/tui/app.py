@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import signal
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +18,7 @@ from textual.widgets import Input
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
 from sft_tui.plan.data_lengths import MeanTokens
-from sft_tui.problems import Refusal
+from sft_tui.problems import ExitCode, Refusal
 from sft_tui.tui.background import Crashed, CrashHook, Task, in_background
 from sft_tui.tui.draft import Draft, kept_draft
 from sft_tui.tui.screen import BaseScreen
@@ -114,6 +117,9 @@ class SftApp(App[int]):
     def on_mount(self) -> None:
         """Open what was asked for on the command line, or the wizard's first step."""
         self._hook.install()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                asyncio.get_running_loop().add_signal_handler(number, self.told_to_go)
         self.screen_change_signal.subscribe(self, lambda _screen: self.call_later(self._cover))
         if self._start is not None:
             self._start(self)
@@ -148,7 +154,10 @@ class SftApp(App[int]):
 
     @on(Crashed)
     def _crashed(self, event: Crashed) -> None:
-        raise event.error
+        if isinstance(event.error, OSError) and event.error.errno == errno.EIO:
+            self.told_to_go()  # the terminal went away while something was drawn on it
+        else:
+            raise event.error
 
     @on(TokensKnown)
     def _tokens_known(self, event: TokensKnown) -> None:
@@ -335,13 +344,19 @@ class SftApp(App[int]):
         self.farewell.extend(self._goodbye())
         self.exit(0)
 
+    def told_to_go(self) -> None:
+        """By a signal, or because the terminal went away: as by F10, with the exit code of who is interrupted."""
+        self.action_leave()
+        self.exit(int(ExitCode.INTERRUPTED))
+
     def _goodbye(self) -> list[str]:
-        from sft_tui.project.state import Status, present_status, read_state
+        from sft_tui.project.state import read_state
+        from sft_tui.view.outcome import is_over, present
 
         lines = []
         for layout in self.services.runs(self.project)[:20]:
             state = read_state(layout)
-            if state is not None and present_status(state) is Status.RUNNING:
+            if state is not None and not is_over(present(state)):
                 text = _("The run {run} goes on without this window. To see it again: sft-tui attach {run}")
                 lines.append(text.format(run=layout.name))
         return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from sft_tui.i18n import _
 from sft_tui.problems import nearest
 from sft_tui.project.layout import RunLayout, runs_of
+from sft_tui.text import clean
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.draft import draft_from_file
 from sft_tui.tui.signs import ASCII, UNICODE
@@ -41,13 +43,14 @@ def open_app(
             return _complain(_no_such_theme(theme, list(app.available_themes)))
         app.theme = theme
     code = app.run(mouse=mouse)
-    for line in app.farewell:
-        sys.stderr.write(line + "\n")
+    with contextlib.suppress(OSError):  # of a terminal that went away
+        for line in app.farewell:
+            sys.stderr.write(clean(line) + "\n")
     return int(app.return_code or code or 0)
 
 
 def _complain(text: str) -> int:
-    sys.stderr.write(f"sft-tui: {text}\n")
+    sys.stderr.write(f"sft-tui: {clean(text)}\n")
     return 2
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,35 @@ def test_ascii_where_the_locale_has_no_utf8(tmp_path: Path) -> None:
     with Session(WIZARD, environment(tmp_path, LANG="C", LC_ALL="C"), str(tmp_path)) as program:
         program.wait_for("F10 Quit", 60)
         assert b"(*) 1" in program.seen
+
+
+def _exit_code(program: Session) -> int | None:
+    """What the program ended with, read until then; None if it does not end."""
+    for _tick in range(200):
+        program.read(0.1)
+        time.sleep(0.05)
+        pid, status = os.waitpid(program.pid, os.WNOHANG)
+        if pid:
+            program.pid = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {})  # for the session to end
+            return os.waitstatus_to_exitcode(status)
+    return None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_go_leaves_the_terminal_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with Session(WIZARD, environment(tmp_path), str(tmp_path)) as program:
+        program.wait_for("F10 Quit", 60)
+        os.kill(program.pid, number)
+        assert _exit_code(program) == 130
+        seen = bytes(program.seen)
+    assert b"Traceback" not in seen and b"?1003l" in seen
+    assert seen.rindex(b"\x1b[?1049l") > seen.rindex(b"\x1b[?1049h")
+
+
+def test_a_terminal_that_goes_away_ends_the_wizard(tmp_path: Path) -> None:
+    with Session(WIZARD, environment(tmp_path), str(tmp_path)) as program:
+        program.wait_for("F10 Quit", 60)
+        os.close(program.fd)
+        program.fd = os.open(os.devnull, os.O_RDONLY)
+        assert _exit_code(program) == 130
+    assert not list((tmp_path / "state").rglob("crash-*.log"))
