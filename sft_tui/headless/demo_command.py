@@ -13,6 +13,7 @@ from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import read_state
+from sft_tui.view.outcome import Merged, merged_model, read_outcome
 
 _LEFT_OUT = shutil.ignore_patterns("*.py", "__pycache__", "README*")
 
@@ -74,7 +75,9 @@ def _show_result(layout: RunLayout, *, as_json: bool) -> None:
     commands = [s["shown"] for s in plan.get("stages", []) if s.get("shown")]
     samples = verified.get("samples", [])
     if as_json:
-        result = {"project": str(layout.project), "merged_model": str(layout.model_dir), "metrics": metrics}
+        merged = state is not None and merged_model(layout, state) is not Merged.NONE
+        model = str(layout.model_dir) if merged else None
+        result = {"project": str(layout.project), "merged_model": model, "metrics": metrics}
         put_json({"type": "demo_result", **result, "samples": samples, "commands": commands})
         return
     put("")
@@ -88,7 +91,8 @@ def _show_result(layout: RunLayout, *, as_json: bool) -> None:
         put(_("  answer before: {text}").format(text=sample["before"]))
         put(_("  answer after:  {text}").format(text=sample["after"]))
         put(_("  in the data:   {text}").format(text=sample["reference"]))
-    put(_("Merged model: {path}").format(path=layout.model_dir))
+    for line in read_outcome(layout, state).places if state else ():
+        put(line)
     put(_("The same by hand, in {project}:").format(project=layout.project))
     for command in commands:
         put(f"  {command}")

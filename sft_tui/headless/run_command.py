@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sft_tui.answers import Answers, read_answers
+from sft_tui.answers import Answers
 from sft_tui.factory import commands
 from sft_tui.headless.follow import say_detached
 from sft_tui.headless.narrator import end_as_json, watch
@@ -14,6 +14,7 @@ from sft_tui.i18n import _
 from sft_tui.plan.context import Situation, gather
 from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import preflight
+from sft_tui.plan.subject import changed_answers, parse_settings
 from sft_tui.problems import ExitCode, Refusal, Severity, exit_code_for, refuse
 from sft_tui.project.events import EventReader
 from sft_tui.project.files import read_json
@@ -35,11 +36,12 @@ class Request:
     fresh: bool = False
     force: bool = False
     json: bool = False
+    set: tuple[str, ...] = ()
 
 
 def run(request: Request) -> int:
     """Do what the answers file says. Raises `Refusal`."""
-    answers = read_answers(request.answers).require()
+    answers = changed_answers(request.answers, None, parse_settings(request.set))
     situation = gather(answers, request.answers, fresh=request.fresh, count_tokens=True)
     plan = make_plan(answers, situation)
     if request.dry_run:

@@ -414,3 +414,13 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path: Path) -> 
         assert _files(disk) <= {"filler"}
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_options_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    planned = project.run("--dry-run", "--json", "--set", "lora_rank=4", "--set", "learning_rate=2.0e-5")
+    options = json.loads(planned.out)["plan"]["train_options"]
+    assert (options["lora_rank"], options["learning_rate"]) == (4, 2e-5)
+    refused = project.run("--dry-run", "--set", "lerning_rate=1")
+    assert refused.code == 2 and "learning_rate" in refused.err
+    assert project.sft("--set", "lora_rank=4").code == 2
