@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -200,55 +201,35 @@ def _broken(path: Path, code: str, message: str, hint: str | None = None) -> Doc
     return Document(problems=[Problem(code, message, path=str(path), hint=hint)])
 
 
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes what another reader takes for a number, and writes each value on one line."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text_node(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    style = '"' if value.splitlines() not in ([], [value]) or "\t" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _float_node(dumper: _Dumper, value: float) -> yaml.ScalarNode:
+    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e16:
+        return dumper.represent_float(value)
+    mantissa, _e, exponent = f"{Decimal(repr(value)):e}".partition("e")
+    text = mantissa if "." in mantissa else f"{mantissa}.0"
+    return dumper.represent_scalar("tag:yaml.org,2002:float", f"{text}e{exponent}")
+
+
+_Dumper.add_representer(str, _text_node)
+_Dumper.add_representer(float, _float_node)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789."))
+
+
 def scalar(value: Any) -> str:
     """`value` as it stands behind `key: ` on one line; floats as `1.0e-4`, lists and mappings in flow style."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_in_flow(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_in_flow(k)}: {_in_flow(v)}" for k, v in value.items()) + "}"
-    text = yaml.safe_dump(value, allow_unicode=True, width=1 << 30, default_flow_style=True)
-    text = text.removesuffix("\n").removesuffix("\n...").removesuffix("\n")
-    if isinstance(value, str) and ("\n" in text or (text == value and is_number(value))):
-        return _quoted(value)
-    return text
-
-
-_SAFE_IN_FLOW = re.compile(r"[\w./]([\w./ -]*[\w./])?")
-
-
-def _in_flow(value: Any) -> str:
-    """`value` inside a flow collection, where more signs have a meaning than at the end of a line."""
-    text = scalar(value)
-    if isinstance(value, str) and text == value and not _SAFE_IN_FLOW.fullmatch(value):
-        return _quoted(value)
-    return text
-
-
-def _quoted(value: str) -> str:
-    return yaml.safe_dump(value, allow_unicode=True, width=1 << 30, default_style='"').removesuffix("\n")
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return ".nan"
-    if math.isinf(value):
-        return ".inf" if value > 0 else "-.inf"
-    if value == 0 or 1e-3 <= abs(value) < 1e16:
-        return repr(value)
-    mantissa, _, exponent = f"{value:.16e}".partition("e")
-    digits = mantissa.rstrip("0")
-    shortest = repr(float(digits if not digits.endswith(".") else digits + "0"))
-    for places in range(1, 17):
-        candidate = f"{value:.{places}e}"
-        if float(candidate) == value:
-            shortest, _, exponent = candidate.partition("e")
-            break
-    sign = "-" if exponent.startswith("-") else "+"
-    return f"{shortest}e{sign}{exponent.lstrip('+-').lstrip('0') or '0'}"
+    text = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=1 << 30, default_flow_style=True, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...").removesuffix("\n")
 
 
 def commented(lines: list[tuple[str, Any, str]]) -> str:

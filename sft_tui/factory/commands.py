@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ TRAIN_RESULTS = "train_results.json"
 MODELFILE = "Modelfile"
 CPU_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """torch's threads wait without spinning: on a busy machine spinning ones make a small training ten times slower."""
-_CHECKPOINT = "checkpoint-"
+JIT_CHECKPOINT = "enable_jit_checkpoint"
+"""transformers 5: SIGTERM saves a checkpoint after the step and ends the training, which then saves as usual."""
 _LAUNCHER = "llamafactory/launcher.py"
 
 
@@ -92,34 +94,23 @@ def plain_command(argv: Sequence[str], env: Mapping[str, str]) -> str:
     return " ".join([*shown, "llamafactory-cli", *(shlex.quote(word) for word in argv)])
 
 
-def checkpoints(save_dir: Path) -> list[Path]:
-    """The checkpoints in `save_dir` that can be resumed (with optimizer and trainer state), the oldest first."""
-    found: list[tuple[int, Path]] = []
-    for path in save_dir.glob(f"{_CHECKPOINT}*"):
-        step = path.name.removeprefix(_CHECKPOINT)
-        whole = ((path / "trainer_state.json").is_file() and any(path.glob("optimizer*"))) or any(
-            path.glob("global_step*")
-        )
-        if step.isdigit() and whole:
-            found.append((int(step), path))
-    return [path for _step, path in sorted(found)]
+def stop_overrides(known: Container[str], packages: Mapping[str, str], *, asked: bool) -> dict[str, str]:
+    """What makes a training save a checkpoint when it is stopped: for a LLaMA-Factory with the options `known`, which
+    was `asked` for them itself, or else whose transformers is new enough by the versions in `packages`.
+    """
+    major = packages.get("transformers", "").partition(".")[0]
+    there = JIT_CHECKPOINT in known and (asked or (major.isdigit() and int(major) >= 5))
+    return {JIT_CHECKPOINT: "true"} if there else {}
 
 
-def resume_overrides(save_dir: Path, project: Path) -> dict[str, str]:
-    """What to add to the train command so that it goes on from the last checkpoint; empty where there is none."""
-    found = checkpoints(save_dir)
-    if not found:
-        return {}
-    return {
-        "overwrite_output_dir": "false",
-        "resume_from_checkpoint": f"./{found[-1].relative_to(project).as_posix()}",
-    }
+def stop_signal(argv: Sequence[str]) -> signal.Signals:
+    """The signal that ends the training `argv` after a step, with a checkpoint where it can, and saves the adapter."""
+    return signal.SIGTERM if f"{JIT_CHECKPOINT}=true" in argv else signal.SIGABRT
 
 
-def checkpoint_step(path: str) -> int:
-    """The step of a checkpoint's directory."""
-    digits = Path(path).name.removeprefix(_CHECKPOINT)
-    return int(digits) if digits.isdigit() else 0
+def resume_words(checkpoint: Path, project: Path) -> tuple[str, ...]:
+    """What to add to the train command so that it goes on from `checkpoint`."""
+    return ("overwrite_output_dir=false", f"resume_from_checkpoint=./{checkpoint.relative_to(project).as_posix()}")
 
 
 def has_weights(directory: Path) -> bool:

@@ -25,7 +25,7 @@ from sft_tui.project.files import write_atomically
 from sft_tui.project.places import cache_directory
 
 _SCRIPT = Path(__file__).parent / "remote" / "probe.py"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,12 @@ from sft_tui.factory.options import SNAPSHOTS, Factory
 from sft_tui.factory.probe import probe_environment
 
 _MACHINE_KEYS = ("watch", "package_dir", "torch", "python")
+_TOLD = frozenset((
+    "accelerate", "datasets", "llamafactory", "matplotlib", "modelscope", "numpy", "omegaconf", "peft", "safetensors",
+    "sentencepiece", "tensorboard", "tiktoken", "tokenizers", "torch", "torchaudio", "torchvision", "transformers",
+    "trl",
+))  # fmt: skip
+"""Packages whose versions a snapshot tells: those that make the tested set."""
 
 
 def snapshot_text(data: dict[str, Any]) -> str:
@@ -20,6 +26,8 @@ def snapshot_text(data: dict[str, Any]) -> str:
     for key, value in data.items():
         if key in _MACHINE_KEYS:
             continue
+        if key == "versions":
+            value = {name: version for name, version in value.items() if name in _TOLD}
         name = orjson.dumps(key).decode()
         if key == "options":
             lines = ",\n".join(orjson.dumps(option).decode() for option in value)

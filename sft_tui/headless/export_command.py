@@ -39,18 +39,15 @@ class Request:
 
 def run(request: Request) -> int:
     """Export a trained run, and verify it. Raises `Refusal`."""
-    from sft_tui.run.export import prepare_export
-    from sft_tui.run.start import launch
+    from sft_tui.run.lifecycle import export_again
 
-    layout, state = find_run(request.dir, request.run)
-    prepare_export(
+    layout, _state = find_run(request.dir, request.run)
+    reader = EventReader(layout.events, from_end=True)
+    export_again(
         layout,
-        state,
         size_gb=request.size_gb,
         device=request.device,
         verify=not request.no_verify,
         overwrite=request.overwrite,
     )
-    reader = EventReader(layout.events, from_end=True)
-    launch(layout)
     return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)

@@ -20,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `resume`."""
     add_set(parser)
     add_detach(parser)
+    parser.add_argument(
+        "--from-start", action="store_true", help=_("train from the first step; keep the old one beside")
+    )
+    parser.add_argument(
+        "--restart-on-crash", type=int, metavar="N", help=_("start a training that crashes again, N times at most")
+    )
     parser.add_argument("--force", action="store_true", help=_("start though the GPU memory seems too small"))
     add_run(parser)
 
@@ -31,6 +37,8 @@ class Request:
     run: str
     set: list[str]
     detach: bool
+    from_start: bool
+    restart_on_crash: int | None
     force: bool
     dir: Path
     json: bool
@@ -39,12 +47,18 @@ class Request:
 def run(request: Request) -> int:
     """Go on with a run. Raises `Refusal`."""
     from sft_tui.plan.subject import parse_settings
-    from sft_tui.run.start import resume
+    from sft_tui.run.lifecycle import resume
 
     layout, state = find_run(request.dir, request.run)
     changes = parse_settings(request.set)
-    if present(state) is Status.FINISHED and not changes:
+    if present(state) is Status.FINISHED and not changes and not request.from_start:
         return show_ended(layout, state, as_json=request.json)
     reader = EventReader(layout.events, from_end=True)
-    resume(layout, changes or None, force=request.force)
+    resume(
+        layout,
+        changes or None,
+        force=request.force,
+        from_start=request.from_start,
+        restart_on_crash=request.restart_on_crash,
+    )
     return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sft_tui.answers import Answers
 from sft_tui.factory import commands
+from sft_tui.factory.checkpoints import find_checkpoints
 from sft_tui.headless.follow import say_detached
 from sft_tui.headless.narrator import end_as_json, watch
 from sft_tui.headless.output import put, put_json, say, show_problems
@@ -21,7 +23,8 @@ from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
 from sft_tui.project.state import RunState, Status, read_state
-from sft_tui.run.start import resume, start
+from sft_tui.run.lifecycle import read_plan, resume, start
+from sft_tui.run.outcome import run_is_done
 from sft_tui.units import GIB
 from sft_tui.view.outcome import is_over, present, read_outcome
 
@@ -87,8 +90,21 @@ def _start(answers: Answers, situation: Situation, plan: Plan, request: Request)
     show_problems(problems)
     layout = RunLayout(situation.project, situation.run)
     reader = EventReader(layout.events, from_end=True)
-    start(replace(plan, force=request.force))
-    return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
+    started = start(
+        replace(plan, force=request.force), _another(answers, request) if answers.run.name is None else None
+    )
+    reader = reader if started == layout else EventReader(started.events)
+    return follow_or_leave(started, reader, detach=request.detach, as_json=request.json)
+
+
+def _another(answers: Answers, request: Request) -> Callable[[], Plan]:
+    """The plan under another name, for a run whose name another start has taken at the same moment."""
+
+    def plan() -> Plan:
+        situation = gather(answers, request.answers, fresh=True, count_tokens=True)
+        return replace(make_plan(answers, situation), force=request.force)
+
+    return plan
 
 
 def follow_or_leave(layout: RunLayout, reader: EventReader, *, detach: bool, as_json: bool) -> int:
@@ -115,10 +131,11 @@ def _again(
         reader = EventReader(layout.events, from_end=True)
         return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
     if not same:
-        if commands.has_weights(layout.save_dir) or commands.checkpoints(layout.save_dir):
+        if commands.has_weights(layout.save_dir) or find_checkpoints(layout.save_dir):
             raise _conflict(layout, earlier, plan, running=False)
         return _start(answers, situation, plan, request)
-    if status is Status.FINISHED and _unchanged(layout, plan):
+    kept = read_plan(layout)
+    if status is Status.FINISHED and kept is not None and run_is_done(kept, state):
         text = _("The run {run} is finished; nothing to do. A new one beside it: --fresh")
         say(text.format(run=layout.name))
         if request.json:
@@ -134,12 +151,6 @@ def _again(
     reader = EventReader(layout.events, from_end=True)
     resume(layout, force=request.force)
     return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
-
-
-def _unchanged(layout: RunLayout, plan: Plan) -> bool:
-    from sft_tui.run.outcome import proofs_exist
-
-    return all(proofs_exist(layout.project, stage) for stage in plan.stages)
 
 
 def _conflict(layout: RunLayout, earlier: object, plan: Plan, *, running: bool) -> Refusal:

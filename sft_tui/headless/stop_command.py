@@ -45,7 +45,7 @@ def run(request: Request) -> int:
         message = _("The run {run} does not run: {status}.").format(run=layout.name, status=status_word(status))
         raise refuse("not_running", message)
     if state.supervisor is None or not state.supervisor.alive():
-        from sft_tui.run.start import launch
+        from sft_tui.run.lifecycle import launch
 
         launch(layout)
     leave_request(layout, Wish(RequestKind.STOP_NOW if request.now else RequestKind.STOP))

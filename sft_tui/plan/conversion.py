@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
 from sft_tui.dataset.request import UnusedColumn
 from sft_tui.factory.dataset_info import entries_for, read_dataset_info, register
+from sft_tui.i18n import _
+from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.files import read_json, write_atomically, write_json
 
 PROOF_SUFFIX = ".convert.json"
@@ -34,6 +35,15 @@ def convert_and_register(request: ConvertRequest, progress: Callable[[Progress],
     mark = fingerprint(request)
     with Conversion(request, progress) as conversion:
         name = conversion.target.name
+        if fingerprint(request) != mark:
+            message = _("{source} was changed while it was read: nothing was kept.").format(source=request.source)
+            raise refuse(
+                "source_changed",
+                message,
+                key="data.source",
+                hint=_("Wait until it is complete, then convert it again."),
+                exit_code=ExitCode.PREFLIGHT,
+            )
         result = conversion.commit()
         proof = request.out_dir / f"{name}{PROOF_SUFFIX}"
         earlier = proof.read_bytes() if proof.exists() else None
@@ -58,7 +68,7 @@ def _write_proof(path: Path, mark: str, result: ConvertResult) -> None:
 
 
 def fingerprint(request: ConvertRequest) -> str:
-    """A hash of the source (paths, sizes, times of change) and of every option that has a say in the data.
+    """A hash of the source (names, sizes, times of change) and of every option that has a say in the data.
 
     Two requests with the same fingerprint produce the same data. Raises `Refusal` for a source that is not there.
     """
@@ -78,7 +88,7 @@ def fingerprint(request: ConvertRequest) -> str:
 
 def _stamp(path: Path) -> list[Any]:
     status = path.stat()
-    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]  # noqa: PTH100 (links stay links)
+    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def read_proof(out_dir: Path, name: str) -> tuple[str, ConvertResult] | None:

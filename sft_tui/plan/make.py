@@ -18,6 +18,8 @@ from sft_tui.problems import ExitCode, Fix, Problems, nearest
 from sft_tui.project.plan_record import Plan, PlannedEstimate, PlannedFile, PlannedStage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
     from sft_tui.plan.context import Situation
@@ -68,7 +70,7 @@ def make_plan(answers: Answers, situation: Situation) -> Plan:
         merge_options=merge,
         conversion=_conversion(answers, situation),
         verification=_verification(options, merge, gpus, situation.system.cpu_bf16),
-        environment={"python": environment.python, "cli": list(environment.cli), "version": environment.version},
+        environment=_environment_record(environment),
         reasons={
             "template": situation.model.template_why,
             "preset": choice.why,
@@ -280,40 +282,59 @@ def _stages(
     modelscope = answers.model.source == "modelscope" and not situation.model.local
     torchrun = by_torchrun(answers, options, len(gpus))
     train_env = commands.train_environment(run, len(gpus), modelscope=modelscope, torchrun=torchrun) | visible
-    hub = {"USE_MODELSCOPE_HUB": "1"} if modelscope else {}
-    train_yaml, merge_yaml = f"configs/{run}/{commands.TRAIN_CONFIG}", f"configs/{run}/{commands.MERGE_CONFIG}"
+    train_yaml = f"configs/{run}/{commands.TRAIN_CONFIG}"
     convert_argv = (situation.python, "-m", "sft_tui.run.convert", f"runs/{run}")
-    stages = [
+    stages = (
         PlannedStage("convert", convert_argv, f"logs/{run}/convert.log", (f"data/{dataset}.convert.json",), here),
         PlannedStage(
             "train",
-            commands.train_argv(environment.cli, train_yaml),
+            commands.train_argv(environment.cli, train_yaml, _overrides(situation, options)),
             f"logs/{run}/train.log",
             tuple(f"saves/{run}/{name}" for name in commands.training_proofs(options)),
             train_env,
             commands.plain_command(("train", train_yaml), train_env),
         ),
-    ]
-    if answers.export.enabled:
-        export_env = (
-            here
-            | commands.CPU_ENVIRONMENT
-            | hub
-            | (visible if answers.export.device == "auto" else commands.gpu_environment((), ()))
-        )
-        stages.append(
-            PlannedStage(
-                "export",
-                commands.export_argv(environment.cli, merge_yaml),
-                f"logs/{run}/export.log",
-                (f"models/{run}/config.json", f"models/{run}/*.safetensors"),
-                export_env,
-                commands.plain_command(("export", merge_yaml), hub),
-            )
-        )
-        if answers.export.verify:
-            script = str(_MODULES_DIR / "factory" / "remote" / "verify.py")
-            argv = (environment.python, script, f"runs/{run}/verify_spec.json")
-            log, proof = f"logs/{run}/verify.log", f"runs/{run}/verify.json"
-            stages.append(PlannedStage("verify", argv, log, (proof,), here | hub | visible))
-    return tuple(stages)
+    )
+    return (*stages, *export_stages(answers, run, _environment_record(environment), train_env))
+
+
+def _overrides(situation: Situation, options: Mapping[str, Any]) -> dict[str, str]:
+    """What only the supervisor wants of the training, beside its YAML."""
+    packages = situation.environment.packages if situation.environment else {}
+    asked = situation.factory.source == "probe"
+    found = commands.stop_overrides(situation.factory.options, packages, asked=asked)
+    return {key: value for key, value in found.items() if key not in options}
+
+
+def export_stages(
+    answers: Answers, run: str, environment: Mapping[str, Any], train_env: Mapping[str, str]
+) -> tuple[PlannedStage, ...]:
+    """Merging and verifying, as the answers want them: on the cards and with the hub of the training's `train_env`."""
+    if not answers.export.enabled:
+        return ()
+    here = {"PYTHONUNBUFFERED": "1"}
+    hub = {key: train_env[key] for key in ("USE_MODELSCOPE_HUB",) if key in train_env}
+    visible = {key: train_env[key] for key in commands.gpu_environment((), ()) if key in train_env}
+    cards = visible if answers.export.device == "auto" else commands.gpu_environment((), ())
+    merge_yaml = f"configs/{run}/{commands.MERGE_CONFIG}"
+    export = PlannedStage(
+        "export",
+        commands.export_argv(environment["cli"], merge_yaml),
+        f"logs/{run}/export.log",
+        (f"models/{run}/config.json", f"models/{run}/*.safetensors"),
+        here | commands.CPU_ENVIRONMENT | hub | cards,
+        commands.plain_command(("export", merge_yaml), hub),
+    )
+    if not answers.export.verify:
+        return (export,)
+    argv = (
+        environment["python"],
+        str(_MODULES_DIR / "factory" / "remote" / "verify.py"),
+        f"runs/{run}/verify_spec.json",
+    )
+    proofs = (f"runs/{run}/verify.json",)
+    return (export, PlannedStage("verify", argv, f"logs/{run}/verify.log", proofs, here | hub | visible))
+
+
+def _environment_record(environment: Environment) -> dict[str, Any]:
+    return {"python": environment.python, "cli": list(environment.cli), "version": environment.version}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -158,6 +159,19 @@ def peak_of_run(plan: Plan, metrics: Mapping[str, float], card: str) -> Peak | N
     )
 
 
+def main(project: str, run: str, card: str) -> int:
+    """Keep what the finished training of a run needed on cards called `card`; a process of its own, see `__init__`."""
+    from sft_tui.project.files import read_json
+    from sft_tui.project.layout import RunLayout
+    from sft_tui.project.plan_record import plan_from_json
+
+    layout = RunLayout(Path(project), run)
+    peak = peak_of_run(plan_from_json(read_json(layout.plan)), read_json(layout.state)["metrics"], card)
+    if peak is not None:
+        append_peak(layout.project, peak)
+    return 0
+
+
 def expected_in_the_end(plan: Plan) -> int | None:
     """What NVML should show after a training of `plan`: PyTorch keeps the blocks of shorter batches too.
 
@@ -175,3 +189,7 @@ def expected_in_the_end(plan: Plan) -> int | None:
     except (Refusal, OSError, ValueError, TypeError, KeyError):
         return None
     return need.held_bytes or need.peak_bytes
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

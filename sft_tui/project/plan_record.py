@@ -63,7 +63,8 @@ class Plan:
     conversion. `reasons` says in a sentence each what was chosen for the user and why (template, preset, gpus,
     environment, ...). `headless_command` repeats the run. With `wait` the training starts once its GPU memory is free,
     on any cards with `any_gpu`; `force` starts it though the memory seems too small. `notify` is a program and its
-    arguments that are told of alarms and of the end.
+    arguments that are told of alarms and of the end. With `overwrite_model` a merged model that is there is replaced by
+    the new one; otherwise it is kept beside. A training that crashes is started again `restart_on_crash` times.
     """
 
     project: str
@@ -90,6 +91,8 @@ class Plan:
     any_gpu: bool = False
     force: bool = False
     notify: tuple[str, ...] = ()
+    overwrite_model: bool = False
+    restart_on_crash: int = 0
 
     def stage(self, name: str) -> PlannedStage | None:
         """The stage called `name`, if the run has it."""

@@ -32,7 +32,8 @@ class Status(StrEnum):
 class StageState:
     """How one stage stands. Times are epoch seconds; `attempt` counts from 1 once it was started.
 
-    `lines_read` counts the lines of the trainer's log that are in the events already.
+    `lines_read` counts the lines of the trainer's log that are in the events already. `made_from` is the hash of what
+    the last attempt was made from and `parts` the hash of each part (`plan.inputs`); empty where nobody recorded it.
     """
 
     status: Status = Status.PENDING
@@ -42,6 +43,8 @@ class StageState:
     finished: float | None = None
     exit_code: int | None = None
     lines_read: int = 0
+    made_from: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -143,6 +146,7 @@ def _sound(state: RunState) -> bool:
         and _whole(state.exit_code)
         and all(_times(s.started, s.finished) and _whole(s.exit_code) for s in stages)
         and all(isinstance(s.attempt, int) and _whole(s.attempt) for s in stages)
+        and all(isinstance(s.made_from, str) and isinstance(s.parts, dict) for s in stages)
         and isinstance(state.metrics, dict)
         and all(
             isinstance(value, float) or (isinstance(value, int) and _whole(value)) for value in state.metrics.values()

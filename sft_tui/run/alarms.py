@@ -33,6 +33,8 @@ _GRAD_FACTOR = 20.0
 _GRAD_LEAST = 10.0
 _STALL_FACTOR = 10.0
 _STALL_UNKNOWN_S = 900.0
+_STALL_BUSY_S = 1800.0
+"""Ranks that wait for one another keep their GPUs busy, as a long evaluation does."""
 _GPU_IDLE_PERCENT = 5.0
 _EVALS_RISING = 3
 _LITTLE_MEMORY_BYTES = 1 * 1024**3
@@ -40,6 +42,10 @@ _LITTLE_DISK_BYTES = 2 * 1024**3
 _CLEAR = 1.5
 _SLOW_STEP_S = 0.5
 """Steps quicker than this are never called slow: their times are mostly noise."""
+_TRAINER_CLOCK_S = 5.0
+"""The trainer's own clock shows whole seconds: from here on it is exact enough to tell a pace."""
+_LATE_S = 2.0
+"""A line that was read so much later than it was written tells nothing by the time of the reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,17 @@ class Alarm:
 class Alarms:
     """Watches one training. Times are seconds of any one clock; memory and disk are bytes.
 
-    `stall_least_s`: a silence below it is never an alarm (saving a checkpoint leaves the GPU idle, too).
+    `stall_least_s`: a silence below it is never an alarm (saving a checkpoint leaves the GPU idle, too). `on_gpu` says
+    whether the training uses a GPU at all.
     """
 
-    def __init__(self, stall_least_s: float = 60.0) -> None:
+    def __init__(self, stall_least_s: float = 60.0, *, on_gpu: bool = True) -> None:
         self._stall_least_s = stall_least_s
+        self._on_gpu = on_gpu
         self._active: set[str] = set()
         self._step: int | None = None
         self._step_at: float | None = None
-        self._elapsed: float | None = None
+        self._paced: tuple[int, float, float | None] | None = None
         self._step_seconds: deque[float] = deque(maxlen=_HISTORY)
         self._intervals: deque[float] = deque(maxlen=_HISTORY)
         self._losses: deque[float] = deque(maxlen=_HISTORY)
@@ -79,16 +87,17 @@ class Alarms:
         """Take in one log step that was read at `now`; the alarms that it raises."""
         if self._step is not None and metric.step < self._step:
             self._begin_again()
+        seconds = self._seconds_since_pace(metric, now)
         alarms = [
             self._loss_is_no_number(metric),
             self._loss_is_zero(metric),
             self._loss_rises(metric),
             self._eval_rises(metric),
-            self._slows_down(metric, now),
+            self._slows_down(metric, seconds),
         ]
         if metric.grad_norm is not None:
             alarms += self.observe_grad_norm(metric.grad_norm)
-        self._take_step(metric, now)
+        self._take_step(metric, now, seconds)
         return [alarm for alarm in alarms if alarm is not None]
 
     def observe_grad_norm(self, norm: float) -> list[Alarm]:
@@ -136,32 +145,36 @@ class Alarms:
 
     def _begin_again(self) -> None:
         """Steps went back: the training was resumed or restarted, and what was usual need not be so now."""
-        self._step, self._step_at, self._elapsed = None, None, None
+        self._step, self._step_at, self._paced = None, None, None
         for series in (self._step_seconds, self._intervals, self._losses, self._grad_norms, self._rates):
             series.clear()
         self._evals.clear()
         self._active -= {"stalled", "throughput", "loss_rising", "eval_rising", "grad_norm"}
 
-    def _take_step(self, metric: Metric, now: float) -> None:
-        seconds = self._seconds_since_step(metric, now)
-        if self._step is not None and seconds is not None and metric.step > self._step:
+    def _take_step(self, metric: Metric, now: float, seconds: float | None) -> None:
+        if self._paced is not None and seconds is not None and metric.step > self._paced[0]:
             self._intervals.append(seconds)
-            self._step_seconds.append(seconds / (metric.step - self._step))
-        self._step, self._step_at, self._elapsed = metric.step, now, metric.elapsed_s
+            self._step_seconds.append(seconds / (metric.step - self._paced[0]))
+        if self._paced is None or seconds is not None:
+            self._paced = metric.step, now, metric.elapsed_s
+        self._step, self._step_at = metric.step, now
         self._active.discard("stalled")
 
-    def _seconds_since_step(self, metric: Metric, now: float) -> float | None:
-        """Seconds since the last log step; by the trainer's own clock where many were read at once."""
-        if self._step_at is None:
+    def _seconds_since_pace(self, metric: Metric, now: float) -> float | None:
+        """Seconds since the last log step whose time is known; None where that of this one is not.
+
+        The trainer's own clock tells it where it can; lines that were read together, or long after they were written
+        (as when a supervisor takes over), have no time of their own.
+        """
+        if self._paced is None:
             return None
-        seconds = max(0.0, now - self._step_at)
-        if (
-            metric.elapsed_s is not None
-            and self._elapsed is not None
-            and metric.elapsed_s - self._elapsed > 2 * seconds
-        ):
-            return metric.elapsed_s - self._elapsed
-        return seconds
+        _step, at, elapsed = self._paced
+        theirs = None if elapsed is None or metric.elapsed_s is None else metric.elapsed_s - elapsed
+        if theirs is not None and theirs >= _TRAINER_CLOCK_S:
+            return theirs
+        ours = now - at
+        late = theirs is not None and ours > max(theirs, 0.0) + _LATE_S
+        return None if ours <= 0 or late else ours
 
     def _loss_is_no_number(self, metric: Metric) -> Alarm | None:
         values = [value for value in (metric.loss, metric.eval_loss) if value is not None]
@@ -218,9 +231,9 @@ class Alarms:
             _("Stop here and take the checkpoint with the lowest evaluation loss, or train fewer epochs."),
         )
 
-    def _slows_down(self, metric: Metric, now: float) -> Alarm | None:
-        """The rate between two log steps, by the tokens seen where they are known, otherwise by the steps."""
-        rate = self._rate(metric, now)
+    def _slows_down(self, metric: Metric, seconds: float | None) -> Alarm | None:
+        """The rate between two log steps."""
+        rate = self._rate(metric, seconds)
         if rate is None:
             return None
         self._rates.append(rate)
@@ -234,37 +247,39 @@ class Alarms:
             _("The training runs at less than half its speed: {now} s a step now, {usual} s before.").format(
                 now=f"{1 / recent:.2f}" if recent else "-", usual=f"{1 / usual:.2f}" if usual else "-"
             ),
-            _("Look for other processes on the GPU, for its temperature, and for a slow disk."),
+            _("Look for other processes on the GPU, for its temperature, and for a slow disk.")
+            if self._on_gpu
+            else _("Look for other programs that use the processor, and for a slow disk."),
         )
 
-    def _rate(self, metric: Metric, now: float) -> float | None:
+    def _rate(self, metric: Metric, seconds: float | None) -> float | None:
         """Steps per second since the last log step; evaluations in between are left out."""
-        seconds = self._seconds_since_step(metric, now)
-        if metric.loss is None or self._step is None or not seconds or metric.step <= self._step:
+        if metric.loss is None or self._paced is None or not seconds or metric.step <= self._paced[0]:
             return None
-        return (metric.step - self._step) / seconds
+        return (metric.step - self._paced[0]) / seconds
 
     def _stands_still(self, now: float, gpu_utilisation: float | None) -> Alarm | None:
-        """No new log step for one usual interval and ten usual steps. Without a GPU's figure it takes much longer."""
+        """No new log step for one usual interval and ten usual steps.
+
+        It takes longer without a GPU's figure, and longest where the GPU is busy.
+        """
         if self._step_at is None or not self._step_seconds:
             return None
         usual, interval = median(self._step_seconds), median(self._intervals)
         silent = now - self._step_at
         limit = max(self._stall_least_s, interval + (_STALL_FACTOR - 1) * usual)
+        busy = gpu_utilisation is not None and gpu_utilisation >= _GPU_IDLE_PERCENT
+        if gpu_utilisation is None or busy:
+            limit = max(limit, _STALL_BUSY_S if busy else _STALL_UNKNOWN_S, _STALL_FACTOR * interval)
+        hint = _("Look at the log; a rank may have died or wait for the disk. Stop it and resume from the checkpoint.")
         if gpu_utilisation is None:
-            limit = max(limit, _STALL_UNKNOWN_S, _STALL_FACTOR * interval)
-        return self._switch(
-            "stalled",
-            silent > limit and (gpu_utilisation is None or gpu_utilisation < _GPU_IDLE_PERCENT),
-            _("No step for {seconds} s, and the GPU is idle (usually {usual} s a step).").format(
-                seconds=round(silent), usual=f"{usual:.2f}"
-            )
-            if gpu_utilisation is not None
-            else _("No step for {seconds} s (usually {usual} s a step).").format(
-                seconds=round(silent), usual=f"{usual:.2f}"
-            ),
-            _("Look at the log; a rank may have died or wait for the disk. Stop it and resume from the checkpoint."),
-        )
+            text = _("No step for {seconds} s (usually {usual} s a step).")
+        elif busy:
+            text = _("No step for {seconds} s though the GPU is busy (usually {usual} s a step).")
+            hint = _("It may evaluate for long, or ranks wait for one that hangs: look at the log before you stop it.")
+        else:
+            text = _("No step for {seconds} s, and the GPU is idle (usually {usual} s a step).")
+        return self._switch("stalled", silent > limit, text.format(seconds=round(silent), usual=f"{usual:.2f}"), hint)
 
     def _memory_ends(self, free: int) -> Alarm | None:
         limit = _LITTLE_MEMORY_BYTES * (_CLEAR if "host_memory" in self._active else 1.0)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sft_tui.dataset.request import ConvertRequest, Progress
 from sft_tui.dataset.rows.unused import mapping_line, unused_note
 from sft_tui.i18n import _
-from sft_tui.plan.conversion import convert_and_register, fingerprint, request_from_json
+from sft_tui.plan.conversion import PROOF_SUFFIX, convert_and_register, fingerprint, request_from_json
 from sft_tui.plan.data_lengths import lengths_of_plan
 from sft_tui.problems import ExitCode, Refusal
 from sft_tui.project.events import append_event, make_event
 from sft_tui.project.files import read_json
-from sft_tui.project.layout import RunLayout
+from sft_tui.project.layout import RunLayout, runs_of
 from sft_tui.project.plan_record import plan_from_json
 
 _SECONDS_BETWEEN_EVENTS = 2.0
@@ -30,6 +31,7 @@ def main(run_dir: str) -> int:
         _say(_("Already converted: {path}").format(path=request.out_dir / f"{request.name}_train.jsonl"))
         return int(ExitCode.DONE)
     _say(_("Converting {source}").format(source=request.source))
+    request = replace(request, overwrite=_is_only_ours(layout, plan.dataset))
     try:
         result = convert_and_register(request, _reporter(layout))
     except Refusal as refusal:
@@ -54,6 +56,14 @@ def _already_done(request: ConvertRequest) -> bool:
     proof = read_json(request.out_dir / f"{request.name}.convert.json")
     train = request.out_dir / f"{request.name}_train.jsonl"
     return isinstance(proof, dict) and proof.get("fingerprint") == fingerprint(request) and train.is_file()
+
+
+def _is_only_ours(layout: RunLayout, dataset: str) -> bool:
+    """Whether the data that are there under the name were converted for this run alone: then they may be replaced."""
+    if not (layout.project / "data" / f"{dataset}{PROOF_SUFFIX}").is_file():
+        return False
+    others = (read_json(other.plan) for other in runs_of(layout.project) if other.name != layout.name)
+    return not any(isinstance(plan, dict) and plan.get("dataset") == dataset for plan in others)
 
 
 def _reporter(layout: RunLayout) -> Any:

@@ -46,8 +46,8 @@ class Monitor:
         self._meter = meter
         self._log = TrainerLog(layout.save_dir / TRAINER_LOG)
         self._norms = GradNorms(layout.stage_log("train"))
-        self._alarms = Alarms()
-        self._last_tick = self._last_reading = time.time()
+        self._alarms = Alarms(on_gpu=meter is not None and bool(meter.uuids))
+        self._last_tick = self._last_reading = time.monotonic()
         self._loads: list[float] = []
 
     def look(self) -> bool:
@@ -58,12 +58,12 @@ class Monitor:
             self._skip = self._stage.lines_read = 0
         known = min(self._skip, len(new))
         self._skip -= known
+        now = time.monotonic()  # of all that was read together
         for metric in new[known:]:
-            self._record(metric)
+            self._record(metric, now)
         self._stage.lines_read += len(new) - known
         for norm in self._norms.poll():
             self._raise(self._alarms.observe_grad_norm(norm))
-        now = time.time()
         if self._meter is not None and now - self._last_reading >= _READING_S:
             self._last_reading = now
             self._read_cards(self._meter)
@@ -73,7 +73,7 @@ class Monitor:
                 self._raise(self._alarms.tick(now, *self._machine()))
         return len(new) > known
 
-    def _record(self, metric: Metric) -> None:
+    def _record(self, metric: Metric, now: float) -> None:
         figures = {
             name: value for field, name in _FIGURES.items() if (value := getattr(metric, field, None)) is not None
         }
@@ -86,7 +86,7 @@ class Monitor:
         self._events.add("progress", stage="train", **progress)
         if metric.loss is not None or metric.eval_loss is not None:
             self._events.add("metric", **{k: v for k, v in figures.items() if k not in ("percent", "remaining_s")})
-        self._raise(self._alarms.observe(metric, time.time()))
+        self._raise(self._alarms.observe(metric, now))
 
     def _read_cards(self, meter: PeakMeter) -> None:
         """The peak so far into the state, and how busy the cards are."""

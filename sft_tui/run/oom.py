@@ -1,23 +1,25 @@
-"""Going on by itself when the GPU's memory did not suffice: the next smaller settings, the effective batch kept."""
+"""The next smaller settings when the GPU's memory did not suffice, the effective batch kept: `python -m ... RUN_DIR`.
+
+A process of its own, so that the supervisor, which asks for them, need not load the estimator.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sft_tui.factory.commands import TRAIN_CONFIG
-from sft_tui.factory.train_config import render_train_config
 from sft_tui.i18n import _
+from sft_tui.machine.environment import installed_packages
 from sft_tui.memory import find_config, suggestions
+from sft_tui.plan.change import Change, change, put_in_force
 from sft_tui.problems import Refusal
+from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
+from sft_tui.run.lifecycle import read_plan
 
-GPU_OOM = frozenset({"gpu-oom", "gpu-oom-later"})
-"""Ids of the diagnoses that mean it."""
-MOST_RETRIES = 3
 _SHORTEST = 256
 
 
@@ -58,23 +60,34 @@ def smaller_options(options: Mapping[str, Any], packages: Mapping[str, str]) -> 
     return {"cutoff_len": max(cutoff // 2, _SHORTEST)} if cutoff > _SHORTEST else None
 
 
-def shrink(plan: Plan, packages: Mapping[str, str]) -> tuple[Plan, str] | None:
-    """The plan with smaller settings and a sentence that says what changed; None where nothing is left to try."""
-    options = plan.train_options
+def smaller(plan: Plan, packages: Mapping[str, str]) -> dict[str, Any] | None:
+    """The options to change next; None where nothing is left to try."""
     changes = None
     with contextlib.suppress(Refusal):
         here = Path(plan.project) / plan.model
         config = find_config(str(here) if here.is_dir() else plan.model)
         longest = plan.estimate.longest if plan.estimate else None
-        changes = estimated_change(config, options, packages, len(plan.gpus), longest)
-    changes = changes or smaller_options(options, packages)
-    if changes is None:
-        return None
-    options = {**options, **changes}
-    files = tuple(
-        replace(file, content=render_train_config(options, plan.run)) if file.path.endswith(TRAIN_CONFIG) else file
-        for file in plan.files
-    )
+        changes = estimated_change(config, plan.train_options, packages, len(plan.gpus), longest)
+    return changes or smaller_options(plan.train_options, packages)
+
+
+def main(run_dir: str) -> int:
+    """Put the next smaller settings of the run in force and print what changed; 1 where nothing is left to try."""
+    plan = read_plan(RunLayout.of_run_dir(Path(run_dir)))
+    changes = smaller(plan, installed_packages(plan.environment["python"])) if plan else None
+    if plan is None or changes is None:
+        return 1
+    reason = _("The GPU memory did not suffice")
+    try:
+        put_in_force(plan, change(plan, Change(reason, train=changes, only_options=True)), reason)
+    except Refusal as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return 1
     text = _("{key}: {new} (was {old})")
     said = [text.format(key=key, new=new, old=plan.train_options.get(key, "-")) for key, new in changes.items()]
-    return replace(plan, train_options=options, files=files), ", ".join(said)
+    sys.stdout.write(", ".join(said) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

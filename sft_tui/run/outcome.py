@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sft_tui.factory.checkpoints import find_checkpoints, steps_trained, trained_to_the_end, weights_fault
+from sft_tui.factory.commands import MODELFILE, has_weights
 from sft_tui.factory.failures import diagnose_file, gather_facts
 from sft_tui.i18n import _
+from sft_tui.plan.inputs import made_from
 from sft_tui.problems import ExitCode, Refusal
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.plan_record import PlannedStage
-from sft_tui.project.state import StageState, Status
+from sft_tui.project.plan_record import Plan, PlannedStage
+from sft_tui.project.state import RunState, StageState, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,37 +37,81 @@ def proofs_exist(project: Path, planned: PlannedStage) -> bool:
     return all(any(project.glob(pattern)) for pattern in planned.proofs)
 
 
-def stage_is_done(layout: RunLayout, planned: PlannedStage, stage: StageState) -> bool:
-    """Whether the stage need not be done again."""
-    return stage.status is Status.FINISHED and proofs_exist(layout.project, planned)
+def stage_is_done(plan: Plan, planned: PlannedStage, stage: StageState) -> bool:
+    """Whether the stage need not be done again: finished, its files there, made from what it would be made from now.
+
+    Nobody can make it anew of a source that is gone, and nobody knows what earlier versions made theirs from.
+    """
+    if stage.status is not Status.FINISHED or not proofs_exist(Path(plan.project), planned):
+        return False
+    now = made_from(plan, planned.name) if stage.made_from else ""
+    return now in ("", stage.made_from)
 
 
-def judge_stage(layout: RunLayout, planned: PlannedStage, stage: StageState, *, stopped: bool) -> Outcome:
-    """How a stage has ended. `exit_code` None: it was adopted, and only its files can tell."""
-    proven = proofs_exist(layout.project, planned)
+def run_is_done(plan: Plan, state: RunState) -> bool:
+    """Whether nothing of the run need be done again."""
+    return all(stage_is_done(plan, planned, state.stages.get(planned.name, StageState())) for planned in plan.stages)
+
+
+def judge_stage(layout: RunLayout, plan: Plan, planned: PlannedStage, stage: StageState, *, stopped: bool) -> Outcome:
+    """How a stage has ended. `exit_code` None: nobody saw its end, and only its files can tell.
+
+    A stage that was `stopped` when all its work was done has finished all the same.
+    """
+    fault = _fault(layout, plan, planned, stage)
+    if fault is None:
+        return Outcome(Status.FINISHED)
     if stopped:
-        return Outcome(Status.STOPPED, _stop_message(layout, planned, proven))
-    if stage.exit_code == 0 and proven:
-        return Outcome(Status.FINISHED)
-    if stage.exit_code is None and proven and _written_since(layout.project, planned, stage.started or 0):
-        return Outcome(Status.FINISHED)
-    return Outcome(Status.FAILED, _failure_message(layout, planned, stage))
+        return Outcome(Status.STOPPED, _stop_message(layout, planned))
+    return Outcome(Status.FAILED, _failure_message(layout, planned, stage, fault))
 
 
-def _written_since(project: Path, planned: PlannedStage, started: float) -> bool:
-    newest = [max((p.stat().st_mtime for p in project.glob(pattern)), default=0) for pattern in planned.proofs]
+def _fault(layout: RunLayout, plan: Plan, planned: PlannedStage, stage: StageState) -> str | None:
+    """What keeps the stage from having finished, in words; None where it has."""
+    if stage.exit_code:
+        return _exit_text(stage.exit_code)
+    proofs = planned.proofs
+    if stage.exit_code is None:
+        unseen = _("its process has ended without leaving a result")
+        if planned.name == "export":
+            proofs = (*proofs, f"models/{layout.name}/{MODELFILE}")  # the last that is written
+        if not _written_since(layout.project, proofs, stage.started or 0):
+            return unseen
+        if planned.name == "verify" and not (read_json(layout.verify_result) or {}).get("ok"):
+            return unseen
+    if not proofs_exist(layout.project, planned):
+        return _("it ended normally, but not all of this is there: {paths}").format(paths=", ".join(proofs))
+    folder = {"train": layout.save_dir, "export": layout.model_dir}.get(planned.name)
+    torn = weights_fault(folder) if folder else None
+    if torn is None and planned.name == "train" and not trained_to_the_end(layout.save_dir, plan.train_options):
+        return _("it ended early, after step {step}").format(step=steps_trained(layout.save_dir))
+    return torn
+
+
+def _written_since(project: Path, proofs: Iterable[str], started: float) -> bool:
+    newest = [max((p.stat().st_mtime for p in project.glob(pattern)), default=0) for pattern in proofs]
     return all(time >= started - 1 for time in newest)
 
 
-def _stop_message(layout: RunLayout, planned: PlannedStage, proven: bool) -> str:
-    if planned.name == "train" and proven:
-        text = _("Stopped as asked. What was learned so far is saved in saves/{run}.")
+def _stop_message(layout: RunLayout, planned: PlannedStage) -> str:
+    if planned.name != "train":
+        return _("Stopped as asked, during {stage}.").format(stage=planned.name)
+    return _("Stopped as asked.") + " " + where_it_goes_on(layout)
+
+
+def where_it_goes_on(layout: RunLayout) -> str:
+    """In a sentence: at which step a training that is stopped now would go on."""
+    found = [point for point in find_checkpoints(layout.save_dir) if point.fault is None]
+    if found:
+        text = _("sft-tui resume {run} goes on after step {step}, the last that was saved.")
+        return text.format(run=layout.name, step=found[-1].step)
+    if has_weights(layout.save_dir):
+        text = _("There is no checkpoint: resuming starts from the first step. What was learned is in saves/{run}.")
         return text.format(run=layout.name)
-    return _("Stopped as asked, during {stage}.").format(stage=planned.name)
+    return _("There is no checkpoint yet: resuming starts from the first step.")
 
 
-def _failure_message(layout: RunLayout, planned: PlannedStage, stage: StageState) -> str:
-    reason = _reason(planned, stage)
+def _failure_message(layout: RunLayout, planned: PlannedStage, stage: StageState, reason: str) -> str:
     text = {
         "convert": _("Converting the data failed: {reason}."),
         "train": _("Training failed: {reason}."),
@@ -82,18 +130,12 @@ def failed_checks(layout: RunLayout) -> list[str]:
     return [str(c.get("message", c.get("name"))).rstrip(".") for c in checks if c.get("status") == "failed"]
 
 
-def _reason(planned: PlannedStage, stage: StageState) -> str:
-    code = stage.exit_code
-    if code is None:
-        return _("its process has ended without leaving a result")
+def _exit_text(code: int) -> str:
     if code > 128:
         number = code - 128
         name = signal.Signals(number).name if number in list(signal.Signals) else str(number)
         return _("it was killed by signal {number} ({name})").format(number=number, name=name)
-    if code:
-        return _("it ended with exit code {code}").format(code=code)
-    missing = ", ".join(planned.proofs)
-    return _("it ended normally, but not all of this is there: {paths}").format(paths=missing)
+    return _("it ended with exit code {code}").format(code=code)
 
 
 def explain_failure(layout: RunLayout, planned: PlannedStage, stage: StageState) -> list[dict[str, Any]]:

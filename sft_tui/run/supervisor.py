@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -17,32 +18,34 @@ from pathlib import Path
 
 from sft_tui.factory import commands
 from sft_tui.i18n import _
-from sft_tui.machine.environment import installed_packages
 from sft_tui.machine.gpus import read_gpus
-from sft_tui.plan.change import on_cards
+from sft_tui.plan.change import Change, change, put_in_force
 from sft_tui.plan.gpu_headroom import cards_of, lacking
-from sft_tui.plan.peaks import append_peak, peak_of_run
+from sft_tui.plan.inputs import digest, inputs
 from sft_tui.problems import ExitCode
 from sft_tui.project.events import EventLog
-from sft_tui.project.files import NotAPlainFile, open_append, open_lock, read_json
+from sft_tui.project.files import NotAPlainFile, open_append, open_lock
 from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.plan_record import Plan, PlannedStage, plan_from_json
+from sft_tui.project.plan_record import STAGES, Plan, PlannedStage
 from sft_tui.project.requests import RequestKind, take_requests
 from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
-from sft_tui.run.attempt import prepare_attempt
+from sft_tui.run.attempt import prepare_attempt, settle_export
 from sft_tui.run.gpu_queue import Waiting, wait_for_room, waiting_text
 from sft_tui.run.leftovers import Mark, in_the_way
+from sft_tui.run.lifecycle import read_plan
 from sft_tui.run.measure import PeakMeter
 from sft_tui.run.monitor import Monitor
 from sft_tui.run.notify import Notifier
 from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
 from sft_tui.run.processes import StageProcess
-from sft_tui.run.start import write_plan
+from sft_tui.run.retries import crash_may_pass, smaller_plan, waits_between
 
 _POLL_S = 0.5
 _TELL_S = 30.0
 """While a run waits for GPU memory, an event says so this often."""
+_QUICK_S = 2.0
+"""How long a trainer has that is to end at once, before it is killed: too short for it to begin a checkpoint."""
 _FAILED_STAGE_EXIT = {
     "convert": ExitCode.PREFLIGHT,
     "train": ExitCode.TRAIN,
@@ -60,7 +63,8 @@ class Supervisor:
         self._state = state
         self._events = event_log(layout, plan)
         self._stop: RequestKind | None = None
-        self._retries = 0
+        self._shrunk = 0
+        self._crash_waits = waits_between(plan.restart_on_crash)
         self._meter: PeakMeter | None = None
         self._card = ""
         self._told: float | None = None
@@ -68,71 +72,97 @@ class Supervisor:
     def run(self) -> ExitCode:
         """Do every stage that is not done yet. Returns what the run ends with."""
         began = time.time()
+        self._begin()
+        outcome = Outcome(Status.FINISHED)
+        for name in STAGES:
+            outcome = self._until_it_ends(name)
+            if outcome.status is not Status.FINISHED:
+                break
+        code = outcome.exit_code or self._exit_code(outcome.status)
+        self._state.status, self._state.exit_code = outcome.status, int(code)
+        self._state.message, self._state.finished = outcome.message, time.time()
+        self._save()
+        seconds = round(time.time() - began, 1)
+        fields = {"status": outcome.status.value, "exit_code": int(code), "message": outcome.message}
+        self._events.add("run_finished", **fields, seconds=seconds)
+        return code
+
+    def _begin(self) -> None:
         self._state.supervisor = ProcessRef.of(os.getpid())
         self._state.status = Status.RUNNING
         self._state.message = self._state.exit_code = self._state.finished = None
         self._state.diagnoses = []
         self._save()
         self._events.add("run_started", run=self._plan.run)
-        code, status = ExitCode.DONE, Status.FINISHED
-        for planned in self._plan.stages:
+
+    def _exit_code(self, status: Status) -> ExitCode:
+        if status is Status.FINISHED:
+            return ExitCode.DONE
+        return ExitCode.INTERRUPTED if status is Status.STOPPED else _FAILED_STAGE_EXIT[self._state.stage or "train"]
+
+    def _until_it_ends(self, name: str) -> Outcome:
+        """Do a stage of the plan, again where that is allowed and may help."""
+        while True:
+            planned = self._plan.stage(name)
+            if planned is None:
+                return Outcome(Status.FINISHED)
+            if self._stop is not None:
+                return Outcome(Status.STOPPED, _("Stopped as asked, before {stage}.").format(stage=name))
             outcome = self._stage(planned)
-            while outcome.status is Status.FAILED and self._shrink(planned):
-                outcome = self._stage(planned)
-            if outcome.status is not Status.FINISHED:
-                status, code = outcome.status, outcome.exit_code or self._exit_code(planned.name, outcome.status)
-                self._state.message = outcome.message
-                break
-        self._state.status = status
-        self._state.exit_code = int(code)
-        self._state.finished = time.time()
-        self._save()
-        seconds = round(time.time() - began, 1)
-        self._events.add(
-            "run_finished", status=status.value, exit_code=int(code), message=self._state.message, seconds=seconds
-        )
-        return code
+            if outcome.status is not Status.FAILED or name != "train":
+                return outcome
+            if not self._shrink() and not self._sit_out_crash():
+                return outcome
 
-    def _shrink(self, planned: PlannedStage) -> bool:
+    def _shrink(self) -> bool:
         """Make the settings smaller after a GPU ran out of memory, if that was allowed; whether to try again."""
-        from sft_tui.run.oom import GPU_OOM, MOST_RETRIES, shrink
-
-        cause = self._state.diagnoses[0]["id"] if self._state.diagnoses else None
-        allowed = planned.name == "train" and self._plan.on_failure.get("oom") == "retry"
-        if not allowed or cause not in GPU_OOM or self._retries >= MOST_RETRIES:
-            return False
-        smaller = shrink(self._plan, installed_packages(self._plan.environment["python"]))
+        smaller = smaller_plan(self._layout, self._plan, self._state, self._shrunk)
         if smaller is None:
             return False
-        self._plan, change = smaller
-        self._retries += 1
+        self._plan, said = smaller
+        self._shrunk += 1
         self._state.metrics.pop("gpu_peak_bytes", None)
-        write_plan(self._layout, self._plan)
         self._state.diagnoses = []
-        message = _("The GPU memory did not suffice; trying again with {change}.").format(change=change)
+        message = _("The GPU memory did not suffice; trying again with {change}.").format(change=said)
         self._events.add("warning", id="oom_retry", message=message, hint=None)
         return True
 
-    @staticmethod
-    def _exit_code(stage: str, status: Status) -> ExitCode:
-        return ExitCode.INTERRUPTED if status is Status.STOPPED else _FAILED_STAGE_EXIT[stage]
+    def _sit_out_crash(self) -> bool:
+        """Wait a while after a crash that may pass by itself, if that was allowed; whether to try again."""
+        if not self._crash_waits or not crash_may_pass(self._state):
+            return False
+        wait_s = self._crash_waits.pop(0)
+        text = _("The training crashed; it is started again in {seconds} s. Starts left after that: {count}.")
+        message = text.format(seconds=round(wait_s), count=len(self._crash_waits))
+        self._state.message, self._state.diagnoses = message, []
+        self._save()
+        self._events.add("warning", id="crash_retry", message=message, hint=None)
+        deadline = time.monotonic() + wait_s
+        while time.monotonic() < deadline and self._stop is None:
+            self._answer_requests_while_waiting()
+            time.sleep(min(_POLL_S, wait_s))
+        self._state.message = None
+        return True
 
     def _stage(self, planned: PlannedStage) -> Outcome:
         stage = self._state.stages.setdefault(planned.name, StageState())
-        if stage_is_done(self._layout, planned, stage):
+        if stage_is_done(self._plan, planned, stage):
             return Outcome(Status.FINISHED)
         self._state.stage = planned.name
-        adopted = self._adopted(planned, stage)
-        obstacle = None if adopted else in_the_way(self._layout, self._state)
+        if stage.status is Status.RUNNING and stage.process is not None:
+            outcome = self._take_over(planned, stage)
+            if outcome is not None:
+                return outcome
+        obstacle = in_the_way(self._layout, self._state)
         if obstacle is not None:
             return self._finish(planned, stage, Outcome(Status.FAILED, obstacle, ExitCode.PREFLIGHT), diagnose=False)
-        if planned.name == "train" and adopted is None:
+        if planned.name == "train":
             held_up = self._make_room()
             if held_up is not None:
                 return self._finish(planned, stage, held_up, diagnose=False)
             planned = self._plan.stage("train") or planned
         try:
-            process = adopted or self._start(planned, stage)
+            process = self._start(planned, stage)
         except NotAPlainFile as error:
             text = _("{path} cannot be written: {reason}.")
             outcome = Outcome(Status.FAILED, text.format(path=error.filename, reason=error.strerror))
@@ -141,43 +171,50 @@ class Supervisor:
             text = _("{program} cannot be started: {reason}")
             outcome = Outcome(Status.FAILED, text.format(program=planned.argv[0], reason=error.strerror or error))
             return self._finish(planned, stage, outcome)
-        if adopted is not None and planned.name == "train":
-            self._meter = PeakMeter.start(cards_of(self._plan, read_gpus()), own=process.pids())
-        self._attend(planned, stage, process)
-        stage.exit_code = process.exit_code
-        outcome = judge_stage(self._layout, planned, stage, stopped=self._stop is not None)
-        if planned.name == "train" and outcome.status is Status.FINISHED and adopted is None:
+        outcome = self._see_through(planned, stage, process)
+        if planned.name == "train" and outcome.status is Status.FINISHED:
             self._keep_peak()
-        return self._finish(planned, stage, outcome)
+        return outcome
 
-    def _adopted(self, planned: PlannedStage, stage: StageState) -> StageProcess | None:
-        """What an earlier supervisor started and still lives, or has finished unseen; None: start it (again)."""
-        if stage.status is not Status.RUNNING or stage.process is None:
-            return None
+    def _take_over(self, planned: PlannedStage, stage: StageState) -> Outcome | None:
+        """Go on with what an earlier supervisor left: its process, or what that has done since. None: nothing whole."""
+        assert stage.process is not None
         process = StageProcess.adopt(stage.process, self._layout.exit_marker(planned.name, stage.attempt))
         if not process.poll():
-            return process
+            if planned.name == "train":
+                self._meter = PeakMeter.start(cards_of(self._plan, read_gpus()), own=process.pids())
+            return self._see_through(planned, stage, process)
         stage.exit_code = process.exit_code
-        return process if judge_stage(self._layout, planned, stage, stopped=False).status is Status.FINISHED else None
+        outcome = judge_stage(self._layout, self._plan, planned, stage, stopped=False)
+        if outcome.status is not Status.FINISHED:
+            return None
+        self._look_once_more(stage)
+        self._finish(planned, stage, outcome)
+        return outcome if stage_is_done(self._plan, planned, stage) else None
+
+    def _see_through(self, planned: PlannedStage, stage: StageState, process: StageProcess) -> Outcome:
+        self._attend(planned, stage, process)
+        stage.exit_code = process.exit_code
+        outcome = judge_stage(self._layout, self._plan, planned, stage, stopped=self._stop is not None)
+        return self._finish(planned, stage, outcome)
 
     def _keep_peak(self) -> None:
-        """What the training needed, for the estimates to come."""
-        peak = peak_of_run(self._plan, self._state.metrics, self._card)
-        if peak is not None:
-            with contextlib.suppress(OSError):
-                append_peak(self._layout.project, peak)
+        """What the training needed, for the estimates to come. Another process knows the estimator."""
+        if not self._plan.gpus or not self._state.metrics.get("gpu_peak_bytes"):
+            return
+        argv = [sys.executable, "-m", "sft_tui.plan.peaks", self._plan.project, self._plan.run, self._card]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=60, check=False)
 
     def _make_room(self) -> Outcome | None:
         """See that the GPU memory for the training is there, and wait for it if that was asked; why not to start."""
         self._meter = None
         if not self._plan.gpus:
             return None
-        if self._plan.wait and self._plan.estimate is not None and not self._retries:
+        if self._plan.wait and self._plan.estimate is not None and not self._shrunk:
             for waiting in wait_for_room(self._plan):
                 if waiting.over:
-                    self._plan = on_cards(self._plan, waiting.gpus)
-                    write_plan(self._layout, self._plan)
-                    self._state.message = None
+                    self._move_to(waiting)
                     break
                 self._tell_waiting(waiting)
                 self._answer_requests_while_waiting()
@@ -186,8 +223,15 @@ class Supervisor:
         report = read_gpus()
         cards = cards_of(self._plan, report)
         self._meter, self._card = PeakMeter.start(cards), cards[0].name if cards else ""
-        refused = None if self._retries else lacking(self._plan, report)
+        refused = None if self._shrunk else lacking(self._plan, report)
         return None if refused is None else Outcome(Status.FAILED, refused, ExitCode.PREFLIGHT)
+
+    def _move_to(self, waiting: Waiting) -> None:
+        """Use the cards that were waited for."""
+        reason = _("The GPU memory that was waited for is free there")
+        after = change(self._plan, Change(reason, gpus=waiting.gpus))
+        put_in_force(self._plan, after, reason)
+        self._plan, self._state.message = after, None
 
     def _tell_waiting(self, waiting: Waiting) -> None:
         """Into the state at once, into the events now and then."""
@@ -212,23 +256,26 @@ class Supervisor:
             self._stop = request.kind
 
     def _start(self, planned: PlannedStage, stage: StageState) -> StageProcess:
-        attempt = prepare_attempt(self._layout, self._plan, planned, self._state, stage)
-        if attempt.kept is not None:
-            name = attempt.kept.relative_to(self._layout.project).as_posix()
-            message = _("The adapter of the stopped training is kept in {path}.").format(path=name)
-            self._events.add("warning", id="adapter_kept", message=message, hint=None)
+        parts = inputs(self._plan, planned.name)
+        attempt = prepare_attempt(self._layout, self._plan, planned, self._state, parts)
+        for note, message in attempt.notes:
+            self._events.add("warning", id=note, message=message, hint=None)
+        for later in STAGES[STAGES.index(planned.name) + 1 :]:  # whatever they made, they made of something else
+            if later in self._state.stages:
+                self._state.stages[later].status = Status.PENDING
         log = self._layout.project / planned.log
         with open_append(log, fresh=True) as stream:
             stream.write(f"$ {planned.shown or ' '.join(attempt.argv)}\n".encode("utf-8", "replace"))
         stage.attempt += 1
         stage.started, stage.finished, stage.exit_code = time.time(), None, None
+        stage.parts, stage.made_from = parts, digest(parts)
         env = planned.env | {"PATH": commands.search_path(self._plan.environment.get("python"))}
         mark = Mark(self._layout.run_dir, planned.name, stage.attempt)
         process = StageProcess.start(attempt.argv, self._layout.project, env, log, mark)
         stage.status, stage.process = Status.RUNNING, process.reference
         self._save()
-        argv = list(attempt.argv)
-        self._events.add("stage_started", stage=planned.name, attempt=stage.attempt, argv=argv, log=planned.log)
+        fields = {"attempt": stage.attempt, "argv": list(attempt.argv), "log": planned.log}
+        self._events.add("stage_started", stage=planned.name, **fields, from_step=attempt.from_step)
         return process
 
     def _attend(self, planned: PlannedStage, stage: StageState, process: StageProcess) -> None:
@@ -244,22 +291,29 @@ class Supervisor:
         if monitor is not None and monitor.look():
             self._save()
 
+    def _look_once_more(self, stage: StageState) -> None:
+        """Tell what a training has logged since its supervisor was lost."""
+        if self._state.stage == "train":
+            Monitor(self._layout, self._state, stage, self._events, None).look()
+
     def _answer_requests(self, planned: PlannedStage, process: StageProcess) -> None:
         for request in take_requests(self._layout):
             graceful = request.kind is RequestKind.STOP and planned.name == "train" and self._training_has_begun()
             if graceful and self._stop is None:
-                process.signal(signal.SIGABRT, commands.is_worker)
+                process.signal(commands.stop_signal(planned.argv), commands.is_worker)
                 self._events.add(
                     "warning", id="stopping", message=_("Stopping at the next step and saving."), hint=None
                 )
             elif not graceful:
-                process.end()
+                process.end(_QUICK_S if planned.name == "train" else 10.0)
             self._stop = request.kind
 
     def _training_has_begun(self) -> bool:
         return commands.training_has_begun(_end_of(self._layout.stage_log("train"), 1 << 18))
 
     def _finish(self, planned: PlannedStage, stage: StageState, outcome: Outcome, *, diagnose: bool = True) -> Outcome:
+        if planned.name == "export":
+            settle_export(self._layout, self._plan, finished=outcome.status is Status.FINISHED)
         stage.status, stage.finished = outcome.status, time.time()
         seconds = round(stage.finished - (stage.started or stage.finished), 1)
         if outcome.status is Status.FAILED and diagnose:
@@ -309,7 +363,10 @@ def main(run_dir: str) -> int:
         except OSError:
             sys.stderr.write(f"{layout.name}: another supervisor is at work\n")
             return int(ExitCode.DONE)
-        plan = plan_from_json(read_json(layout.plan))
+        plan = read_plan(layout)
+        if plan is None:
+            sys.stderr.write(f"{layout.name}: its plan cannot be read\n")
+            return int(ExitCode.USAGE)
         state = read_state(layout) or RunState(plan.run, created=time.time())
         try:
             return int(Supervisor(layout, plan, state).run())

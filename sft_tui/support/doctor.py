@@ -172,11 +172,11 @@ def _tmux() -> DoctorLine:
 def train_two_steps(demo_dir: Path, scratch: Path) -> DoctorLine:
     """Train the tiny model of the demo for two real steps in `scratch`; what came of it."""
     from sft_tui.answers import read_answers
+    from sft_tui.plan.change import write_plan
     from sft_tui.plan.context import gather
     from sft_tui.plan.conversion import convert_and_register, request_from_json
     from sft_tui.plan.make import make_plan
     from sft_tui.problems import Refusal as Refused
-    from sft_tui.run.start import write_plan
 
     shutil.copytree(demo_dir, scratch, dirs_exist_ok=True)
     try:

@@ -163,7 +163,7 @@ class Services:
 
         Takes about a second.
         """
-        from sft_tui.run.start import start
+        from sft_tui.run.lifecycle import start
 
         assert found.plan is not None
         return start(replace(found.plan, force=force))

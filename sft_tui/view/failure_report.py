@@ -126,9 +126,9 @@ def yaml_word(value: Any) -> str:
 
 
 def _checkpoints(layout: RunLayout) -> list[str]:
-    from sft_tui.factory.commands import checkpoints
+    from sft_tui.factory.checkpoints import find_checkpoints
 
-    return [str(path) for path in checkpoints(layout.save_dir)]
+    return [str(point.path) for point in find_checkpoints(layout.save_dir) if point.fault is None]
 
 
 def lines_that_matter(layout: RunLayout, stage: str, shown: str) -> tuple[str, ...]:

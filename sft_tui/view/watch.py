@@ -180,9 +180,10 @@ class RunWatch:
                         self._take(event)
 
     def _read_state(self) -> RunState | None:
-        """The state; the last good one while the file is being replaced on a system where that shows."""
+        """The state; the last good one while it cannot be read, unless the run's directory was removed or renamed."""
         state = read_state(self.layout)
-        self._state = state or self._state
+        if state is not None or not self.layout.run_dir.is_dir():
+            self._state = state
         return self._state
 
     def _new_metrics(self) -> list[Metric]:

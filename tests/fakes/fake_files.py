@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ def safetensors(path: Path, name: str = "weight") -> None:
     path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<4f", 1, 2, 3, 4))
 
 
-def write_adapter(folder: Path, step: int, options: dict[str, Any]) -> None:
+def write_adapter(folder: Path, step: int, options: dict[str, Any], total: int | None = None) -> None:
     """A LoRA adapter (or, for full training, a model) with the trainer's state."""
     folder.mkdir(parents=True, exist_ok=True)
+    epoch = float(options.get("num_train_epochs", 3)) * step / (total or step or 1)
+    state = {"global_step": step, "max_steps": total or step, "epoch": epoch}
     if options.get("finetuning_type", "lora") == "full":
         write_model(folder)
         copy_model_config(Path(str(options.get("model_name_or_path", ""))), folder)
@@ -31,8 +34,10 @@ def write_adapter(folder: Path, step: int, options: dict[str, Any]) -> None:
         }
         (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
     if folder.name.startswith("checkpoint-"):
-        (folder / "optimizer.pt").write_bytes(b"fake")
-    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}), encoding="utf-8")
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+            with zipfile.ZipFile(folder / name, "w") as archive:
+                archive.writestr("data.pkl", "fake")
+    (folder / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8")
 
 
 def write_tokenizer(folder: Path) -> None:

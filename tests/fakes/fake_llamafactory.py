@@ -82,6 +82,7 @@ class Trainer:
         self.options, self.scenario = options, scenario
         self.output = Path(str(options.get("output_dir", "saves/fake")))
         self.aborted = False
+        self.step = 0
         self.random = random.Random(7)
         self.started = time.time()
         self.examples = self._examples()
@@ -134,17 +135,20 @@ class Trainer:
         time.sleep(self.scenario["startup_s"])
         self._listen()
         self._introduce()
-        first = self._resume_step()
+        first = self.step = self._resume_step()
         self._fail_if_due(first)
         save_every = self._every("save_steps", 500)
         for step in range(first + 1, self.total + 1):
             time.sleep(self.scenario["step_s"])
             self._step(step)
-            if save_every and step % save_every == 0 and step < self.total:
-                write_adapter(self.output / f"checkpoint-{step}", step, self.options)
+            self.step = step
+            if save_every and (step % save_every == 0 or step == self.total):
+                self._save_checkpoint(step)
             self._hold(step)
             self._fail_if_due(step)
             if self.aborted:
+                if self._saves_on_stop():
+                    self._save_checkpoint(step)
                 break
         self._finish()
 
@@ -154,6 +158,12 @@ class Trainer:
         end = time.monotonic() + 600  # a test that failed has nobody who would say so
         while step in self.scenario["hold_at"] and not (self.aborted or gate.exists() or time.monotonic() > end):
             time.sleep(0.02)
+
+    def _saves_on_stop(self) -> bool:
+        return str(self.options.get("enable_jit_checkpoint", "")).lower() == "true"
+
+    def _save_checkpoint(self, step: int) -> None:
+        write_adapter(self.output / f"checkpoint-{step}", step, self.options, self.total)
 
     def _check_memory(self) -> None:
         for key, limit in self.scenario["oom_above"].items():
@@ -167,6 +177,8 @@ class Trainer:
         """LLaMA-Factory traps SIGABRT only in the mode of its web UI, and only once the trainer exists."""
         if os.environ.get("LLAMABOARD_ENABLED", "").lower() in ("1", "true", "y") and not self.scenario["ignore_abort"]:
             signal.signal(signal.SIGABRT, self._abort)
+        if self._saves_on_stop() and not self.scenario["ignore_abort"]:
+            signal.signal(signal.SIGTERM, self._abort)
 
     def _abort(self, *_: Any) -> None:
         self.aborted = True
@@ -246,7 +258,7 @@ class Trainer:
         if self.scenario["disk_full"]:
             raise Failure(DISK_FULL)
         if self.scenario["write_adapter"]:
-            write_adapter(self.output, self.total, self.options)
+            write_adapter(self.output, self.step, self.options, self.total)
             write_tokenizer(self.output)
         results = {"train_loss": self.scenario["loss"][1], "train_runtime": round(time.time() - self.started, 3)}
         for name in ("train_results.json", "all_results.json"):

@@ -305,11 +305,27 @@ def test_stop_saves_and_resume_goes_on_from_the_checkpoint(tmp_path: Path) -> No
     assert any(word.startswith("resume_from_checkpoint=./saves/apples/checkpoint-") for word in argv[-1])
 
 
-def test_an_adapter_without_checkpoint_is_kept_beside(tmp_path: Path) -> None:
+def test_a_stop_saves_a_checkpoint_where_none_was_due(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"steps": 20, "hold_at": [15]})
     project.answer(train={"save_steps": 1000})
     _detached(project)
     assert project.sft("stop", "apples", "--wait").code == 0
+    (saved,) = project.path.glob("saves/apples/checkpoint-*")
+    assert f"goes on after step {saved.name.rpartition('-')[2]}" in project.state()["message"]
+    project.fake.set_scenario({"steps": 60})
+    assert project.sft("resume", "apples").code == 0
+    started = [e for e in _events(project) if e["type"] == "stage_started" and e["stage"] == "train"]
+    assert f"{saved.name[11:]}" == str(started[-1]["from_step"])
+
+
+def test_without_a_checkpoint_the_adapter_is_kept_beside(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 200, "step_s": 0.1})
+    (old,) = (tmp_path / "train/lib/python3.11/site-packages").glob("transformers-*")
+    old.rename(old.with_name("transformers-4.57.1.dist-info"))  # it cannot save when it is stopped
+    project.answer(train={"save_steps": 1000})
+    _detached(project)
+    assert project.sft("stop", "apples", "--wait").code == 0
+    assert "resuming starts from the first step" in project.state()["message"]
     project.fake.set_scenario({"steps": 5})
     assert project.sft("resume", "apples").code == 0
     assert list(project.path.glob("saves/apples.before-*/adapter_config.json"))

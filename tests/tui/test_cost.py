@@ -251,7 +251,7 @@ async def test_a_run_that_fits_is_not_forced(tmp_path: Path) -> None:
 
 def test_the_plan_that_is_started_anyway_carries_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Plan] = []
-    monkeypatch.setattr("sft_tui.run.start.launch", lambda layout: started.append(_plan_in(layout.plan)))
+    monkeypatch.setattr("sft_tui.run.lifecycle._launch", lambda layout: started.append(_plan_in(layout.plan)))
     found = Assessor(lambda: NO_CARD).assess(filled(tmp_path).data, tmp_path / "answers.yaml", 30)
     Services().start(found, force=True)
     Services().start(found)

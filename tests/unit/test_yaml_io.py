@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sft_tui.answers import read_answers
 from sft_tui.factory.check import CheckContext, check_yaml_file
 from sft_tui.factory.options import snapshot
 from sft_tui.presets import read_preset
 from sft_tui.problems import Refusal
-from sft_tui.yaml_io import MAX_LEVELS, parse_document
+from sft_tui.yaml_io import MAX_LEVELS, parse_document, scalar
 
 DEEP = {
     "lists": "a: " + "[" * 900 + "]" * 900,
@@ -55,3 +58,23 @@ def test_json_that_is_too_deep_ends_no_check(tmp_path: Path, name: str) -> None:
     path.write_text("model_name_or_path: model\ndataset: rows\ndataset_dir: data\ndeepspeed: zero.json\n")
     context = CheckContext(snapshot(), tmp_path)
     assert any(Path(name).name in str(problem) for problem in check_yaml_file(path, context))
+
+
+_PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+_VALUES = st.recursive(_PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+@given(_VALUES)
+@example(["1e-4", "a, b: c", "", "\t", "\u2028", "2020-01-01", "yes", "C:\\x"])
+def test_what_is_written_on_a_line_is_read_back(value: object) -> None:
+    text = scalar(value)
+    document = parse_document(f"key: {text}  # said\n")
+    assert not document.problems and document.data["key"] == value and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-4, "1.0e-4"), (2.5e-5, "2.5e-5"), (0.001, "0.001"), (-3e17, "-3.0e+17"), (0.0, "0.0"), (math.inf, ".inf")],
+)
+def test_numbers_are_written_so_that_every_reader_takes_them_for_one(value: float, text: str) -> None:
+    assert scalar(value) == text

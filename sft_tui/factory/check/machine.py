@@ -12,12 +12,11 @@ from sft_tui.i18n import _
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """`package` is needed when `when` holds; `mandatory` if LLaMA-Factory refuses to start without it."""
+    """`package` is needed when `when` holds."""
 
     key: str
     package: str
     when: Test
-    minimum: str = ""
 
 
 def _switch(key: str) -> Test:
@@ -52,17 +51,17 @@ NEEDS = (
     Need("predict_with_generate", "jieba", _switch("predict_with_generate")),
     Need("predict_with_generate", "nltk", _switch("predict_with_generate")),
     Need("predict_with_generate", "rouge-chinese", _switch("predict_with_generate")),
-    Need("quantization_bit", "bitsandbytes", _quantizes("bnb"), "0.39.0"),
+    Need("quantization_bit", "bitsandbytes", _quantizes("bnb")),
     Need("quantization_bit", "hqq", _quantizes("hqq")),
     Need("quantization_bit", "eetq", _quantizes("eetq")),
-    Need("export_quantization_bit", "optimum", lambda f: f.merge and f.given("export_quantization_bit"), "1.24.0"),
-    Need("export_quantization_bit", "gptqmodel", lambda f: f.merge and f.given("export_quantization_bit"), "2.0.0"),
+    Need("export_quantization_bit", "optimum", lambda f: f.merge and f.given("export_quantization_bit")),
+    Need("export_quantization_bit", "gptqmodel", lambda f: f.merge and f.given("export_quantization_bit")),
     Need("report_to", "wandb", _reports_to("wandb")),
     Need("report_to", "mlflow", _reports_to("mlflow")),
     Need("report_to", "swanlab", _reports_to("swanlab")),
     Need("report_to", "trackio", _reports_to("trackio")),
     Need("report_to", "tensorboard", _reports_to("tensorboard")),
-    Need("optim", "bitsandbytes", _optimizer("8bit", "paged_", "lion_", "rmsprop_bnb", "ademamix")),
+    Need("optim", "bitsandbytes", _optimizer("adamw_8bit", "bnb", "paged_", "lion_", "ademamix")),
     Need("optim", "galore-torch", _optimizer("galore_")),
     Need("optim", "apollo-torch", _optimizer("apollo_")),
     Need("optim", "lomo-optim", _optimizer("lomo")),

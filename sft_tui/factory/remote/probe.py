@@ -15,14 +15,7 @@ import types
 import typing
 from pathlib import Path
 
-FORMAT = 1
-DISTRIBUTIONS = (
-    "accelerate", "adam-mini", "apollo-torch", "autoawq", "badam", "bitsandbytes", "datasets", "deepspeed", "eetq",
-    "flash-attn", "galore-torch", "gptqmodel", "hqq", "jieba", "kt-kernel", "liger-kernel", "llamafactory",
-    "matplotlib", "mixture-of-depth", "modelscope", "nltk", "numpy", "omegaconf", "openmind", "optimum", "peft", "ray",
-    "rouge-chinese", "safetensors", "sentencepiece", "sglang", "swanlab", "tensorboard", "tensorboardx", "tiktoken",
-    "tokenizers", "torch", "torchaudio", "torchvision", "trackio", "transformers", "trl", "unsloth", "vllm", "wandb",
-)  # fmt: skip
+FORMAT = 2
 SIMPLE = {bool: "bool", int: "int", float: "float", str: "str", list: "list", tuple: "list", dict: "dict"}
 
 
@@ -182,14 +175,13 @@ def read_tool_formats():
 
 
 def read_versions():
-    """Versions of what is installed, of the distributions that matter here; absent ones are left out."""
+    """Versions of everything that is installed, by the names that PEP 503 writes: whatever is asked for is known."""
     out = {}
-    for name in DISTRIBUTIONS:
-        try:
-            out[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return out
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            out.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
+    return dict(sorted(out.items()))
 
 
 def read_torch():

@@ -152,17 +152,11 @@ class ResultScreen(BaseScreen):
     @work(thread=True, group="export", exclusive=True)
     def _export(self, size_gb: int, device: str, verify: bool) -> None:
         """In a thread: plan the export and launch a supervisor for it."""
-        from sft_tui.problems import Refusal, refuse
-        from sft_tui.project.state import read_state
-        from sft_tui.run.export import prepare_export
-        from sft_tui.run.start import launch
+        from sft_tui.problems import Refusal
+        from sft_tui.run.lifecycle import export_again
 
         try:
-            state = read_state(self.layout_of_run)
-            if state is None:
-                raise refuse("no_such_run", _("There is no run {run}.").format(run=self.layout_of_run.name))
-            prepare_export(self.layout_of_run, state, size_gb=size_gb, device=device, verify=verify, overwrite=True)
-            launch(self.layout_of_run)
+            export_again(self.layout_of_run, size_gb=size_gb, device=device, verify=verify, overwrite=True)
         except Refusal as refusal:
             self.post_message(self.Started(str(refusal)))
         else:

@@ -334,7 +334,7 @@ class RunScreen(BaseScreen):
     @work(thread=True, group="resume", exclusive=True)
     def _do_resume(self, changes: dict[str, Any] | None, force: bool) -> None:
         """In a thread: plan anew where something changes, and launch a supervisor."""
-        from sft_tui.run.start import resume
+        from sft_tui.run.lifecycle import resume
 
         try:
             resume(self.layout_of_run, changes, force=force)

@@ -100,16 +100,29 @@ def loss_at(step: int, total: int) -> float:
     return round(1.1 + 1.9 * math.exp(-5 * step / total) + 0.06 * math.sin(step), 3)
 
 
+_CONVERSION = {"source": "/nowhere/rows.csv", "out_dir": "data", "name": "rows", "columns": {}}
+
+
 def write_plan_json(layout: RunLayout, gpus: tuple[int, ...]) -> None:
     """As much of plan.json as the screens read."""
-    stages = [{"name": s, "log": f"logs/{layout.name}/{s}.log"} for s in ("convert", "train", "export", "verify")]
+    stages = [
+        {"name": s, "log": f"logs/{layout.name}/{s}.log", "argv": [s], "proofs": []}
+        for s in ("convert", "train", "export", "verify")
+    ]
     plan = {
         "project": str(layout.project),
         "run": layout.name,
         "model": "Qwen/Qwen2.5-0.5B-Instruct",
         "template": "qwen",
+        "dataset": "rows",
+        "preset": "cpu",
         "gpus": list(gpus),
+        "files": [],
         "stages": stages,
+        "merge_options": {"export_dir": f"models/{layout.name}"},
+        "conversion": _CONVERSION,
+        "verification": {},
+        "reasons": {},
         "train_options": TRAIN_OPTIONS | {"output_dir": f"saves/{layout.name}"},
         "environment": {"python": "/opt/train/bin/python", "cli": ["/opt/train/bin/llamafactory-cli"]},
     }

@@ -283,7 +283,7 @@ async def test_a_training_that_lacked_memory_can_be_started_anyway(
     state.exit_code = 3
     write_state(layout, state)
     launched: list[bool] = []
-    monkeypatch.setattr("sft_tui.run.start.launch", lambda at: launched.append(bool(read_json(at.plan)["force"])))
+    monkeypatch.setattr("sft_tui.run.lifecycle._launch", lambda at: launched.append(bool(read_json(at.plan)["force"])))
     app = run_app(layout)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, lambda: shown(app, "GPU 0 has 2.0 GiB", "there is no log of it", "f Start anyway"))

@@ -149,6 +149,23 @@ def test_missing_packages_are_told_where_the_environment_is_known(context: Check
     assert found(replace(context, factory=old))["version"].code == "version_mismatch"
 
 
+def test_every_package_that_an_option_may_need_is_looked_for(tmp_path: Path) -> None:
+    """The probe reads all that is installed, so that nothing can be called missing that nobody looked for."""
+    from sft_tui.factory.remote.probe import read_versions
+
+    versions = read_versions()  # type: ignore[no-untyped-call]
+    assert {"pytest", "mypy", "textual"} <= versions.keys(), "packages that LLaMA-Factory has nothing to do with"
+    assert all(name == name.lower() and "_" not in name for name in versions)
+
+
+def test_the_eight_bit_optimizer_of_torch_needs_torchao_alone(context: CheckContext) -> None:
+    known = replace(snapshot(), versions={"torch": "2.14.1", "torchao": "0.14"}, versions_known=True)
+    here = replace(context, factory=known)
+    assert "optim" not in found(here, optim="adamw_torch_8bit")
+    for name in ("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_32bit", "lion_8bit", "rmsprop_bnb", "ademamix"):
+        assert found(here, optim=name)["optim"].code == "missing_package", name
+
+
 def test_mistakes_that_need_the_number_of_rows(context: CheckContext) -> None:
     rows = replace(context, coming={"good": 100})
     assert found(rows, per_device_train_batch_size=128)["per_device_train_batch_size"].code == "batch_too_large"

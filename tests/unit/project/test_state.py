@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +216,25 @@ def test_planted_state_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(layout.state)
     state = read_state(layout)
     assert state is not None and state.rebuilt
+
+
+_OPENED = """
+import contextlib, io, json, sys
+from sft_tui.cli import main
+opened = []
+sys.addaudithook(lambda kind, args: opened.append(str(args[0])) if kind == "open" else None)
+sys.argv = ["sft-tui", "runs", "--dir", sys.argv[1]]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main()
+print(json.dumps(opened))
+"""
+
+
+def test_listing_opens_one_file_a_run(tmp_path: Path) -> None:
+    for number in range(40):
+        layout = _run(tmp_path, f"run-{number}", _trained())
+        write_state(layout, RunState(layout.name, Status.FINISHED), durable=False)
+    words = [sys.executable, "-c", _OPENED, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    opened = [path for path in json.loads(done.stdout) if path.startswith(str(tmp_path))]
+    assert sorted(opened) == sorted(str(RunLayout(tmp_path, f"run-{number}").state) for number in range(40))

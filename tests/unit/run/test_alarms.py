@@ -197,6 +197,42 @@ def test_a_log_that_is_read_at_once_keeps_its_times() -> None:
     assert ids(watch.tick(5000 + 700, 0.0)) == ["stalled"]
 
 
+def test_what_a_new_supervisor_reads_at_once_is_no_pace_to_be_slower_than() -> None:
+    watch = Alarms()
+    for number in range(1, 60):  # 0.6 s a step, of a trainer that went on alone and whose clock shows whole seconds
+        assert ids(watch.observe(Metric(number, loss=1.0, elapsed_s=float(int(number * 0.6))), 5000.0)) == []
+    for number in range(60, 120):
+        now = 5000.0 + (number - 60) * 0.6 + 0.3
+        assert ids(watch.observe(Metric(number, loss=1.0, elapsed_s=float(int(number * 0.6))), now)) == []
+
+
+def test_what_is_read_late_is_no_slow_down() -> None:
+    watch = Alarms()
+    for number in range(1, 60):
+        assert ids(watch.observe(Metric(number, loss=1.0, elapsed_s=float(int(number * 0.3))), number * 0.3)) == []
+    for number in range(60, 400):  # nobody looked for a while
+        assert ids(watch.observe(Metric(number, loss=1.0, elapsed_s=float(int(number * 0.3))), 120.0)) == []
+
+
+def test_ranks_that_wait_for_each_other_with_busy_gpus() -> None:
+    watch = Alarms()
+    _step, now = healthy(watch, seconds=2.0)
+    assert ids(watch.tick(now + 1700, 100.0)) == []
+    (alarm,) = watch.tick(now + 1900, 100.0)
+    assert alarm.id == "stalled" and "busy" in alarm.message and "idle" not in alarm.message
+
+
+def test_a_training_without_a_gpu_gets_no_advice_about_one() -> None:
+    watch = Alarms(on_gpu=False)
+    step, now = healthy(watch)
+    raised = [
+        alarm
+        for number in range(1, 12)
+        for alarm in watch.observe(Metric(step + number * 10, loss=0.7), now + number * 25)
+    ]
+    assert [alarm.id for alarm in raised] == ["throughput"] and "GPU" not in raised[0].message + raised[0].hint
+
+
 class Trainer:
     """The fake LLaMA-Factory at work, watched as the supervisor does it."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sft_tui.machine.gpus import GpuProcess, GpuReport
-from sft_tui.plan.change import on_cards
+from sft_tui.plan.change import Change, change
 from sft_tui.plan.gpu_headroom import cards_of, could_fit, holder, lacking, least_free_bytes, wanted_free_bytes
 from sft_tui.plan.make import make_plan
 from sft_tui.project.plan_record import Plan, PlannedEstimate
@@ -52,7 +52,7 @@ def test_too_little_free_is_refused_with_who_holds_it() -> None:
 
 def test_a_plan_moves_to_the_card_that_became_free() -> None:
     plan = a_plan()
-    moved = on_cards(plan, [make_gpu(0)])
+    moved = change(plan, Change("moved", gpus=[make_gpu(0)]))
     train, export = moved.stage("train"), moved.stage("export")
     assert moved.gpus == (0,) and train and train.env["CUDA_VISIBLE_DEVICES"] == "GPU-0"
     assert "CUDA_VISIBLE_DEVICES=GPU-0" in train.shown

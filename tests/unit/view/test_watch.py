@@ -148,6 +148,8 @@ def test_no_run_and_broken_files(tmp_path: Path) -> None:
     assert watch.poll().status is Status.RUNNING
     layout.state.write_text("{half", encoding="utf-8")
     assert watch.poll().status is Status.RUNNING, "the last good state stays"
+    layout.run_dir.rename(tmp_path / "elsewhere")
+    assert watch.poll().problem == "no_state", "nobody follows what was moved away for ever"
 
 
 anything = st.recursive(

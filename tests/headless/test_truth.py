@@ -1,0 +1,257 @@
+"""Nothing is reported that was not done: what a run ends with is made from the data, model and options of now."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.headless import Project, make_project, wait_for
+
+
+def _events(project: Project, *kinds: str, run: str = "apples") -> list[dict[str, Any]]:
+    lines = (project.path / f"runs/{run}/events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [event for event in map(json.loads, lines) if event["type"] in kinds]
+
+
+def _started(project: Project, since: int = 0) -> list[str]:
+    return [event["stage"] for event in _events(project, "stage_started")][since:]
+
+
+def _rewrite_source(project: Project, count: int, word: str = "other") -> None:
+    rows = "".join(f"q{i},{word} {i}\n" for i in range(count))
+    (project.path / "rows.csv").write_text(f"question,answer\n{rows}")
+
+
+def _trained_texts(project: Project) -> str:
+    """All that the last training read."""
+    config = yaml.safe_load((project.path / "configs/apples/train_config.yaml").read_text())
+    return (project.path / f"data/{config['dataset']}.jsonl").read_text(encoding="utf-8")
+
+
+def test_more_epochs_train_on_and_make_a_new_model(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    resumed = project.sft("resume", "apples", "--set", "num_train_epochs=7")
+    assert resumed.code == 0, resumed.err
+    assert _started(project, 4) == ["train", "export", "verify"]
+    train = _events(project, "stage_started")[4]
+    assert train["from_step"], "it goes on from its last checkpoint"
+    (changed,) = _events(project, "plan_changed")
+    assert changed["changes"]["num_train_epochs"] == [3, 7] and changed["reason"]
+    assert list(project.path.glob("models/apples.before-1/*.safetensors")), "the old merged model is kept beside"
+
+
+def test_another_rank_trains_anew_and_exports_anew(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    assert project.sft("resume", "apples", "--set", "lora_rank=4").code == 0
+    assert _started(project, 4) == ["train", "export", "verify"]
+    assert _events(project, "stage_started")[4]["from_step"] is None
+    assert json.loads((project.path / "saves/apples/adapter_config.json").read_text())["r"] == 4
+    assert list(project.path.glob("saves/apples.before-*/adapter_config.json"))
+
+
+def test_another_learning_rate_of_a_finished_training_is_no_matter_of_no_steps(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    assert project.sft("resume", "apples", "--set", "learning_rate=1.0e-5").code == 0
+    train = _events(project, "stage_started")[4]
+    assert (train["stage"], train["from_step"]) == ("train", None)
+
+
+def test_what_changes_nothing_that_is_learned_trains_nothing(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    assert project.sft("resume", "apples", "--set", "save_total_limit=1").code == 0
+    assert _started(project, 4) == []
+    config = yaml.safe_load((project.path / "configs/apples/train_config.yaml").read_text())
+    assert config["save_total_limit"] == 1
+
+
+def test_a_failed_run_with_another_source_converts_anew(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"fail": {"at_step": 1, "text": "RuntimeError: no"}})
+    project.answer(data={"name": "fruit"})
+    assert project.run().code == 4
+    (project.path / "more.csv").write_text("question,answer\n" + "".join(f"q{i},pears {i}\n" for i in range(30)))
+    project.answer(data={"name": "fruit", "source": "more.csv"})
+    project.fake.set_scenario({})
+    again = project.run()
+    assert again.code == 0, again.err
+    assert "pears 3" in _trained_texts(project)
+
+
+def test_a_source_that_was_rewritten_is_converted_anew(tmp_path: Path) -> None:
+    for name in (None, "fruit"):
+        project = make_project(tmp_path / str(name), {"fail": {"at_step": 1, "text": "RuntimeError: no"}})
+        project.answer(data={"name": name})
+        assert project.run().code == 4
+        _rewrite_source(project, 30)
+        project.fake.set_scenario({})
+        assert project.sft("resume", "apples").code == 0
+        assert "other 3" in _trained_texts(project)
+
+
+def test_a_source_that_grows_while_it_is_read_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
+    import pytest
+
+    from sft_tui.dataset import Columns, ConvertRequest
+    from sft_tui.plan.conversion import convert_and_register
+    from sft_tui.problems import Refusal
+
+    source = tmp_path / "rows.csv"
+    source.write_text("question,answer\n" + "".join(f"q{i},a{i}\n" for i in range(100)))
+
+    def append(_progress: Any) -> None:
+        with source.open("a") as stream:
+            stream.write("late,row\n")
+
+    columns = Columns(input="question", output="answer")
+    request = ConvertRequest(source=str(source), out_dir=tmp_path / "data", name="rows", columns=columns)
+    with pytest.raises(Refusal, match="changed while it was read"):
+        convert_and_register(request, append)
+    assert not list((tmp_path / "data").glob("*")) if (tmp_path / "data").exists() else True
+
+
+def test_a_training_that_ended_alone_is_not_repeated(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 20, "step_s": 0.1})
+    assert project.run("--detach").code == 0
+    wait_for(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    os.kill(project.state()["supervisor"]["pid"], signal.SIGKILL)
+    wait_for(lambda: (project.path / "saves/apples/train_results.json").exists())
+    time.sleep(0.5)
+    resumed = project.sft("resume", "apples")
+    assert resumed.code == 0, resumed.err
+    assert project.state()["stages"]["train"]["attempt"] == 1
+    assert project.state()["status"] == "finished"
+    steps = [event["step"] for event in _events(project, "metric") if "loss" in event]
+    assert steps[-1] == 20 and steps == sorted(set(steps))
+
+
+def test_export_again_needs_no_source_and_keeps_the_old_model_until_the_new_one_is_there(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    (project.path / "rows.csv").unlink()
+    model = project.path / "models/apples"
+    (model / "mine.txt").write_text("of the first export")
+    project.fake.set_scenario({"fail": {"stage": "export", "text": "RuntimeError: no"}})
+    assert project.sft("export", "apples", "--overwrite").code == 5
+    assert (model / "mine.txt").exists() and (model / "model.safetensors").exists()
+    (project.path / "model/config.json").rename(project.path / "model/config.away")
+    refused = project.sft("export", "apples", "--overwrite")
+    assert refused.code in (2, 3), refused.err
+    assert (model / "mine.txt").exists()
+    (project.path / "model/config.away").rename(project.path / "model/config.json")
+    project.fake.set_scenario({})
+    again = project.sft("export", "apples", "--overwrite")
+    assert again.code == 0, again.err
+    assert (model / "model.safetensors").exists() and not (model / "mine.txt").exists()
+    assert project.state()["stages"]["train"]["attempt"] == 1
+    assert sorted(path.name for path in model.parent.iterdir()) == ["apples"]
+
+
+def test_changes_pass_through_the_preflight(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    before = (project.path / "runs/apples/plan.json").read_bytes()
+    refused = project.sft("resume", "apples", "--set", "lerning_rate=1e-5", "--set", "lora_rank=-3")
+    assert refused.code == 2, refused.err
+    assert "learning_rate" in refused.err and "lora_rank" in refused.err
+    assert (project.path / "runs/apples/plan.json").read_bytes() == before
+    assert _started(project, 4) == []
+
+
+def test_a_stop_that_was_left_over_stops_nothing(tmp_path: Path) -> None:
+    project = make_project(tmp_path, "export_fails")
+    assert project.run().code == 5
+    requests = project.path / "runs/apples/requests"
+    (requests / f"{time.time_ns()}-stop.json").write_text('{"kind": "stop", "details": {}}')
+    project.fake.set_scenario({})
+    assert project.sft("resume", "apples").code == 0
+
+
+def test_two_starts_at_once_are_two_runs(tmp_path: Path) -> None:
+    import concurrent.futures
+
+    project = make_project(tmp_path)
+    project.answer(run={"name": None})
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda _: project.run("--detach", "--json", "--fresh"), range(2)))
+    assert [result.code for result in results] == [0, 0], [result.err for result in results]
+    names = {json.loads(result.out)["run"] for result in results}
+    assert len(names) == 2
+    for name in names:
+        wait_for(lambda name=name: project.state(name)["status"] == "finished")  # type: ignore[misc]
+
+
+def test_model_changed_before_resuming_is_refused_and_from_start_trains_anew(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 20, "fail": {"at_step": 15, "text": "RuntimeError: no"}})
+    project.answer(train={"save_steps": 5})
+    assert project.run().code == 4
+    project.fake.set_scenario({"steps": 20})
+    weights = project.path / "model/model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"another")
+    refused = project.sft("resume", "apples")
+    assert refused.code == 3, refused.err
+    assert "the model" in refused.err and "--from-start" in refused.err
+    anew = project.sft("resume", "apples", "--from-start")
+    assert anew.code == 0, anew.err
+    assert _events(project, "stage_started")[2]["from_step"] is None
+    assert list(project.path.glob("saves/apples.before-1/checkpoint-15"))
+
+
+def test_the_newest_checkpoint_is_torn(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 20, "fail": {"at_step": 15, "text": "RuntimeError: no"}})
+    project.answer(train={"save_steps": 5})
+    assert project.run().code == 4
+    torn = project.path / "saves/apples/checkpoint-15/optimizer.pt"
+    torn.write_bytes(torn.read_bytes()[:40])
+    project.fake.set_scenario({"steps": 20})
+    assert project.sft("resume", "apples").code == 0
+    assert _events(project, "stage_started")[2]["from_step"] == 10
+    (said,) = [event for event in _events(project, "warning") if event["id"] == "checkpoint_torn"]
+    assert "15" in said["message"] and "optimizer.pt" in said["message"]
+    assert (project.path / "saves/apples/torn-checkpoint-15").is_dir()
+
+
+def test_a_crash_is_started_again_as_often_as_was_allowed(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 10, "fail": {"at_step": 6, "text": "Strange: no", "times": 2}})
+    project.env["SFT_TUI_CRASH_WAIT_S"] = "0.1"
+    project.answer(train={"save_steps": 2})
+    assert project.run().code == 4
+    resumed = project.sft("resume", "apples", "--restart-on-crash", "2")
+    assert resumed.code == 0, resumed.err
+    assert [event["from_step"] for event in _events(project, "stage_started") if event["stage"] == "train"] == [
+        None,
+        6,
+        6,
+    ]
+    assert len([event for event in _events(project, "warning") if event["id"] == "crash_retry"]) == 1
+
+
+def test_an_early_end_from_outside_is_no_success(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 200, "step_s": 0.1})
+    assert project.run("--detach").code == 0
+    wait_for(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    os.kill(project.state()["stages"]["train"]["process"]["pid"], signal.SIGTERM)
+    wait_for(lambda: project.state()["status"] != "running")
+    assert project.state()["status"] == "failed"
+    assert "ended early" in project.state()["message"]
+
+
+def test_the_supervisor_stays_small() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sft_tui.run.supervisor, sys, re, pathlib;"
+        "print([m for m in sys.modules if m.startswith(('sft_tui.memory', 'pandas', 'polars', 'textual', 'torch'))]);"
+        "print(int(re.search('VmHWM:[^0-9]*([0-9]+)', pathlib.Path('/proc/self/status').read_text())[1]) < 60 << 10)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "True"], done.stdout
