@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sft_tui.dataset.readers.batch import Batch, Record, Wanted, batch_of, late_columns, valid_utf8
 from sft_tui.dataset.readers.block_index import line_values, text_columns
 from sft_tui.dataset.rows.text import parse_json
 
-_KEY = re.compile(rb'[{,]\s*"([^"\\]*)"\s*:')
-"""A key of an object; within a text a quote has a backslash before it."""
+_KEY = re.compile(rb'[{,]\s*"((?:[^"\\]|\\.)*+)"\s*:')
+"""A key of an object, also of an inner one; within a text a quote has a backslash before it."""
 _DEEP = (b"[" * 100, b'{"":' * 20)
 
 
@@ -83,17 +83,15 @@ def _line_count(block: bytes) -> int | None:
 
 def _late_keys(block: bytes, known: set[str] | None) -> Record | None:
     """The keys of the objects of `block`, one a line, that are not `known`, with a value each."""
-    if known is None:
+    if known is None or known.issuperset(map(_unescaped, set(_KEY.findall(block)))):
         return None
-    keys = {key.decode("utf-8", "replace") for key in set(_KEY.findall(block))}
-    if keys <= known:  # keys of inner objects are looked at below
-        return None
-    lines = [line for line in block.split(b"\n") if not known.issuperset(_names(_KEY.findall(line)))]
-    return late_columns([parse_record(line) for line in lines], known)
+    import orjson
+
+    return late_columns([orjson.loads(line) for line in block.split(b"\n") if line.strip()], known)
 
 
-def _names(keys: Sequence[bytes]) -> Iterator[str]:
-    return (key.decode("utf-8", "replace") for key in keys)
+def _unescaped(key: bytes) -> str:
+    return str(parse_json(f'"{key.decode("utf-8", "replace")}"')) if b"\\" in key else key.decode("utf-8", "replace")
 
 
 def _columnar(block: bytes, wanted: Wanted, count: int | None) -> Batch | None:

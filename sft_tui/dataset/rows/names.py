@@ -49,7 +49,7 @@ _CHINESE = {
 _NO_TEXT_WORDS = frozenset({
     "id", "ids", "uid", "uuid", "idx", "index", "type", "kind", "time", "date", "timestamp", "count", "number", "num",
     "len", "length", "size", "token", "tokens", "score", "rating", "rank", "source", "url", "link", "lang", "language",
-    "category", "topic", "tag", "tags", "hash", "author", "name", "version", "model", "status", "level", "difficulty",
+    "category", "topic", "tag", "tags", "hash", "author", "name", "version", "status", "level", "difficulty",
     "key", "at", "by", "of",
 })  # fmt: skip
 """Words after which a column is about a question or an answer, and not one."""

@@ -226,3 +226,117 @@ def test_a_rejected_answer_beside_a_conversation_is_named_and_not_used(tmp_path:
 def test_worse_answers_that_are_asked_for_are_said(tmp_path: Path) -> None:
     result = run(tmp_path, [PAIRS["texts"][0]], columns=Columns(input="prompt", output="rejected"))
     assert "bad_answers" in {note.code for note in result.notes}
+
+
+# -- files of a row ------------------------------------------------------------------------------------------------
+
+
+def picture(folder: Path, name: str = "pics/a.png") -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG")
+    return name
+
+
+@pytest.mark.parametrize(("role", "mark"), [("images", "<image>"), ("videos", "<video>"), ("audios", "<audio>")])
+@pytest.mark.parametrize("shape", ["query", "chat"])
+def test_files_of_rows_are_found_beside_the_source(tmp_path: Path, role: str, mark: str, shape: str) -> None:
+    name = picture(tmp_path)
+
+    def row(text: str, files: Any) -> dict[str, Any]:
+        turns = [{"role": "user", "content": text}, {"role": "assistant", "content": "a"}]
+        return {role: files, **({"messages": turns} if shape == "chat" else {"query": text, "response": "a"})}
+
+    rows = [row(f"{mark}what?", [name]), row("what?", name), row(f"{mark}{mark}?", [name]), row(f"{mark}?", ["no.png"]),
+            row("text alone", []), row(f"{mark}?", ["https://example.org/a.png"]), row(f"{mark}?", [])]  # fmt: skip
+    result = run(tmp_path, rows)
+    written = made(result)
+    prompts = [row["conversations"][0]["value"] if shape == "chat" else row["input"] for row in written]
+    assert prompts == [f"{mark}what?", f"{mark}\nwhat?", "text alone"]
+    assert [row[role] for row in written] == [[str(tmp_path / name)], [str(tmp_path / name)], []]
+    assert result.columns[role] == role
+    assert result.dropped_rows == {"malformed": (3, 7), "missing_file": (4, 6)}
+    assert {"marks", "missing_file"} == {note.code for note in result.notes}
+
+
+def test_files_that_are_stored_in_the_data_are_refused(tmp_path: Path) -> None:
+    table = pa.table({"question": ["<image>q"], "answer": ["a"], "image": [{"bytes": b"x", "path": None}]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(Refusal) as refusal:
+        convert(ConvertRequest(str(tmp_path / "a.parquet"), tmp_path / "out"))
+    assert refusal.value.problems[0].code == "no_rows"
+
+
+# -- reasoning, tool calls, other shapes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_reasoning_is_kept_before_the_answer(tmp_path: Path, key: str) -> None:
+    row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", key: "hm"}]}
+    result = run(tmp_path, [row])
+    assert made(result)[0]["conversations"][1]["value"] == "<think>\nhm\n</think>\n\na"
+    assert [(note.code, note.severity.value) for note in result.notes] == [("reasoning", "info")]
+    other = run(tmp_path, [row], thought=("[", "]"))
+    assert made(other)[0]["conversations"][1]["value"] == "[hm]a"
+    dropped = run(tmp_path, [row], reasoning="drop")
+    assert made(dropped)[0]["conversations"][1]["value"] == "a"
+    assert [note.severity.value for note in dropped.notes] == ["warning"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_column_of_reasoning(tmp_path: Path, kind: str) -> None:
+    rows = [qa(1, Complex_CoT="hm"), qa(2, Complex_CoT=""), {**qa(3, Complex_CoT="hm"), "answer": ""}]
+    result = convert(ConvertRequest(write_as(tmp_path, rows, kind), tmp_path / "out"))
+    assert answers(result) == ["<think>\nhm\n</think>\n\na1", "a2"]
+    assert (result.dropped, result.notes[0].message[:6]) == ({"empty_output": 1}, "1 rows")
+    left_out = convert(ConvertRequest(write_as(tmp_path, rows, kind), tmp_path / "out", name="y", reasoning="drop"))
+    assert answers(left_out) == ["a1", "a2"]
+    assert [column.name for column in left_out.unused] == ["Complex_CoT"]
+
+
+def test_reasoning_before_a_tool_call_stays_readable(tmp_path: Path) -> None:
+    call = {"function": {"name": "f", "arguments": {}}}
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "reasoning_content": "hm", "tool_calls": [call]}]
+    value = made(run(tmp_path, [{"messages": turns}]))[0]["conversations"][1]
+    assert value["from"] == "function_call"
+    assert value["value"] == '<think>\nhm\n</think>\n\n{"name": "f", "arguments": {}}'
+
+
+def test_fields_that_a_table_invents_are_no_arguments(tmp_path: Path) -> None:
+    def turns(name: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        call = {"function": {"name": name, "arguments": arguments}}
+        return [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+
+    def tool(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "function",
+            "function": {"name": name, "parameters": {"type": "object", "properties": properties}},
+        }
+
+    text = {"type": "string"}
+    rows = [
+        {"messages": turns("time", {"tz": "UTC"}), "tools": [tool("time", {"tz": text}), tool("rain", {"city": text})]},
+        {"messages": turns("rain", {"city": "Oslo"}), "tools": [tool("rain", {"city": text})]},
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    found = made(convert(ConvertRequest(str(tmp_path / "a.parquet"), tmp_path / "out")))
+    calls = [json.loads(row["conversations"][1]["value"]) for row in found]
+    assert [call["arguments"] for call in calls] == [{"tz": "UTC"}, {"city": "Oslo"}]
+    assert "null" not in found[0]["tools"]
+    written = made(run(tmp_path, rows[:1] + [{**rows[1], "messages": turns("rain", {"city": "Oslo", "day": None})}]))
+    assert '"day": null' in written[1]["conversations"][1]["value"]
+
+
+def test_lists_as_answers_are_said(tmp_path: Path) -> None:
+    result = run(tmp_path, [{"question": "q", "answer": ["a", "b"]}])
+    assert answers(result) == ['["a", "b"]']
+    assert [(note.code, note.key) for note in result.notes] == [("lists_as_text", "data.columns.output")]
+
+
+def test_the_next_version_of_llama_factory(tmp_path: Path) -> None:
+    row = {"messages": [
+        {"role": "user", "content": [{"type": "text", "value": "q"}], "loss_weight": 0.0},
+        {"role": "assistant", "content": [{"type": "reasoning", "value": "hm"}, {"type": "text", "value": "a"}], "loss_weight": 1.0},
+    ]}  # fmt: skip
+    turns = made(run(tmp_path, [row]))[0]["conversations"]
+    assert [turn["value"] for turn in turns] == ["q", "<think>\nhm\n</think>\n\na"]
