@@ -148,7 +148,7 @@ def find_problem(request: ConvertRequest, after: int) -> PreviewRow | None:
 def _row(number: int, record: Record | None, maker: Maker) -> PreviewRow:
     made = maker.make(record)
     shown: Mapping[str, Any] = {} if record is None else {key: plain(value) for key, value in record.items()}
-    return PreviewRow(number, shown, made.sample, made.reason, made.why, made.test)
+    return PreviewRow(number, shown, made.sample, made.reason, made.why, made.test, made.left_out)
 
 
 def plain(value: Any) -> Any:

@@ -183,7 +183,7 @@ class SourceInfo:
 class PreviewRow:
     """A record as read beside what becomes of it: `sample`, or `drop` (a reason) with `why` in words.
 
-    `test` says that the data itself keeps the row for testing.
+    `test` says that the data itself keeps the row for testing; `left_out` names what should be said of it.
     """
 
     number: int
@@ -192,6 +192,7 @@ class PreviewRow:
     drop: str | None = None
     why: str | None = None
     test: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

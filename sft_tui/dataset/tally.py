@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sft_tui.dataset.request import FIRST_ROWS, MASKED_TURN, MISSING_FILE, REASONS, REJECTED, ConvertRequest
+from sft_tui.dataset.request import (
+    FIRST_ROWS,
+    MASKED_TURN,
+    MISSING_FILE,
+    REASONS,
+    REJECTED,
+    ConvertRequest,
+    PreviewPage,
+)
 from sft_tui.dataset.rows.clean import CODES, Chunk
 from sft_tui.dataset.rows.samples import BESIDE_CALL, CUT_TURNS, MARKED, REASONING, THOUGHT, WEIGHTED
 from sft_tui.i18n import _
@@ -85,11 +93,29 @@ def _said(kind: str, count: int, request: ConvertRequest) -> Problem:
     }
     start, end = (mark.strip() for mark in request.thought or THOUGHT)
     if kind == REASONING and request.reasoning == "drop":
-        text, hint = _("{count} rows have reasoning beside their answers; it is left out."), None
-    else:
-        text, hint = words[kind], _("To leave it out: --reasoning drop") if kind == REASONING else None
+        text = _("{count} rows have reasoning beside their answers; it is left out.")
+        hint = _("To train on it: --reasoning keep (`reasoning: keep` under `data`).")
+        return Problem(kind, text.format(count=count), Severity.WARNING, key="data.reasoning", hint=hint)
     severity = Severity.INFO if kind in (REASONING, MARKED) else Severity.WARNING
-    return Problem(kind, text.format(count=count, start=start, end=end), severity, hint=hint)
+    way_out = _("To leave it out: --reasoning drop") if kind == REASONING else None
+    return Problem(kind, words[kind].format(count=count, start=start, end=end), severity, hint=way_out)
+
+
+def page_notes(page: PreviewPage, request: ConvertRequest) -> list[Problem]:
+    """What the rows of `page` show of what the whole source may hold."""
+    tally = Tally(read=len(page.rows))
+    for row in page.rows:
+        tally.left_out.update(row.left_out)
+        if row.drop is not None:
+            tally.counts[row.drop] = tally.counts.get(row.drop, 0) + 1
+            tally.rows.setdefault(row.drop, []).append(row.number)
+    notes = tally.notes(request)
+    if tally.counts:
+        message = _("{count} rows are left out ({reasons}).")
+        text = message.format(count=sum(tally.counts.values()), reasons=tally.words())
+        notes.append(Problem("dropped_rows", text, Severity.INFO, key="data.source"))
+    first = _("Of the first {count} rows: {text}")
+    return [replace(note, message=first.format(count=tally.read, text=note.message)) for note in notes]
 
 
 def split_notes(marked: int, shared: int, *, sized: bool) -> list[Problem]:

@@ -147,6 +147,9 @@ def _check_model(answers: Answers, situation: Situation, problems: Problems) -> 
 def _check_data(answers: Answers, situation: Situation, problems: Problems) -> bool:
     """Convert the first rows, which shows what is wrong with columns, format and file; whether there is data."""
     from sft_tui.dataset import preview
+    from sft_tui.dataset.rows.media import MEDIA
+    from sft_tui.dataset.tally import page_notes
+    from sft_tui.factory.check.dataset_files import media_sentence
 
     template, folder = template_of(answers, situation.model, situation.factory), situation.project / "data"
     request = conversion_request(answers, situation.source, folder, situation.dataset, template, situation.train_python)
@@ -165,8 +168,12 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> b
         hint = _("Look at them: sft-tui preview {source}").format(source=situation.source)
         problems.error("source_empty", message, key="data.source", hint=hint)
         return False
-    for note in page.notes:
+    for note in (*page.notes, *page_notes(page, request)):
         problems.add(replace(note, key=_data_key(note.key)))
+    media = [role for role in MEDIA if role in page.mapping.mapped()]
+    if media and template is not None and not template.media:
+        message, hint = media_sentence(situation.dataset, template.name)
+        problems.error("template_media", message, key=f"data.columns.{media[0]}", hint=hint)
     return True
 
 

@@ -264,6 +264,10 @@ def _check_media(dataset: Dataset, with_media: bool) -> None:
     name = dataset.findings.get("template")
     template = dataset.findings.context.factory.templates.get(name) if isinstance(name, str) else None
     if with_media and template is not None and not template.media:
-        text = _("`{dataset}` holds images, video or sound, which template `{name}` cannot show to a model.")
-        text = text.format(dataset=dataset.name, name=name)
-        dataset.findings.error("template_media", "template", text, _("Use the template of a multimodal model."))
+        dataset.findings.error("template_media", "template", *media_sentence(dataset.name, template.name))
+
+
+def media_sentence(dataset: str, template: str) -> tuple[str, str]:
+    """What is wrong with files of images, films or sounds under a template for text alone, and what to do."""
+    text = _("`{dataset}` holds images, video or sound, which template `{name}` cannot show to a model.")
+    return text.format(dataset=dataset, name=template), _("Use the template of a multimodal model.")

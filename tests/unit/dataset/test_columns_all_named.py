@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from sft_tui.dataset import Columns, ConvertRequest, convert, inspect_source, preview
-from sft_tui.dataset.readers.json_parse import Wanted, parse_lines
+from sft_tui.dataset.readers.batch import Wanted
+from sft_tui.dataset.readers.json_parse import parse_lines
 from sft_tui.problems import Refusal
 from tests.unit.dataset.test_row_meaning import answers, made, run, write
 

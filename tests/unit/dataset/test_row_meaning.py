@@ -323,7 +323,7 @@ def test_fields_that_a_table_invents_are_no_arguments(tmp_path: Path) -> None:
     calls = [json.loads(row["conversations"][1]["value"]) for row in found]
     assert [call["arguments"] for call in calls] == [{"tz": "UTC"}, {"city": "Oslo"}]
     assert "null" not in found[0]["tools"]
-    written = made(run(tmp_path, rows[:1] + [{**rows[1], "messages": turns("rain", {"city": "Oslo", "day": None})}]))
+    written = made(run(tmp_path, [*rows[:1], {**rows[1], "messages": turns("rain", {"city": "Oslo", "day": None})}]))
     assert '"day": null' in written[1]["conversations"][1]["value"]
 
 

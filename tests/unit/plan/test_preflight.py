@@ -92,3 +92,43 @@ def test_test_rows_must_leave_something_to_train_on(tmp_path: Path) -> None:
     found = preflight(answers, situation, make_plan(answers, situation), light=True)
     assert [p.code for p in found if p.key == "data.test_size"] == ["out_of_range"]
     assert not [p for p in found if p.key == "train.val_size"]
+
+
+def data_problems(
+    folder: Path, rows: list[dict[str, object]], template: str = "qwen", **data: object
+) -> dict[str, str]:
+    """What the preflight says of the data: the sentences by code and severity."""
+    source = folder / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answers = make_answers(
+        data={"source": str(source), "columns": {}, **data}, model={"path": "demo", "template": template}
+    )
+    situation = make_situation(project=folder, base=folder, source=str(source), rows=len(rows))
+    situation = replace(situation, model=replace(situation.model, template=template))
+    found = preflight(answers, situation, make_plan(answers, situation))
+    return {f"{p.code} {p.severity.value}": p.message for p in found if (p.key or "").startswith("data")}
+
+
+def test_what_data_says_beside_its_texts_is_said_before_the_start(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"question": "q", "answer": "a", "id": n, "label": n > 3} for n in range(30)]
+    found = data_problems(tmp_path, rows)
+    assert "`id`: numbers" in found["unused_columns info"]
+    assert "Of the first 20 rows: 4 rows" in found["rejected warning"]
+    assert "`label`" in found["label_column warning"]
+
+
+def test_pictures_for_a_model_of_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    row: dict[str, object] = {"query": "<image>q", "response": "a", "images": ["a.png"]}
+    assert "template_media error" in data_problems(tmp_path, [row] * 3)
+    assert "template_media error" not in data_problems(tmp_path, [row] * 3, "qwen2_vl")
+    missing = data_problems(tmp_path, [{**row, "images": ["b.png"]}, row], "qwen2_vl")
+    assert "missing_file warning" in missing
+
+
+def test_reasoning_is_kept_where_the_template_has_a_place_for_it(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "reasoning_content": "hm"}]
+    rows: list[dict[str, object]] = [{"messages": turns}] * 3
+    assert "between <think> and </think>" in data_problems(tmp_path, rows, "qwen3")["reasoning info"]
+    assert "it is left out" in data_problems(tmp_path, rows, "qwen")["reasoning warning"]
+    assert "between <think> and </think>" in data_problems(tmp_path, rows, "qwen", reasoning="keep")["reasoning info"]
