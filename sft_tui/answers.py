@@ -18,7 +18,7 @@ from sft_tui.yaml_io import Document, parse_document, read_document, scalar
 
 VERSION = 1
 SLUG = r"^[a-z0-9][a-z0-9-]*$"
-DATASET_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+DATASET_NAME = r"^[^\W_][\w-]*$"
 DEFAULT_INSTRUCTION = "请根据问题给出准确的回答。"
 DEFAULT_SYSTEM = "你是一个有用的AI助手。"
 

@@ -298,7 +298,7 @@ def _choose_dataset_name(
 ) -> str:
     if answers.data.name:
         return answers.data.name
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source_stem(source)).strip("-_") or "dataset"
+    stem = re.sub(r"[^\w-]+", "-", source_stem(source)).strip("-_") or "dataset"  # letters of any script
     if light:
         return stem
     from sft_tui.plan.conversion import fingerprint, free_name

@@ -219,7 +219,7 @@ def _check_columns(answers: Answers, there: list[str], problems: Problems) -> No
     from sft_tui.dataset.rows.mapping import listed
 
     for role, column in answers.data.columns.model_dump(exclude_none=True).items():
-        if column in there:
+        if not column or column in there:
             continue
         message = _("The source has no column `{column}`; it has: {names}.")
         close = nearest(column, there, 1)

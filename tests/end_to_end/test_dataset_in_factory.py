@@ -67,11 +67,21 @@ def history_rows() -> list[dict[str, Any]]:
     ]
 
 
+def judged_rows() -> list[dict[str, Any]]:
+    """Rows that say of themselves what is trained on: reasoning, weights, labels."""
+    thinking = turns("why?", "so.", "and?", "thus.")
+    thinking["messages"][3]["reasoning_content"] = "let me see"
+    cut = turns("one", "two", "three", "never")
+    cut["messages"][3]["weight"] = 0
+    return [{**thinking, "label": True}, {**cut, "label": True}, {**turns("q", "rejected"), "label": False}]
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, ConvertResult]]:
     folder = tmp_path_factory.mktemp("factory")
     results = {}
-    for name, rows in (("alpaca", alpaca_rows()), ("chat", chat_rows()), ("history", history_rows())):
+    for name, rows in (("alpaca", alpaca_rows()), ("chat", chat_rows()), ("history", history_rows()),
+                       ("judged", judged_rows())):  # fmt: skip
         source = folder / f"{name}.jsonl"
         source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
         columns = Columns(input="question", output="answer", system="sys") if name == "alpaca" else Columns()
@@ -88,7 +98,7 @@ def configs(folder: Path) -> list[dict[str, Any]]:
     }  # fmt: skip
     return [
         {**base, "cutoff_len": 256, **option, "template": template, "dataset": f"{name}_train"}
-        for name in ("alpaca", "chat", "history")
+        for name in ("alpaca", "chat", "history", "judged")
         for template in TEMPLATES
         for option in OPTIONS
     ]
@@ -97,7 +107,9 @@ def configs(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.real
 def test_preview_shows_what_is_trained_on(data: tuple[Path, dict[str, ConvertResult]]) -> None:
     folder, results = data
-    assert {name: result.written for name, result in results.items()} == {"alpaca": 13, "chat": 4, "history": 2}
+    assert {name: result.written for name, result in results.items()} == {
+        "alpaca": 13, "chat": 4, "history": 2, "judged": 2,
+    }  # fmt: skip
     requests = configs(folder)
     (folder / "requests.json").write_text(json.dumps(requests))
     script = Path(__file__).with_name("factory_dataset.py")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,6 @@ from sft_tui.dataset.readers.batch import Batch, Record, Wanted, batch_of, late_
 from sft_tui.dataset.readers.block_index import line_values, text_columns
 from sft_tui.dataset.rows.text import parse_json
 
-_KEY = re.compile(rb'[{,]\s*"((?:[^"\\]|\\.)*+)"\s*:')
-"""A key of an object, also of an inner one; within a text a quote has a backslash before it."""
 _DEEP = (b"[" * 100, b'{"":' * 20)
 
 
@@ -81,44 +78,40 @@ def _line_count(block: bytes) -> int | None:
     return len(starts) + 1 if bool((codes[starts] == ord("{")).all()) else None
 
 
-def _late_keys(block: bytes, known: set[str] | None) -> Record | None:
-    """The keys of the objects of `block`, one a line, that are not `known`, with a value each."""
-    if known is None or known.issuperset(map(_unescaped, set(_KEY.findall(block)))):
-        return None
-    import orjson
-
-    return late_columns([orjson.loads(line) for line in block.split(b"\n") if line.strip()], known)
-
-
-def _unescaped(key: bytes) -> str:
-    return str(parse_json(f'"{key.decode("utf-8", "replace")}"')) if b"\\" in key else key.decode("utf-8", "replace")
-
-
 def _columnar(block: bytes, wanted: Wanted, count: int | None) -> Batch | None:
     """`block` through the columnar parser; None where it holds anything but `count` objects of texts and nulls."""
     columns = wanted.columns or ()
     if count is None or any(deep in block for deep in _DEEP) or not valid_utf8(block):
         return None
     import polars as pl
+
+    found = _read_table(block, columns, others=wanted.known is not None)
+    table = found or (_read_table(block, columns, others=False) if wanted.known is not None else None)
+    if table is None or table.num_rows != count:
+        return None
+    late: Record | None = None
+    if wanted.known is not None and (found is None or not wanted.known.issuperset(found.column_names)):
+        late = late_columns([parse_record(line) for line in block.split(b"\n") if line.strip()], wanted.known)
+    return Batch(count, pl.DataFrame([pl.Series(column, table.column(column)) for column in columns]), None, late=late)
+
+
+def _read_table(block: bytes, columns: Sequence[str], *, others: bool) -> Any:
+    """The table that Arrow makes of `block`, with the `others` of its columns if asked to; None if it cannot."""
     import pyarrow as pa
     from pyarrow import json
 
     try:
-        table = json.read_json(
+        return json.read_json(
             pa.BufferReader(block),
             read_options=json.ReadOptions(use_threads=False, block_size=len(block) + 1),
             parse_options=json.ParseOptions(
                 explicit_schema=pa.schema([(column, pa.string()) for column in columns]),
-                unexpected_field_behavior="ignore",
+                unexpected_field_behavior="infer" if others else "ignore",
                 newlines_in_values=True,
             ),
         )
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != count:
-        return None
-    frame = pl.DataFrame([pl.Series(column, table.column(column)) for column in columns])
-    return Batch(count, frame, None, late=_late_keys(block, wanted.known))
 
 
 def _alike(block: bytes, wanted: Wanted, count: int | None = None) -> Batch | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.machine.gpus import GpuProcess
-from sft_tui.plan.context import ModelFacts
+from sft_tui.plan.context import ModelFacts, gather
 from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import check_options, preflight
 from sft_tui.problems import Severity, exit_code_for
@@ -132,3 +132,18 @@ def test_reasoning_is_kept_where_the_template_has_a_place_for_it(tmp_path: Path)
     assert "between <think> and </think>" in data_problems(tmp_path, rows, "qwen3")["reasoning info"]
     assert "it is left out" in data_problems(tmp_path, rows, "qwen")["reasoning warning"]
     assert "between <think> and </think>" in data_problems(tmp_path, rows, "qwen", reasoning="keep")["reasoning info"]
+
+
+def test_a_chinese_file_name_names_the_data(tmp_path: Path) -> None:
+    (tmp_path / "苹果 问答.csv").write_text("question,answer\nq,a\n")
+    answers = make_answers(data={"source": "苹果 问答.csv"}, hardware={"gpus": "none"})
+    situation = gather(answers, tmp_path / "answers.yaml", light=True)
+    assert situation.dataset == "苹果-问答"
+    named = make_answers(data={"source": "苹果 问答.csv", "name": situation.dataset})
+    assert named.data.name == situation.dataset
+
+
+def test_a_role_that_no_column_shall_play_is_no_unknown_column(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"question": "q", "answer": "a", "label": 0}, {"question": "q", "answer": "b"}]
+    found = data_problems(tmp_path, rows, columns={"label": ""})
+    assert list(found) == ["unused_columns info"]
