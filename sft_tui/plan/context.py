@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import time
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_tui.dataset.request import Columns, ConvertRequest
+from sft_tui.dataset.request import ConvertRequest
 from sft_tui.factory.options import Factory, Template
 from sft_tui.factory.probe import load_factory
 from sft_tui.factory.templates import template_for_model
@@ -18,11 +15,19 @@ from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment, Search, find_environment
 from sft_tui.machine.gpus import Gpu, GpuReport, choose_cards, read_gpus
 from sft_tui.machine.system import System, read_system
+from sft_tui.plan.conversion import conversion_request, fingerprint, read_proof
+from sft_tui.plan.names import (
+    choose_dataset_name,
+    choose_run_name,
+    portable,
+    resolve_command,
+    resolve_path,
+    resolve_source,
+)
 from sft_tui.plan.peaks import Peak, read_peaks
 from sft_tui.presets import Preset, load_presets
 from sft_tui.problems import Refusal, refusing_locked
 from sft_tui.project.files import read_json
-from sft_tui.project.layout import RunLayout
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
@@ -120,7 +125,7 @@ def gather(
     source = resolve_source(answers.data.source, base, project)
     run = choose_run_name(answers, project, model.path, source, fresh=fresh)
     template = template_of(answers, model, factory)
-    dataset = _choose_dataset_name(answers, project, source, template, light=light, train_python=python)
+    dataset = choose_dataset_name(answers, project, source, template, light=light, train_python=python)
     request = conversion_request(answers, source, project / "data", dataset, template, python)
     gpus = read_gpus()
     lengths = None
@@ -172,45 +177,6 @@ def _lengths(
     return known_lengths(request, model.place, template)
 
 
-def resolve_path(text: str, places: Iterable[Path]) -> Path | None:
-    """The existing file or directory that `text` names, looked for in `places` in turn."""
-    path = Path(text).expanduser()
-    for place in places:
-        candidate = path if path.is_absolute() else place / path
-        if candidate.exists():
-            return Path(candidate).resolve()
-    return None
-
-
-def resolve_command(command: Sequence[str], base: Path, project: Path) -> tuple[str, ...]:
-    """`command` with its program relative to the project or absolute; a bare name is looked for on PATH when it runs.
-
-    A program with a slash is looked for like every file of the answers.
-    """
-    if not command or "/" not in command[0]:
-        return tuple(command)
-    found = resolve_path(command[0], (base, project))
-    return (portable(found, project) if found else command[0], *command[1:])
-
-
-def resolve_source(text: str, base: Path, project: Path) -> str:
-    """The source as an absolute path; a hub name stays as it is, a missing file starts at `base`, a glob as well."""
-    if text.startswith("hub:"):
-        return text
-    found = resolve_path(text, (base, project))
-    if found is not None:
-        return str(found)
-    path = Path(text).expanduser()
-    if (
-        any(c in text for c in "*?[")
-        and not path.is_absolute()
-        and not any(base.glob(text))
-        and any(project.glob(text))
-    ):
-        return str(project / path)
-    return str(path if path.is_absolute() else base / path)
-
-
 def look_at_model(answers: Answers, base: Path, project: Path, factory: Factory) -> ModelFacts:
     """Find the model that the answers name and the template that fits it."""
     named = answers.model.path
@@ -239,119 +205,8 @@ def _downloaded(named: str, source: str) -> Path | None:
         return None
 
 
-def portable(path: Path, project: Path) -> str:
-    """`path` relative to the project where it is inside it (`./model`), otherwise absolute."""
-    if path.is_relative_to(project) and path != project:
-        return f"./{path.relative_to(project).as_posix()}"
-    return str(path)
-
-
-def slug(text: str, limit: int = 40) -> str:
-    """`text` as part of a run's name: small letters, digits, hyphens."""
-    cleaned = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    return cleaned[:limit].strip("-")
-
-
-def choose_run_name(answers: Answers, project: Path, model: str, source: str, *, fresh: bool) -> str:
-    """The run's name: as given, or the one that an earlier run with the same answers has, or a new one."""
-    name = answers.run.name
-    if name is None:
-        earlier = None if fresh else _same_run(answers, project, source, model)
-        if earlier:
-            return earlier
-        parts = [slug(Path(model).name), slug(source_stem(source)), time.strftime("%Y%m%d-%H%M")]
-        name = "-".join(part for part in parts if part)
-    elif not fresh:
-        return name
-    return _unused(name, project)
-
-
-def source_stem(source: str) -> str:
-    """The name of a source without directories and suffixes: `raw/apples.jsonl.gz` is `apples`."""
-    name = source.removeprefix("hub:").rstrip("/").replace("\\", "/").rpartition("/")[2]
-    return name.split(".")[0] or name.strip(".")
-
-
-def _unused(name: str, project: Path) -> str:
-    candidate, number = name, 2
-    while RunLayout(project, candidate).run_dir.exists() or RunLayout(project, candidate).save_dir.exists():
-        candidate = f"{name}-{number}"
-        number += 1
-    return candidate
-
-
-def _same_run(answers: Answers, project: Path, source: str, model: str) -> str | None:
-    """The newest run of the project that was planned from the same answers."""
-    from sft_tui.answers import answers_hash
-    from sft_tui.project.layout import runs_of
-
-    wanted = answers_hash(answers, source, model)
-    for layout in runs_of(project):
-        plan = read_json(layout.plan)
-        if isinstance(plan, dict) and plan.get("answers_hash") == wanted:
-            return layout.name
-    return None
-
-
-def _choose_dataset_name(
-    answers: Answers, project: Path, source: str, template: Template | None, *, light: bool, train_python: str | None
-) -> str:
-    if answers.data.name:
-        return answers.data.name
-    stem = re.sub(r"[^\w-]+", "-", source_stem(source)).strip("-_") or "dataset"  # letters of any script
-    if light:
-        return stem
-    from sft_tui.plan.conversion import fingerprint, free_name
-
-    request = conversion_request(answers, source, project / "data", stem, template, train_python)
-    return free_name(project / "data", stem, fingerprint(request))
-
-
-def conversion_request(
-    answers: Answers,
-    source: str,
-    out_dir: Path,
-    name: str,
-    template: Template | None = None,
-    train_python: str | None = None,
-) -> ConvertRequest:
-    """The conversion that the answers ask for; `train_python` is only needed for a source on a hub.
-
-    With `reasoning: auto`, reasoning is kept where `template` has a place for it (or is unknown).
-    """
-    data = answers.data
-    keeps = template is None or template.reasoning if data.reasoning == "auto" else data.reasoning == "keep"
-    words = template.thought_words[:2] if template is not None and template.reasoning else ()
-    return ConvertRequest(
-        source=source,
-        out_dir=out_dir,
-        name=name,
-        format=data.format,
-        columns=Columns(**data.columns.model_dump()),
-        instruction=data.instruction,
-        system=data.system,
-        max_samples=data.max_samples,
-        sample=data.sample,
-        test_size=data.test_size,
-        seed=data.seed,
-        dedupe=data.dedupe,
-        strict=data.strict,
-        sheet=data.sheet,
-        train_python=train_python if source.startswith("hub:") else None,
-        reasoning="keep" if keeps else "drop",
-        thought=(words[0], words[-1]) if keeps and words else None,
-        mask_history=answers.train.get("mask_history") is True,
-    )
-
-
-DATA_KINDS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
-"""Suffixes of the files whose head can be read without a data library, and their kinds."""
-
-
 def converted_rows(request: ConvertRequest) -> int | None:
     """Rows of the train file that `request` has made of the source as it is now; None where it has not."""
-    from sft_tui.plan.conversion import fingerprint, read_proof
-
     proof = read_proof(request.out_dir, request.name or "")
     if proof is None:
         return None
@@ -360,6 +215,10 @@ def converted_rows(request: ConvertRequest) -> int | None:
     except Refusal:
         return None
     return proof[1].train_rows if proof[0] == mark else None
+
+
+DATA_KINDS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+"""Suffixes of the files whose head can be read without a data library, and their kinds."""
 
 
 def _rows(source: str, sheet: str | None, *, light: bool) -> int | None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult, Progress
 from sft_tui.dataset.request import UnusedColumn
@@ -18,9 +18,50 @@ from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.files import read_json, write_atomically, write_json
 
+if TYPE_CHECKING:
+    from sft_tui.answers import Answers
+    from sft_tui.factory.options import Template
+
 PROOF_SUFFIX = ".convert.json"
 _VERSION = 2
 _NOT_IN_FINGERPRINT = ("out_dir", "name", "overwrite", "train_python")
+
+
+def conversion_request(
+    answers: Answers,
+    source: str,
+    out_dir: Path,
+    name: str,
+    template: Template | None = None,
+    train_python: str | None = None,
+) -> ConvertRequest:
+    """The conversion that the answers ask for; `train_python` is only needed for a source on a hub.
+
+    With `reasoning: auto`, reasoning is kept where `template` has a place for it (or is unknown).
+    """
+    data = answers.data
+    keeps = template is None or template.reasoning if data.reasoning == "auto" else data.reasoning == "keep"
+    words = template.thought_words[:2] if template is not None and template.reasoning else ()
+    return ConvertRequest(
+        source=source,
+        out_dir=out_dir,
+        name=name,
+        format=data.format,
+        columns=Columns(**data.columns.model_dump()),
+        instruction=data.instruction,
+        system=data.system,
+        max_samples=data.max_samples,
+        sample=data.sample,
+        test_size=data.test_size,
+        seed=data.seed,
+        dedupe=data.dedupe,
+        strict=data.strict,
+        sheet=data.sheet,
+        train_python=train_python if source.startswith("hub:") else None,
+        reasoning="keep" if keeps else "drop",
+        thought=(words[0], words[-1]) if keeps and words else None,
+        mask_history=answers.train.get("mask_history") is True,
+    )
 
 
 def convert_and_register(request: ConvertRequest, progress: Callable[[Progress], None] | None = None) -> ConvertResult:

@@ -11,7 +11,8 @@ from sft_tui.factory.deepspeed import render_zero_config, zero_config
 from sft_tui.factory.train_config import render_merge_config, render_train_config
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
-from sft_tui.plan.context import chosen_gpus, conversion_request, template_of
+from sft_tui.plan.context import chosen_gpus, template_of
+from sft_tui.plan.conversion import conversion_request
 from sft_tui.plan.estimate import plan_estimate
 from sft_tui.plan.options import by_torchrun, choose, train_options
 from sft_tui.problems import ExitCode, Fix, Problems, nearest
@@ -106,7 +107,7 @@ def _why_estimate(
 
 def relocated(answers: Answers, situation: Situation) -> Answers:
     """The answers as they are kept in `runs/<run>/`: valid from there, with the run's name."""
-    from sft_tui.plan.context import portable
+    from sft_tui.plan.names import portable
 
     source = situation.source
     if not source.startswith("hub:"):

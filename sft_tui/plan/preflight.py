@@ -15,7 +15,8 @@ from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.installing import install_command
 from sft_tui.machine.system import existing_parent
-from sft_tui.plan.context import DATA_KINDS, chosen_gpus, conversion_request, template_of
+from sft_tui.plan.context import DATA_KINDS, chosen_gpus, template_of
+from sft_tui.plan.conversion import conversion_request
 from sft_tui.plan.length import file_rows, run_length
 from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
 from sft_tui.units import GIB

@@ -159,7 +159,7 @@ def _imagined(answers: Answers, memory_bytes: int) -> GpuReport:
 
 def _earlier(model: str, directory: str, options: dict[str, Any], gpus: int) -> PeakFound | None:
     """What an earlier run of the project in `directory` needed for `model`."""
-    from sft_tui.plan.context import portable
+    from sft_tui.plan.names import portable
     from sft_tui.plan.peaks import find_peak, read_peaks
 
     project, path = Path(directory).expanduser().resolve(), Path(model).expanduser()

@@ -36,7 +36,7 @@ class ModelFinding:
 
 def look_at_model(text: str, base: Path, project: Path, factory: Factory) -> ModelFinding:
     """A path is a path if it exists, relative to the answers or the project; else it is a hub id if it looks so."""
-    from sft_tui.plan.context import resolve_path
+    from sft_tui.plan.names import resolve_path
 
     if not text:
         hint = _("Type the path of a model directory, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct.")

@@ -97,7 +97,7 @@ class Services:
     def inspect_source(self, source: str, base: Path, project: Path, sheet: str | None = None) -> SourceInfo:
         """What the head of the source shows; raises `Refusal` where it cannot be read."""
         from sft_tui.dataset import inspect_source
-        from sft_tui.plan.context import resolve_source
+        from sft_tui.plan.names import resolve_source
 
         return inspect_source(resolve_source(source, base, project), sheet=sheet)
 
@@ -106,14 +106,15 @@ class Services:
     ) -> int:
         """The number of records, read through once; raises `Refusal`."""
         from sft_tui.dataset import count_rows
-        from sft_tui.plan.context import resolve_source
+        from sft_tui.plan.names import resolve_source
 
         return count_rows(resolve_source(source, base, project), progress, sheet=sheet)
 
     def preview(self, answers: Answers, base: Path, project: Path, start: int, count: int) -> PreviewPage:
         """`count` records from record `start` (from 1) as read and as samples; raises `Refusal`."""
         from sft_tui.dataset import preview
-        from sft_tui.plan.context import conversion_request, resolve_source
+        from sft_tui.plan.conversion import conversion_request
+        from sft_tui.plan.names import resolve_source
 
         source = resolve_source(answers.data.source, base, project)
         return preview(conversion_request(answers, source, project / "data", "preview"), start, count)
@@ -145,7 +146,7 @@ class Services:
 
         from sft_tui.dataset import preview
         from sft_tui.factory.dataset_info import entries_for
-        from sft_tui.plan.context import conversion_request
+        from sft_tui.plan.conversion import conversion_request
 
         answers, situation = found.answers, found.situation
         if answers is None or situation is None:

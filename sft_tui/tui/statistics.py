@@ -71,8 +71,8 @@ class TokensKnown(Message):
 
 def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:
     """Find out what the statistics of the draft's examples depend on. Raises `Refusal`."""
-    from sft_tui.plan.context import conversion_request, gather, template_of
-    from sft_tui.plan.conversion import fingerprint
+    from sft_tui.plan.context import gather, template_of
+    from sft_tui.plan.conversion import conversion_request, fingerprint
     from sft_tui.plan.options import train_options
 
     situation = replace(gather(answers, answers_path, fresh=True, rows=0), gpus=machine.gpus)
