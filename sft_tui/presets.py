@@ -9,7 +9,7 @@ A preset's file begins with a comment that says what it is for and what it needs
     models                       the models that it fits with margin, by their known names; a test computes each
     options                      LLaMA-Factory's training options: only what differs from the common ones
     if_available                 {package: {option: value}}: options added when the training environment has the package
-                                 (`liger_kernel`: `enable_liger_kernel` fails where liger is missing)
+                                 (`liger-kernel`: `enable_liger_kernel` fails where liger is missing)
 
 Every option has a comment. Files that users put beside them in the same form work too.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from sft_tui.i18n import _, current_language
+from sft_tui.packages import normalised
 from sft_tui.problems import ExitCode, Problem, Refusal, Severity, nearest, refuse
 from sft_tui.units import GIB
 from sft_tui.yaml_io import Document, read_document, scalar
@@ -64,10 +65,10 @@ class Preset:
     path: Path | None = None
 
     def options_with(self, packages: Collection[str] = ()) -> dict[str, Any]:
-        """The options for a training environment that has `packages` (names as imported: `liger_kernel`)."""
+        """The options for a training environment that has `packages` (by pip's names: `liger-kernel`)."""
         chosen = dict(self.options)
         for package, more in self.if_available.items():
-            if package in packages:
+            if normalised(package) in packages:
                 chosen.update(more)
         return chosen
 

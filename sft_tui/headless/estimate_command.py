@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.headless.arguments import add_json, add_set
 from sft_tui.headless.output import duration, put, put_json
 from sft_tui.i18n import _
+from sft_tui.plan.need import PARTS
 from sft_tui.problems import ExitCode
 from sft_tui.units import GIB
 
 if TYPE_CHECKING:
-    from sft_tui.memory import Estimate, FittedOptions, Suggestion, TimeEstimate
-    from sft_tui.plan.subject import Subject
+    from sft_tui.memory import TimeEstimate
+    from sft_tui.plan.subject import Judgement, Subject
 
 _BAR = 28
-_USUAL_TOKENS = 512.0
 _MOST_TOKENS = 1e7
 
 
@@ -88,39 +88,22 @@ def run(request: Request) -> int:
         from sft_tui.headless import measure_command
 
         return measure_command.run(request)
-    from sft_tui.memory import Fit, estimate, estimate_time, fit_options, judge, suggestions
-    from sft_tui.plan.subject import Question, parse_settings, subject_of
+    from sft_tui.plan.settings import parse_settings
+    from sft_tui.plan.subject import Question, judged, subject_of
 
     question = Question(request.model, request.preset, request.gpu_memory, request.gpus, request.samples, request.dir)
     subject = subject_of(question, parse_settings(request.set))
-    config, options, gpus, limit = subject.config, subject.options, subject.gpus, subject.limit_bytes
-    known = subject.lengths or None
-    found = estimate(config, options, gpus=gpus, longest=subject.longest)
-    fit = judge(found, limit)
-    more = () if fit is Fit.FITS else suggestions(config, options, limit, gpus=gpus, lengths=known)
-    fitted = fit_options(config, options, limit, gpus=gpus, lengths=known) if request.fit and limit else None
-    time = None
-    if subject.samples:
-        used = fitted.options if fitted else options
-        name = subject.card.name if subject.card else None
-        tokens = request.tokens or subject.mean or _USUAL_TOKENS
-        time = estimate_time(config, used, samples=subject.samples, mean_tokens=tokens, gpu_name=name, gpus=gpus)
+    found = judged(subject, fit=request.fit, tokens=request.tokens)
     if request.json:
-        put_json(_as_json(subject, found, fit.value, more, fitted, time))
+        put_json(_as_json(subject, found))
     else:
-        for line in _table(subject, found, fit.value, more, fitted, time):
+        for line in _table(subject, found):
             put(line)
     return int(ExitCode.DONE)
 
 
-def _as_json(
-    subject: Subject,
-    found: Estimate,
-    fit: str,
-    more: tuple[Suggestion, ...],
-    fitted: FittedOptions | None,
-    time: TimeEstimate | None,
-) -> dict[str, Any]:
+def _as_json(subject: Subject, judgement: Judgement) -> dict[str, Any]:
+    found, fit, fitted, time = subject.need, judgement.fit.value, judgement.fitted, judgement.time
     result: dict[str, Any] = {
         "peak_bytes": found.peak_bytes,
         "parts": found.parts,
@@ -131,7 +114,7 @@ def _as_json(
         "architecture": found.architecture.model_type,
         "known": found.known,
         "notes": list(found.notes),
-        "suggestions": [suggestion.as_json() for suggestion in more],
+        "suggestions": [suggestion.as_json() for suggestion in judgement.suggestions],
         "longest": subject.longest,
         "measured": subject.earlier.as_json() if subject.earlier else None,
     }
@@ -151,40 +134,18 @@ def _as_json(
     return result
 
 
-def part_names() -> dict[str, str]:
-    """What each part is called."""
-    return {
-        "weights": _("weights"),
-        "adapter": _("adapter"),
-        "gradients": _("gradients"),
-        "optimizer": _("optimizer states"),
-        "logits": _("logits and loss"),
-        "activations": _("activations"),
-        "parallel": _("exchange between cards"),
-        "allocator": _("held by PyTorch's allocator"),
-        "context": _("CUDA context and driver"),
-    }
-
-
-def _table(
-    subject: Subject,
-    found: Estimate,
-    fit: str,
-    more: tuple[Suggestion, ...],
-    fitted: FittedOptions | None,
-    time: TimeEstimate | None,
-) -> Iterable[str]:
+def _table(subject: Subject, judgement: Judgement) -> Iterable[str]:
+    found, fit, more, fitted = subject.need, judgement.fit.value, judgement.suggestions, judgement.fitted
     peak = found.peak_bytes
     yield _("{model}: about {need:.1f} GiB on the card (± {margin:.0%})").format(
         model=subject.name, need=peak / GIB, margin=found.margin
     )
     if subject.longest:
         yield _("no sample has more than {count} tokens").format(count=subject.longest)
-    names = part_names()
-    width = max(len(names[name]) for name in found.parts)
+    width = max(len(_(PARTS[name])) for name in found.parts)
     for name, size in sorted(found.parts.items(), key=lambda part: -part[1]):
         bar = "█" * round(_BAR * size / peak)
-        yield f"  {names[name]:<{width}} {size / GIB:7.2f} GiB  {bar}"
+        yield f"  {_(PARTS[name]):<{width}} {size / GIB:7.2f} GiB  {bar}"
     words = {
         "fits": _("fits"),
         "tight": _("tight: it may run out of memory"),
@@ -208,8 +169,8 @@ def _table(
         yield head.format(need=fitted.estimate.peak_bytes / GIB)
         for key, value in fitted.changes.items():
             yield f"  {key}: {value}"
-    if time is not None:
-        yield _time_line(time)
+    if judgement.time is not None:
+        yield _time_line(judgement.time)
     if subject.earlier is not None:
         from sft_tui.plan.peaks import peak_text
 

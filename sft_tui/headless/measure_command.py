@@ -65,7 +65,7 @@ def run(request: Request) -> int:
     """Measure and print. Raises `Refusal`: exit 2 for answers, 3 without LLaMA-Factory or data, 4 where it fails."""
     from sft_tui.plan.context import gather
     from sft_tui.plan.make import make_plan
-    from sft_tui.plan.subject import parse_settings
+    from sft_tui.plan.settings import parse_settings
 
     path = Path(request.model)
     if not is_answers(request.model):

@@ -46,7 +46,7 @@ class Request:
 
 def run(request: Request) -> int:
     """Go on with a run. Raises `Refusal`."""
-    from sft_tui.plan.subject import parse_settings
+    from sft_tui.plan.settings import parse_settings
     from sft_tui.run.lifecycle import resume
 
     layout, state = find_run(request.dir, request.run)

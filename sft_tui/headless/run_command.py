@@ -16,7 +16,8 @@ from sft_tui.i18n import _
 from sft_tui.plan.context import Situation, gather
 from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import preflight
-from sft_tui.plan.subject import changed_answers, parse_settings
+from sft_tui.plan.settings import parse_settings
+from sft_tui.plan.subject import changed_answers
 from sft_tui.problems import ExitCode, Refusal, Severity, exit_code_for, refuse
 from sft_tui.project.events import EventReader
 from sft_tui.project.files import read_json

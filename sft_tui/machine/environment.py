@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sft_tui.i18n import _
+from sft_tui.packages import normalised
 
 OVERRIDE = "SFT_TUI_TRAIN_PYTHON"
 _DIST = re.compile(r"^(?P<name>.+?)-(?P<version>\d[^-]*)\.(?:dist|egg)-info$")
@@ -42,11 +43,6 @@ class Search:
 
     environment: Environment | None
     looked_at: tuple[str, ...]
-
-
-def normalised(name: str) -> str:
-    """A distribution's name as PEP 503 writes it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def find_environment() -> Search:

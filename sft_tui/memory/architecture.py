@@ -73,6 +73,7 @@ _OTHER_KINDS = {
     "vit", "whisper", "wav2vec2", "t5", "mt5", "bart", "mbart", "marian", "pegasus", "siglip", "dinov2", "unet",
     "autoencoder_kl", "stable_diffusion",
 }  # fmt: skip
+_LARGEST = 1 << 40
 _MOST = {"hidden": 1 << 17, "layers": 1 << 10, "vocab": 1 << 23, "intermediate": 1 << 19, "heads": 1 << 12}
 
 
@@ -116,15 +117,16 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         tied=bool(config.get("tie_word_embeddings", kind in ("gemma", "gemma2", "gemma3_text"))),
         dtype_bytes=4 if "32" in str(config.get("torch_dtype") or config.get("dtype") or "") else 2,
         stored_bits=_stored_bits(config),
-        **_layout(kind, config),
+        **_layout(kind, config, read),
         **moe,
     )
 
 
-def _layout(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _layout(kind: str, config: Mapping[str, Any], read: _Reader) -> dict[str, Any]:
     """How the layers of this kind differ from Llama's (transformers 5, `models/*/modeling_*.py`)."""
     bias = bool(config.get("attention_bias", config.get("add_qkv_bias", False)))
     gemma = kind.startswith("gemma")
+    rotary = read.share("partial_rotary_factor")
     window = config.get("sliding_window", 4096 if kind == "mistral" else None)
     if not config.get("use_sliding_window", True) or isinstance(window, bool) or not isinstance(window, int):
         window = None
@@ -138,7 +140,7 @@ def _layout(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
         "norms": 4 if kind in ("gemma2", "gemma3_text", "glm4") else 2,
         "gemma_norms": gemma,
         "scaled_embeddings": gemma,
-        "rotary_fraction": float(config.get("partial_rotary_factor") or (0.5 if kind in ("glm", "glm4") else 1.0)),
+        "rotary_fraction": rotary if rotary is not None else 0.5 if kind in ("glm", "glm4") else 1.0,
         "attention_softcap": kind == "gemma2",
         "logits_softcap": kind == "gemma2" and config.get("final_logit_softcapping", 30.0) is not None,
         "sliding_window": window or None,
@@ -164,8 +166,9 @@ def _experts(config: Mapping[str, Any], read: _Reader, layers: int) -> dict[str,
     count = read.optional("num_local_experts", "num_experts", "n_routed_experts")
     if not count:
         return {}
-    step = int(config.get("decoder_sparse_step") or 1)
-    dense = len(config.get("mlp_only_layers") or ()) or int(config.get("first_k_dense_replace") or 0)
+    step = read.optional("decoder_sparse_step") or 1
+    only = config.get("mlp_only_layers")
+    dense = len(only) if isinstance(only, list) and only else read.optional("first_k_dense_replace") or 0
     return {
         "experts": count,
         "experts_per_token": read.optional("num_experts_per_tok", "moe_topk", "num_selected_experts") or 2,
@@ -195,7 +198,12 @@ class _Reader:
             value = self._config.get(name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0 or value < 0:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or value % 1 != 0
+                or not 0 <= value < _LARGEST
+            ):
                 message = _("{key} in config.json is {value}, not a positive whole number.").format(
                     key=name, value=value
                 )
@@ -203,6 +211,16 @@ class _Reader:
             if value > 0:
                 return int(value)
         return None
+
+    def share(self, name: str) -> float | None:
+        """A share above 0 and up to 1, or None; `Refusal` where it is something else."""
+        value = self._config.get(name)
+        if not value:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            message = _("{key} in config.json is {value}, not a share of 1.").format(key=name, value=value)
+            raise refuse("bad_config_value", message, key=name)
+        return float(value)
 
 
 def _not_a_language_model(kind: str) -> Refusal:

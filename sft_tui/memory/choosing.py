@@ -37,7 +37,7 @@ def choose_for_model(
     """`auto` for one model: the preset of the card, changed where this model would not fit it.
 
     `common` are the options that the preset's are laid over (they count for the memory), `lengths` the samples' lengths
-    in tokens where known, `packages` what the training environment has (names as imported; none: nobody looked).
+    in tokens where known, `packages` what the training environment has (none: nobody looked).
     """
     preset = choose_preset(memory_bytes)
     options = preset.options_with(packages)
@@ -45,7 +45,5 @@ def choose_for_model(
         options = {key: value for key, value in options.items() if key not in _QUANTIZATION}
     if memory_bytes is None or config is None or preset.card_gib is None:
         return AutoChoice(preset, options)
-    fitted = fit_options(
-        config, {**common, **options}, memory_bytes, gpus=gpus, packages=tuple(packages), lengths=lengths
-    )
+    fitted = fit_options(config, {**common, **options}, memory_bytes, gpus=gpus, packages=packages, lengths=lengths)
     return AutoChoice(preset, options | fitted.changes, fitted.texts, fitted.fits)

@@ -14,7 +14,7 @@ from sft_tui.memory.architecture import Architecture, read_architecture
 from sft_tui.memory.errors import expected_error, remarks
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.optimizer import Optimizer, read_optimizer
-from sft_tui.memory.options import number, read_evaluation, read_setup
+from sft_tui.memory.options import number, read_evaluation, read_setup, require_estimable
 from sft_tui.memory.run_model import Outcome, Run
 from sft_tui.memory.sharding import apply_sharding, read_sharding, sharded_setup
 from sft_tui.memory.varying import held_in_the_end
@@ -84,13 +84,16 @@ def estimate(
     gpus: int = 1,
     longest: int | None = None,
     lengths: Sequence[int] | None = None,
+    where: str = "",
 ) -> Estimate:
     """The need of each of `gpus` cards for a run of `options` on the model of `config`.
 
     `longest` is the longest sample in tokens, where it is known: shorter data needs less than `cutoff_len` allows.
     `lengths` are those of all samples, or of enough of them; they give `held_bytes` too, and take longer to evaluate.
-    Raises `Refusal` where `config` is not that of a decoder-only language model.
+    Raises `Refusal` where `config` is not that of a decoder-only language model, and for values that no run could have,
+    with their keys behind `where` (`train.`). Any other exception is a bug.
     """
+    require_estimable(options, where)
     shape = read_architecture(config)
     setup = read_setup(options, shape, longest=max(lengths) if lengths else longest)
     sharding = read_sharding(options, gpus)

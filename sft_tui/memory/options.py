@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sft_tui.i18n import _
 from sft_tui.memory.architecture import Architecture
 from sft_tui.memory.layer import Setup
+from sft_tui.problems import refuse
 
 _TRUE = {"true", "yes", "on", "1"}
 
@@ -29,6 +31,40 @@ def number(options: Mapping[str, Any], key: str, default: int) -> int:
         return default
 
 
+_POSITIVE = (
+    "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "cutoff_len",
+    "lora_rank", "freeze_trainable_layers", "galore_rank",
+)  # fmt: skip
+_POSSIBLE: dict[str, tuple[Any, ...]] = {
+    "quantization_bit": (2, 3, 4, 5, 6, 8),
+    "finetuning_type": ("lora", "oft", "freeze", "full"),
+}
+
+
+def require_estimable(options: Mapping[str, Any], where: str = "") -> None:
+    """Refuse values that no run could have; `where` precedes a key in the document. Raises `Refusal` (exit 2)."""
+    for key in _POSITIVE:
+        value = options.get(key)
+        whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+        signed = key == "freeze_trainable_layers"
+        if value is not None and not (whole and 1 <= (abs(value) if signed else value) <= 10**7):
+            message = _("{key} is {value}, not a positive whole number.").format(key=key, value=value)
+            raise refuse("bad_value", message, key=where + key)
+    for key, possible in _POSSIBLE.items():
+        value = options.get(key)
+        if value is not None and value not in possible:
+            message = _("{key} is {value}; possible are: {values}.")
+            text = message.format(key=key, value=value, values=", ".join(map(str, possible)))
+            raise refuse("bad_value", text, key=where + key)
+    dropout = options.get("lora_dropout")
+    if dropout is not None and (isinstance(dropout, bool) or not isinstance(dropout, int | float)):
+        raise refuse(
+            "bad_value",
+            _("{key} is {value}, not a number.").format(key="lora_dropout", value=dropout),
+            key=where + "lora_dropout",
+        )
+
+
 def read_evaluation(options: Mapping[str, Any], setup: Setup) -> Setup | None:
     """The batches of an evaluation during the training, or None where there is none."""
     strategy = str(options.get("eval_strategy") or "no").lower()
@@ -39,7 +75,11 @@ def read_evaluation(options: Mapping[str, Any], setup: Setup) -> Setup | None:
 
 
 def read_setup(options: Mapping[str, Any], shape: Architecture, *, longest: int | None = None) -> Setup:
-    """What the layers see of `options`. `longest` is the longest sample in tokens, where it is known."""
+    """What the layers see of `options`. `longest` is the longest sample in tokens, where it is known.
+
+    Raises `Refusal` for values that no run could have.
+    """
+    require_estimable(options)
     method = str(options.get("finetuning_type") or "lora")
     pure = flag(options, "pure_bf16")
     half = flag(options, "bf16") or flag(options, "fp16")

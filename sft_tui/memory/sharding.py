@@ -14,7 +14,6 @@ from typing import Any
 
 from sft_tui.memory.layer import Setup
 from sft_tui.memory.run_model import Outcome
-from sft_tui.project.files import read_json
 
 NCCL_BYTES = 500 << 20
 """Channels and buffers of NCCL beside the context."""
@@ -35,28 +34,25 @@ class Sharding:
 
 
 def read_sharding(options: Mapping[str, Any], gpus: int) -> Sharding:
-    """The sharding that `options` ask for: a DeepSpeed config, as a mapping, a file, or a file name with its stage."""
+    """The sharding that `options` ask for: a DeepSpeed config, or the name of a file that tells its stage."""
     value = options.get("deepspeed")
     if not value:
         return Sharding(0, max(1, gpus))
-    content = value if isinstance(value, Mapping) else _read(str(value))
-    if content is None:
+    if not isinstance(value, Mapping):
         name = Path(str(value)).name.lower()
-        stage = next((number for number in (3, 2, 1) if f"z{number}" in name or f"zero{number}" in name), 2)
+        stage = next((n for n in (3, 2, 1) if f"z{n}" in name or f"zero{n}" in name), 2)
         offload = "offload" in name
         return Sharding(stage, max(1, gpus), offload, offload and stage == 3)
-    zero = content.get("zero_optimization") or {}
-    return Sharding(
-        int(zero.get("stage") or 0),
-        max(1, gpus),
-        (zero.get("offload_optimizer") or {}).get("device", "none") != "none",
-        (zero.get("offload_param") or {}).get("device", "none") != "none",
-    )
+    zero = value.get("zero_optimization")
+    zero = zero if isinstance(zero, Mapping) else {}
+    number = zero.get("stage")
 
+    def offloads(key: str) -> bool:
+        where = zero.get(key)
+        return isinstance(where, Mapping) and where.get("device", "none") != "none"
 
-def _read(path: str) -> Mapping[str, Any] | None:
-    found = read_json(Path(path))
-    return found if isinstance(found, dict) else None
+    offload = offloads("offload_optimizer")
+    return Sharding(number if isinstance(number, int) else 0, max(1, gpus), offload, offloads("offload_param"))
 
 
 def sharded_setup(setup: Setup) -> Setup:

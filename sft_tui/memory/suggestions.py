@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,7 @@ def fit_options(
     limit_bytes: int,
     *,
     gpus: int = 1,
-    packages: tuple[str, ...] = ("liger_kernel", "bitsandbytes", "deepspeed"),
+    packages: Collection[str] = ("liger-kernel", "bitsandbytes", "deepspeed"),
     lengths: tuple[int, ...] | None = None,
 ) -> FittedOptions:
     """Change `options`, cheapest loss of quality first, until the run fits in `limit_bytes` with its margin.
@@ -136,7 +136,7 @@ def _next_step(
     config: Mapping[str, Any],
     options: Mapping[str, Any],
     before: Estimate,
-    packages: tuple[str, ...],
+    packages: Collection[str],
     gpus: int,
     lengths: tuple[int, ...] | None,
 ) -> tuple[_Change, Estimate] | None:
@@ -211,7 +211,7 @@ def _free_changes(options: Mapping[str, Any]) -> Iterator[_Change]:
     """What changes no result."""
     if not flag(options, "enable_liger_kernel"):
         text = _("use liger's fused kernels: the loss needs no logits")
-        yield _Change("liger", {"enable_liger_kernel": True}, 0.97, "none", text, "liger_kernel")
+        yield _Change("liger", {"enable_liger_kernel": True}, 0.97, "none", text, "liger-kernel")
     if number(options, "per_device_eval_batch_size", 8) > 1 and _evaluates(options):
         text = _("evaluate one sample at a time")
         yield _Change("smaller_eval_batch", {"per_device_eval_batch_size": 1}, 1.02, "none", text)

@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.i18n import _
-from sft_tui.plan.length import RunLength, run_length
+from sft_tui.plan.length import RunLength
+from sft_tui.plan.subject import USUAL_TOKENS
 from sft_tui.problems import Problem, Refusal
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
-    from sft_tui.machine.gpus import Gpu, GpuReport
+    from sft_tui.machine.gpus import GpuReport
     from sft_tui.memory import TimeEstimate
     from sft_tui.plan.context import Situation
     from sft_tui.plan.data_lengths import MeanTokens
+    from sft_tui.plan.decide import Decisions
     from sft_tui.project.plan_record import Plan
-
-
-USUAL_TOKENS = 512.0
-"""Tokens a sample where nobody has looked: the same as `sft-tui estimate` assumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,8 @@ class Assessor:
     ) -> Assessment:
         """What `data` amounts to; with `deep` also everything that the preflight finds.
 
-        Takes some 10 ms; `deep` up to 3 s more where the model must be downloaded, since the hub is asked.
+        Takes some 10 ms; `deep` some seconds more where the samples' tokens were not counted yet, and up to 3 s where
+        the model must be downloaded, since the hub is asked.
         """
         from sft_tui.answers import validate
 
@@ -82,7 +81,7 @@ class Assessor:
         if answers is None:
             return self._assess_the_rest(data, answers_path, rows, tuple(problems))
         try:
-            situation = self._gather(answers, answers_path, rows)
+            situation = self._gather(answers, answers_path, rows, deep)
         except Refusal as refusal:
             return Assessment(problems=refusal.problems, answers=answers)
         return self._assess(answers, situation, deep)
@@ -105,44 +104,42 @@ class Assessor:
         found = self._assess(answers, situation, False)
         return replace(found, problems=(*problems, *found.problems), plan=None)
 
-    def _gather(self, answers: Answers, answers_path: Path, rows: int | None) -> Situation:
+    def _gather(self, answers: Answers, answers_path: Path, rows: int | None, deep: bool = False) -> Situation:
         from sft_tui.plan.context import gather
 
-        key = (answers.run, answers.model, answers.data, answers.hardware, str(answers_path), rows, self._tokens)
+        named = answers.preset if "/" in answers.preset or "." in answers.preset else ""
+        known = (answers.model, answers.data, answers.hardware, named, rows, self._tokens, deep)
+        key = (answers.run, answers_path, *known)
         if self._situation is None or key != self._key:
-            found = gather(answers, answers_path, fresh=True, rows=rows)
+            found = gather(answers, answers_path, fresh=True, rows=rows, count_tokens=deep)
             self._situation = replace(found, gpus=self._read_gpus()) if self._read_gpus is not None else found
             self._key = key
         return self._situation
 
     def _assess(self, answers: Answers, situation: Situation, deep: bool) -> Assessment:
-        from sft_tui.plan.context import chosen_gpus
+        from sft_tui.plan.decide import decide
         from sft_tui.plan.make import make_plan
-        from sft_tui.plan.options import train_options
 
-        base, base_origins = train_options(answers.model_copy(update={"train": {}}), situation)
-        options, origins = train_options(answers, situation)
-        cards = chosen_gpus(answers, situation.gpus)
-        gpus = len(cards)
-        length = run_length(answers, situation, options, gpus)
+        base = decide(answers.model_copy(update={"train": {}}), situation, estimated=False)
+        decided = decide(answers, situation)
         plan: Plan | None = None
         problems: list[Problem] = []
         try:
-            plan = make_plan(answers, situation)
+            plan = make_plan(answers, situation, decided)
             problems += plan.warnings
         except Refusal as refusal:
             problems += refusal.problems
-        problems += self._check(answers, situation, plan, options, deep)
-        tokens = self._mean_tokens(answers, situation, options)
-        time, no_time = estimated_time(situation, options, cards, length.rows, tokens.mean if tokens else USUAL_TOKENS)
+        problems += _check(answers, situation, plan, decided, deep)
+        tokens = self._mean_tokens(answers, decided)
+        time, no_time = estimated_time(decided, tokens.mean if tokens else USUAL_TOKENS)
         return Assessment(
-            options=options,
-            origins=origins,
-            base=base,
-            base_origins=base_origins,
-            effective_batch=_batch(options, gpus),
-            length=length,
-            gpus=gpus,
+            options=decided.options,
+            origins=decided.origins,
+            base=base.options,
+            base_origins=base.origins,
+            effective_batch=decided.effective_batch,
+            length=decided.length,
+            gpus=len(decided.cards),
             situation=situation,
             answers=answers,
             plan=plan,
@@ -152,58 +149,49 @@ class Assessor:
             tokens=tokens,
         )
 
-    def _mean_tokens(self, answers: Answers, situation: Situation, options: dict[str, Any]) -> MeanTokens | None:
+    def _mean_tokens(self, answers: Answers, decided: Decisions) -> MeanTokens | None:
         """Counted where they were, otherwise what the screens know of the same source."""
         from sft_tui.plan.data_lengths import MeanTokens
-        from sft_tui.plan.estimate import lengths_for
 
-        lengths, source = lengths_for(situation, options), answers.data.source
-        if lengths is not None and lengths.mean is not None:
-            return MeanTokens(source, lengths.mean, True)
+        source = answers.data.source
+        if decided.lengths is not None and decided.lengths.mean is not None:
+            return MeanTokens(source, decided.lengths.mean, True)
         return self._tokens if self._tokens is not None and self._tokens.source == source else None
 
-    def _check(
-        self, answers: Answers, situation: Situation, plan: Plan | None, options: dict[str, Any], deep: bool
-    ) -> list[Problem]:
-        if plan is not None and deep:
-            from sft_tui.plan.preflight import preflight
 
-            return preflight(answers, situation, plan, hub=True)
-        from sft_tui.plan.preflight import check_options
+def _check(answers: Answers, situation: Situation, plan: Plan | None, decided: Decisions, deep: bool) -> list[Problem]:
+    from sft_tui.plan.preflight import check_options, preflight
 
-        return check_options(answers, situation, options)
+    if plan is not None and deep:
+        return preflight(answers, situation, plan, hub=True)
+    return check_options(answers, situation, decided.options, decided.cards)
 
 
-def estimated_time(
-    situation: Situation, options: Mapping[str, Any], cards: tuple[Gpu, ...], rows: int | None, mean_tokens: float
-) -> tuple[TimeEstimate | None, str]:
-    """How long the training takes on `cards`, or why that is not known."""
+def estimated_time(decided: Decisions, mean_tokens: float) -> tuple[TimeEstimate | None, str]:
+    """How long the training takes on its cards, or why that is not known."""
     from sft_tui.memory import estimate_time
-    from sft_tui.plan.estimate import model_config
 
-    if not cards:
+    if not decided.cards:
         return None, _("not estimated on the processor")
-    if not rows:
+    if not decided.length.rows:
         return None, _("it depends on the rows, which are not counted yet")
-    config = model_config(situation)
-    if config is None:
+    if decided.config is None:
         return None, _("the architecture of this model is not known here")
+    name, rows = decided.cards[0].name, decided.length.rows
     try:
-        name = cards[0].name
-        found = estimate_time(config, options, samples=rows, mean_tokens=mean_tokens, gpu_name=name, gpus=len(cards))
-    except (Refusal, ValueError, TypeError, KeyError, ArithmeticError):  # values that the checks report
+        found = estimate_time(
+            decided.config,
+            decided.options,
+            samples=rows,
+            mean_tokens=mean_tokens,
+            gpu_name=name,
+            gpus=len(decided.cards),
+        )
+    except Refusal:  # of values that the checks report
         return None, _("the settings have mistakes")
     if found.seconds_low is None:
         return None, _("the speed of {card} is not known here; the first steps will tell").format(card=name)
     return found, ""
-
-
-def _batch(options: Mapping[str, Any], gpus: int) -> int | None:
-    try:
-        each = int(options["per_device_train_batch_size"]) * int(options["gradient_accumulation_steps"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return each * max(gpus, 1)
 
 
 def _once(problems: list[Problem]) -> list[Problem]:

@@ -162,10 +162,11 @@ def _planned_anew(plan: Plan, train: Mapping[str, Any]) -> Plan:
 
 def _with_the_presets_options(plan: Plan, answers: Answers, situation: Situation, train: Mapping[str, Any]) -> Answers:
     """The answers with what the preset gave when the run was planned: another card must not make another training."""
-    from sft_tui.plan.options import train_options
+    from sft_tui.plan.decide import decide
 
-    options, origins = train_options(answers, situation)
-    given = {key for key, origin in origins.items() if origin == "preset" and key not in train}
+    decided = decide(answers, situation, estimated=False)
+    options = decided.options
+    given = {key for key, origin in decided.origins.items() if origin == "preset" and key not in train}
     kept = {k: plan.train_options[k] for k in given if k in plan.train_options and plan.train_options[k] != options[k]}
     return answers.model_copy(update={"train": {**kept, **answers.train}}) if kept else answers
 

@@ -13,7 +13,7 @@ from sft_tui.factory.probe import load_factory
 from sft_tui.factory.templates import template_for_model
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment, Search, find_environment
-from sft_tui.machine.gpus import Gpu, GpuReport, choose_cards, read_gpus
+from sft_tui.machine.gpus import GpuReport, read_gpus, usable
 from sft_tui.machine.system import System, read_system
 from sft_tui.plan.conversion import conversion_request, fingerprint, read_proof
 from sft_tui.plan.names import (
@@ -25,7 +25,7 @@ from sft_tui.plan.names import (
     resolve_source,
 )
 from sft_tui.plan.peaks import Peak, read_peaks
-from sft_tui.presets import Preset, load_presets
+from sft_tui.presets import Preset, load_presets, read_preset
 from sft_tui.problems import Refusal, refusing_locked
 from sft_tui.project.files import read_json
 
@@ -94,6 +94,16 @@ class Situation:
         return self.search.environment
 
     @property
+    def places(self) -> tuple[Path, Path]:
+        """Where the answers' relative paths start: at their file, then at the project."""
+        return self.base, self.project
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """What is installed beside LLaMA-Factory, by pip's names; empty where nobody could look."""
+        return frozenset(self.environment.packages) if self.environment else frozenset()
+
+    @property
     def train_python(self) -> str | None:
         """The Python that has LLaMA-Factory, or None."""
         return self.environment.python if self.environment else None
@@ -129,7 +139,7 @@ def gather(
     request = conversion_request(answers, source, project / "data", dataset, template, python)
     gpus = read_gpus()
     lengths = None
-    if chosen_gpus(answers, gpus):
+    if usable(answers.hardware.gpus, gpus.gpus):
         lengths = _lengths(request, model, template, python, count=count_tokens)
     return Situation(
         base=base,
@@ -142,7 +152,7 @@ def gather(
         search=search,
         factory=factory,
         model=model,
-        presets=load_presets(),
+        presets=_presets(answers.preset, base, project),
         rows=_rows(source, answers.data.sheet, light=light) if rows is None else rows,
         converted=converted_rows(request),
         peaks=read_peaks(project),
@@ -205,6 +215,15 @@ def _downloaded(named: str, source: str) -> Path | None:
         return None
 
 
+def _presets(named: str, base: Path, project: Path) -> dict[str, Preset]:
+    """The presets that there are, and the file that the answers name as theirs. Raises `Refusal` for a bad one."""
+    known = load_presets()
+    if named in known or Path(named).suffix not in (".yaml", ".yml"):
+        return known
+    path = resolve_path(named, (base, project))
+    return {**known, named: read_preset(path)} if path is not None and path.is_file() else known
+
+
 def converted_rows(request: ConvertRequest) -> int | None:
     """Rows of the train file that `request` has made of the source as it is now; None where it has not."""
     proof = read_proof(request.out_dir, request.name or "")
@@ -240,8 +259,3 @@ def _count(source: str, sheet: str | None) -> int | None:
         return count_rows(source, sheet=sheet)
     except Refusal:
         return None
-
-
-def chosen_gpus(answers: Answers, report: GpuReport) -> tuple[Gpu, ...]:
-    """The cards that the run will use: those named, the freest with `auto`, none for the CPU."""
-    return choose_cards(answers.hardware.gpus, report.gpus)

@@ -1,16 +1,17 @@
-"""What a plan will need on the card, and whether the card has it."""
+"""What a training will need on each card, and whether the cards have it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.deepspeed import ZERO
+from sft_tui.machine.gpus import DRIVER_BYTES, Gpu, freest
 from sft_tui.problems import Refusal
 from sft_tui.project.plan_record import PlannedEstimate
 
 if TYPE_CHECKING:
-    from sft_tui.machine.gpus import Gpu
+    from sft_tui.memory import Estimate
     from sft_tui.plan.context import Situation
     from sft_tui.plan.data_lengths import DataLengths
 
@@ -34,75 +35,73 @@ def lengths_for(situation: Situation, options: Mapping[str, Any]) -> DataLengths
     return None if other or options.get("stage", "sft") != "sft" else situation.lengths
 
 
-def fits(situation: Situation, options: dict[str, Any], config: dict[str, Any], free_bytes: int, gpus: int) -> bool:
-    """Whether a training with `options` fits in `free_bytes` with the estimate's margin; no where nobody can tell."""
-    from sft_tui.memory import Fit, estimate, judge
+def estimated(
+    config: Mapping[str, Any] | None, options: Mapping[str, Any], gpus: int, lengths: DataLengths | None
+) -> Estimate | None:
+    """The need of each of `gpus` cards, as plans, screens and `estimate` all tell it.
 
-    lengths = lengths_for(situation, options)
-    try:
-        need = estimate(config, options, gpus=gpus, longest=lengths.longest if lengths else None)
-        return judge(need, free_bytes, free=True) is Fit.FITS
-    except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
-        return False
+    None for an architecture or for values that cannot be estimated; the checks report those.
+    """
+    from sft_tui.memory import estimate
 
-
-def plan_estimate(situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]) -> PlannedEstimate | None:
-    """The memory that each of `gpus` will need; None on the CPU, and where the model's architecture is not known."""
-    if not gpus:
-        return None
-    from sft_tui.machine.gpus import DRIVER_BYTES
-    from sft_tui.memory import Fit, estimate, fit_options, judge
-
-    config = model_config(situation)
     if config is None:
         return None
-    limit = min(gpu.free_bytes for gpu in gpus)
-    lengths = lengths_for(situation, options)
-    longest = lengths.longest if lengths else None
     try:
-        need = estimate(config, options, gpus=len(gpus), longest=longest)
-        fit = judge(need, limit, free=True)
-        fitted = (
-            fit_options(
-                config,
-                options,
-                limit + DRIVER_BYTES,
-                gpus=len(gpus),
-                packages=_packages(situation),
-                lengths=lengths.known if lengths else None,
-            )
-            if fit is Fit.NO
-            else None
-        )
-    except (Refusal, ValueError, TypeError, KeyError):  # values that the checks report
+        return estimate(config, options, gpus=gpus, longest=lengths.longest if lengths else None)
+    except Refusal:
         return None
-    changes = fitted.changes if fitted is not None and fitted.fits else {}
-    return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, limit, changes, longest)
+
+
+def fits(
+    config: Mapping[str, Any], options: Mapping[str, Any], free_bytes: int, gpus: int, lengths: DataLengths | None
+) -> bool:
+    """Whether a training fits in `free_bytes` of each card with the estimate's margin; no where nobody can tell."""
+    from sft_tui.memory import Fit, judge
+
+    return judge(estimated(config, options, gpus, lengths), free_bytes, free=True) is Fit.FITS
+
+
+def plan_estimate(
+    config: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+    cards: tuple[Gpu, ...],
+    lengths: DataLengths | None,
+    packages: Collection[str],
+) -> PlannedEstimate | None:
+    """What each of `cards` will need, and what would make it fit that `packages` allow; None where nobody can tell."""
+    need = estimated(config, options, len(cards), lengths) if cards else None
+    if need is None or config is None:
+        return None
+    from sft_tui.memory import Fit, fit_options, judge
+
+    free = min(gpu.free_bytes for gpu in cards)
+    fit, changes = judge(need, free, free=True), {}
+    if fit is Fit.NO:
+        known = lengths.known if lengths else None
+        limit = free + DRIVER_BYTES
+        fitted = fit_options(config, options, limit, gpus=len(cards), packages=packages, lengths=known)
+        changes = fitted.changes if fitted.fits else {}
+    longest = lengths.longest if lengths else None
+    return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, free, changes, longest)
 
 
 def more_cards(
-    situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]
+    situation: Situation, options: Mapping[str, Any], cards: tuple[Gpu, ...]
 ) -> tuple[tuple[int, ...], dict[str, Any]] | None:
-    """More cards than `gpus`, of those that are there, that hold the training together, and the options that divide it
+    """More cards than `cards`, of those that are there, that hold the training together, and the options that divide it
     among them with the same effective batch size; None where none do. Quantized models cannot be divided.
     """
-    from sft_tui.machine.gpus import freest
-
     config = model_config(situation)
     if config is None or options.get("quantization_bit") or options.get("pure_bf16"):
         return None
     whole = [gpu for gpu in situation.gpus.gpus if not gpu.mig]  # slices of a card cannot train together
-    for count in range(len(gpus) + 1, len(whole) + 1):
-        cards = freest(whole, count)
-        free = min(card.free_bytes for card in cards)
+    lengths = lengths_for(situation, options)
+    for count in range(len(cards) + 1, len(whole) + 1):
+        together = freest(whole, count)
+        free = min(card.free_bytes for card in together)
         for name in ZERO:
-            if fits(situation, {**options, "deepspeed": name}, config, free, count):
-                steps, rest = divmod(int(options.get("gradient_accumulation_steps") or 1) * max(len(gpus), 1), count)
+            if fits(config, {**options, "deepspeed": name}, free, count, lengths):
+                steps, rest = divmod(int(options.get("gradient_accumulation_steps") or 1) * max(len(cards), 1), count)
                 same = {} if rest or not steps else {"gradient_accumulation_steps": steps}
-                return tuple(sorted(card.index for card in cards)), {"deepspeed": name, **same}
+                return tuple(sorted(card.index for card in together)), {"deepspeed": name, **same}
     return None
-
-
-def _packages(situation: Situation) -> tuple[str, ...]:
-    packages = situation.environment.packages if situation.environment else {}
-    return tuple(name.replace("-", "_") for name in packages)

@@ -37,6 +37,17 @@ def cards_of(plan: Plan, report: GpuReport) -> tuple[Gpu, ...]:
     return tuple(by_name[name] for name in visible if name in by_name)
 
 
+def waiting_helps(plan: Plan, report: GpuReport) -> bool:
+    """Whether the run could fit on its cards, or with `auto` on any one, if nobody else used them."""
+    need = plan.estimate
+    if need is None:
+        return False
+    if plan.any_gpu:
+        return any(could_fit(need, gpu) for gpu in report.gpus)
+    cards = cards_of(plan, report)
+    return bool(cards) and all(could_fit(need, gpu) for gpu in cards)
+
+
 def lacking(plan: Plan, report: GpuReport) -> str | None:
     """Why the training must not start now, with who holds the memory; None where it may, or where nobody can tell."""
     need = plan.estimate

@@ -29,7 +29,7 @@ class RunLength:
 
 
 def file_rows(answers: Answers, situation: Situation) -> tuple[int | None, bool]:
-    """Rows of the train file, and whether that is what the conversion wrote or will write for certain."""
+    """Rows of the train file, and whether they are written: until then some may be left out, or split by the source."""
     if situation.converted is not None:
         return situation.converted, True
     data, lengths = answers.data, situation.lengths
@@ -38,7 +38,7 @@ def file_rows(answers: Answers, situation: Situation) -> tuple[int | None, bool]
         return None, False
     rows = min(rows, data.max_samples or rows)
     tested = test_rows(data.test_size, rows)
-    return max(rows - tested, 0), lengths is not None and not data.test_size and not data.dedupe
+    return max(rows - tested, 0), False
 
 
 def run_length(answers: Answers, situation: Situation, options: Mapping[str, Any], processes: int) -> RunLength:

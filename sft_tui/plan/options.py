@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.commands import tensorboard_dir
-from sft_tui.factory.deepspeed import ZERO, zero_path
+from sft_tui.factory.deepspeed import ZERO, zero_config, zero_path
 from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
 from sft_tui.i18n import _
 from sft_tui.machine.gpus import DRIVER_BYTES
-from sft_tui.plan.context import chosen_gpus
 from sft_tui.plan.estimate import fits, lengths_for, model_config
 from sft_tui.plan.length import RunLength, run_length
+from sft_tui.plan.names import portable, resolve_path
 from sft_tui.presets import Preset, choose_preset
+from sft_tui.problems import Refusal
+from sft_tui.project.files import read_json
 from sft_tui.units import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
@@ -32,47 +35,63 @@ OptionOrigins = dict[str, str]
 """For each option, where its value came from: answers, preset, machine, default or run."""
 
 
-def train_options(answers: Answers, situation: Situation) -> tuple[dict[str, Any], OptionOrigins]:
+def train_options(
+    answers: Answers, situation: Situation, cards: tuple[Gpu, ...], choice: Choice
+) -> tuple[dict[str, Any], OptionOrigins]:
     """The options of train_config.yaml in the guide's order, and where each came from. Pure."""
     options: dict[str, Any] = {}
     origins: OptionOrigins = {}
 
-    def put(values: dict[str, Any], origin: str) -> None:
-        for key, value in values.items():
-            options[key] = value
-            origins[key] = origin
+    def put(values: Mapping[str, Any], origin: str) -> None:
+        options.update(values)
+        origins.update(dict.fromkeys(values, origin))
 
     put(guide_defaults(), "default")
-    put(_for_the_machine(answers, situation), "machine")
-    put(choose(answers, situation).options, "preset")
+    put(_for_the_machine(situation, cards), "machine")
+    put(choice.options, "preset")
     put(_for_the_run(answers, situation), "run")
     put(answers.train, "answers")
     if answers.hardware.launcher == "deepspeed" and not options.get("deepspeed"):
-        put({"deepspeed": _zero_for(answers, situation, options)}, "machine")
-    if str(options.get("deepspeed")) in ZERO:
-        options["deepspeed"] = zero_path(situation.run, str(options["deepspeed"]))
+        put({"deepspeed": _zero_for(situation, cards, options)}, "machine")
+    if options.get("deepspeed"):
+        options["deepspeed"] = deepspeed_from_the_project(situation, options["deepspeed"])
     _settle(options, origins)
-    gpus = chosen_gpus(answers, situation.gpus)
-    put(_cadence(options, origins, run_length(answers, situation, options, len(gpus))), "machine")
+    put(_cadence(options, origins, run_length(answers, situation, options, len(cards))), "machine")
     order = {key: index for index, key in enumerate(guide_keys())}
     return {key: options[key] for key in sorted(options, key=lambda k: order.get(k, len(order)))}, origins
 
 
-def _zero_for(answers: Answers, situation: Situation, options: dict[str, Any]) -> str:
+def deepspeed_from_the_project(situation: Situation, value: Any) -> Any:
+    """`deepspeed` as the training finds it from the project: ours, a file beside the answers or one in the project."""
+    if not isinstance(value, str):
+        return value
+    if value in ZERO:
+        return zero_path(situation.run, value)
+    found = resolve_path(value, situation.places)
+    return portable(found, situation.project) if found is not None else value
+
+
+def with_contents(options: Mapping[str, Any], places: Iterable[Path], run: str = "") -> dict[str, Any]:
+    """`options` for the estimator, which reads no files: with the content of the DeepSpeed file that they name, one of
+    the run `run` or one to be found from one of `places`.
+    """
+    value = options.get("deepspeed")
+    if not isinstance(value, str):
+        return dict(options)
+    found = resolve_path(value, places)
+    content = zero_config(run, value) or (read_json(found) if found is not None else None)
+    return {**options, "deepspeed": content if isinstance(content, dict) else value}
+
+
+def _zero_for(situation: Situation, cards: tuple[Gpu, ...], options: dict[str, Any]) -> str:
     """ZeRO-2 where the cards hold the training with it or nobody can tell, otherwise ZeRO-3, which takes longer."""
-    gpus, config = chosen_gpus(answers, situation.gpus), model_config(situation)
-    if not gpus or config is None or options.get("quantization_bit") or options.get("pure_bf16"):
+    config = model_config(situation)
+    if not cards or config is None or options.get("quantization_bit") or options.get("pure_bf16"):
         return "zero2"
-    free = min(gpu.free_bytes for gpu in gpus)
+    free, lengths = min(gpu.free_bytes for gpu in cards), lengths_for(situation, options)
     names = ("zero2", "zero3", "zero3_offload")
-    fitting = (n for n in names if fits(situation, {**options, "deepspeed": n}, config, free, len(gpus)))
+    fitting = (n for n in names if fits(config, {**options, "deepspeed": n}, free, len(cards), lengths))
     return next(fitting, "zero3_offload")
-
-
-def _importable(situation: Situation) -> set[str]:
-    """Names of the training environment's packages as Python imports them (`liger_kernel`)."""
-    packages = situation.environment.packages if situation.environment else {}
-    return {name.replace("-", "_") for name in packages}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,68 +108,67 @@ def by_torchrun(answers: Answers, options: Mapping[str, Any], gpus: int) -> bool
     return gpus > 1 or bool(options.get("deepspeed")) or answers.hardware.launcher == "torchrun"
 
 
-def choose(answers: Answers, situation: Situation) -> Choice:
-    """The preset that the answers name; with `auto` the largest that the model is estimated to fit with."""
-    packages = _importable(situation)
+def choose(answers: Answers, situation: Situation, cards: tuple[Gpu, ...]) -> Choice:
+    """The preset that the answers name; with `auto` the largest that the model is estimated to fit with on `cards`."""
+    packages = situation.packages
     if answers.preset != "auto":
         named = situation.presets.get(answers.preset)
         return Choice(named, named.options_with(packages) if named else {}, _("given in the answers"))
-    gpus = chosen_gpus(answers, situation.gpus)
-    if not gpus:
+    if not cards:
         preset = choose_preset(None)
         return Choice(preset, preset.options_with(packages), _("no GPU is used"))
-    free = min(gpu.free_bytes for gpu in gpus)
-    largest = _largest_that_fits(answers, situation, gpus, free)
+    free = min(gpu.free_bytes for gpu in cards)
+    largest = _largest_that_fits(answers, situation, cards, free)
     if largest is None and answers.hardware.wait:  # nothing fits now: what it will have when it has waited
-        free = max(free, min(gpu.total_bytes for gpu in gpus) - DRIVER_BYTES)
-        largest = _largest_that_fits(answers, situation, gpus, free)
+        free = max(free, min(gpu.total_bytes for gpu in cards) - DRIVER_BYTES)
+        largest = _largest_that_fits(answers, situation, cards, free)
     if largest is not None:
         why = _("the most that the model is estimated to fit with in {gib:.1f} GiB of free GPU memory")
         return Choice(largest, largest.options_with(packages), why.format(gib=free / GIB))
     from sft_tui.memory.choosing import choose_for_model
 
-    common = {**guide_defaults(), **answers.train}
+    common = with_contents({**guide_defaults(), **answers.train}, situation.places, situation.run)
     lengths = lengths_for(situation, common)
-    auto = choose_for_model(
-        free,
-        model_config(situation),
-        common,
-        packages=packages,
-        lengths=lengths.known if lengths else None,
-        gpus=len(gpus),
-    )
+    known = lengths.known if lengths else None
+    config = model_config(situation)
+    try:
+        auto = choose_for_model(free, config, common, packages=packages, lengths=known, gpus=len(cards))
+    except Refusal:  # of a model or of values that the checks report
+        auto = choose_for_model(free, None, common, packages=packages)
     why = _("the one for {gib:.1f} GiB of free GPU memory").format(gib=free / GIB)
     return Choice(auto.preset, auto.options, "; ".join([why, *auto.changed]))
 
 
-def _largest_that_fits(answers: Answers, situation: Situation, gpus: tuple[Gpu, ...], free_bytes: int) -> Preset | None:
+def _largest_that_fits(
+    answers: Answers, situation: Situation, cards: tuple[Gpu, ...], free_bytes: int
+) -> Preset | None:
     """The preset for the largest card that the model fits with; None where that cannot be estimated or none does."""
     config = model_config(situation)
     if config is None:
         return None
-    card = min(gpu.total_bytes for gpu in gpus) / GIB
+    card = min(gpu.total_bytes for gpu in cards) / GIB
     presets = [p for p in situation.presets.values() if p.card_gib is not None and not p.guide]
     for preset in sorted(presets, key=lambda p: p.card_gib or 0, reverse=True):
-        options = preset.options_with(_importable(situation))
-        lacking = options.get("quantization_bit") and "bitsandbytes" not in _importable(situation)
+        options = preset.options_with(situation.packages)
+        lacking = options.get("quantization_bit") and "bitsandbytes" not in situation.packages
         if (preset.card_gib or 0) * 0.92 > card or lacking:
             continue
-        if fits(situation, {**guide_defaults(), **options, **answers.train}, config, free_bytes, len(gpus)):
+        whole = with_contents({**guide_defaults(), **options, **answers.train}, situation.places, situation.run)
+        if fits(config, whole, free_bytes, len(cards), lengths_for(situation, whole)):
             return preset
     return None
 
 
-def _for_the_machine(answers: Answers, situation: Situation) -> dict[str, Any]:
+def _for_the_machine(situation: Situation, cards: tuple[Gpu, ...]) -> dict[str, Any]:
     values: dict[str, Any] = {"preprocessing_num_workers": min(16, situation.system.cpus)}
-    packages = situation.environment.packages if situation.environment else {}
-    if packages and not packages.keys() & {"tensorboard", "tensorboardx"}:
+    packages = situation.packages
+    if packages and not packages & {"tensorboard", "tensorboardx"}:
         values["report_to"] = "none"
     if packages and "matplotlib" not in packages:
         values["plot_loss"] = False
-    gpus = chosen_gpus(answers, situation.gpus)
-    if not gpus:
+    if not cards:
         return values | {"bf16": False, "use_cpu": True}
-    if any(gpu.supports_bf16 is False for gpu in gpus):
+    if any(gpu.supports_bf16 is False for gpu in cards):
         return values | {"bf16": False, "fp16": True}
     return values
 

@@ -15,8 +15,10 @@ from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
 from sft_tui.machine.installing import install_command
 from sft_tui.machine.system import existing_parent
-from sft_tui.plan.context import DATA_KINDS, chosen_gpus, template_of
+from sft_tui.plan.context import DATA_KINDS, template_of
 from sft_tui.plan.conversion import conversion_request
+from sft_tui.plan.estimate import model_config, more_cards
+from sft_tui.plan.gpu_headroom import cards_of, holder, waiting_helps
 from sft_tui.plan.length import file_rows, run_length
 from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
 from sft_tui.units import GIB
@@ -24,8 +26,9 @@ from sft_tui.yaml_io import scalar
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
+    from sft_tui.machine.gpus import Gpu
     from sft_tui.plan.context import Situation
-    from sft_tui.project.plan_record import Plan, PlannedEstimate
+    from sft_tui.project.plan_record import Plan
 
 
 def preflight(
@@ -61,8 +64,9 @@ def _look(
     if readable:
         readable = _check_split(answers, situation, problems)
     judged = situation if readable else replace(situation, rows=None)
-    problems.extend(check_options(answers, judged, plan.train_options))
-    _check_memory(answers, situation, plan, problems, force=force)
+    cards = cards_of(plan, situation.gpus)
+    problems.extend(check_options(answers, judged, plan.train_options, cards))
+    _check_memory(situation, plan, problems, force=force)
     if hub:
         from sft_tui.plan.preflight_hub import check_hub_model
 
@@ -240,11 +244,12 @@ def _data_key(key: str | None) -> str:
     return name if name.startswith("data.") else f"data.{name}"
 
 
-def check_options(answers: Answers, situation: Situation, options: dict[str, Any]) -> list[Problem]:
-    """What is wrong with the training's `options`, with keys as they stand in the answers."""
+def check_options(
+    answers: Answers, situation: Situation, options: dict[str, Any], gpus: tuple[Gpu, ...]
+) -> list[Problem]:
+    """What is wrong with the training's `options` on `gpus`, with keys as they stand in the answers."""
     from sft_tui.plan.options import by_torchrun
 
-    gpus = chosen_gpus(answers, situation.gpus)
     own = {f"{situation.dataset}_train": file_rows(answers, situation)[0], f"{situation.dataset}_test": None}
     context = CheckContext(
         factory=situation.factory,
@@ -291,7 +296,6 @@ def _check_stage(options: dict[str, Any], own: set[str]) -> list[Problem]:
 def _check_disk(answers: Answers, situation: Situation, plan: Plan, problems: Problems) -> None:
     """Whether checkpoints, adapter and merged model have room in the project."""
     from sft_tui.memory import disk_needs
-    from sft_tui.plan.estimate import model_config
 
     config = model_config(situation)
     if config is None or not problems.ok:
@@ -299,7 +303,7 @@ def _check_disk(answers: Answers, situation: Situation, plan: Plan, problems: Pr
     steps = run_length(answers, situation, plan.train_options, len(plan.gpus)).steps
     try:
         needs = disk_needs(config, plan.train_options, export=answers.export.enabled, steps=steps)
-    except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
+    except Refusal:  # a model that is not known here
         return
     free, total = situation.system.disk_free_bytes, sum(needs.values())
     if total <= free:
@@ -315,22 +319,13 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 2 else f"{size_bytes / 2**20:.0f} MiB"
 
 
-def _waiting_helps(answers: Answers, situation: Situation, need: PlannedEstimate) -> bool:
-    """Whether the run could fit on its cards, or with `auto` on any one, if nobody else used them."""
-    from sft_tui.plan.gpu_headroom import could_fit
-
-    gpus = situation.gpus.gpus if answers.hardware.gpus == "auto" else chosen_gpus(answers, situation.gpus)
-    possible = [could_fit(need, gpu) for gpu in gpus]
-    return any(possible) if answers.hardware.gpus == "auto" else bool(possible) and all(possible)
-
-
-def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: Problems, *, force: bool) -> None:
+def _check_memory(situation: Situation, plan: Plan, problems: Problems, *, force: bool) -> None:
     """Whether the chosen cards have the memory that the plan needs now, and who holds it where they have not."""
     need = plan.estimate
     if need is None or need.limit_bytes is None or need.fit not in ("no", "tight"):
         return
     sizes = {"need": f"{need.peak_bytes / GIB:.1f}", "free": f"{need.limit_bytes / GIB:.1f}"}
-    if answers.hardware.wait and _waiting_helps(answers, situation, need):
+    if plan.wait and waiting_helps(plan, situation.gpus):
         message = _("About {need} GiB of GPU memory are needed, {free} GiB are free: the training will wait for them.")
         problems.warning("gpu_memory_wait", message.format(**sizes), key="hardware.wait")
         return
@@ -340,17 +335,15 @@ def _check_memory(answers: Answers, situation: Situation, plan: Plan, problems: 
         problems.warning("gpu_memory_tight", message, key="hardware.gpus", hint=hint)
         return
     message = _("It does not fit: about {need} GiB of GPU memory are needed, {free} GiB are free.").format(**sizes)
-    from sft_tui.plan.estimate import more_cards
-    from sft_tui.plan.gpu_headroom import holder
-
-    holders = [holder(process) for gpu in chosen_gpus(answers, situation.gpus) for process in gpu.processes]
+    cards = cards_of(plan, situation.gpus)
+    holders = [holder(process) for gpu in cards for process in gpu.processes]
     if holders:
         message += " " + _("Held by: {who}.").format(who="; ".join(holders[:4]))
     hint = _("`sft-tui estimate` suggests smaller settings; `--force` starts all the same.")
     if need.changes:
         changed = ", ".join(f"{key}: {scalar(value)}" for key, value in need.changes.items())
         hint = _("It would fit with train: {{{changes}}}. `--force` starts all the same.").format(changes=changed)
-    together = more_cards(situation, plan.train_options, chosen_gpus(answers, situation.gpus))
+    together = more_cards(situation, plan.train_options, cards)
     if together is not None:
         changed = ", ".join(f"{key}: {scalar(value)}" for key, value in together[1].items())
         text = _("Several cards hold it together: hardware: {{gpus: {gpus}}}, train: {{{changes}}}.")

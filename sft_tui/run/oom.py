@@ -39,7 +39,7 @@ def estimated_change(
     except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
         return None
     here = (s for s in found if "deepspeed" not in s.changes)  # checkpoints of one kind do not go on as the other
-    fitting = (s for s in here if s.needs is None or s.needs.replace("_", "-") in packages)
+    fitting = (s for s in here if s.needs is None or s.needs in packages)
     return next((dict(suggestion.changes) for suggestion in fitting), None)
 
 

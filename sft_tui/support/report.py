@@ -138,8 +138,9 @@ def _without_answers(data: bytes) -> str:
 
 def versions_text() -> str:
     """What is installed and what the machine is, as lines that LLaMA-Factory's issue form asks for."""
-    from sft_tui.machine.environment import find_environment, normalised
+    from sft_tui.machine.environment import find_environment
     from sft_tui.machine.gpus import read_gpus
+    from sft_tui.packages import normalised
 
     lines = [f"sft-tui {__version__}", f"Python {platform.python_version()}", f"platform {platform.platform()}"]
     environment = find_environment().environment

@@ -12,7 +12,8 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
-from sft_tui.tui.memory_view import TOO_MUCH, MemoryView, changes_text, nothing_fits
+from sft_tui.plan.need import TOO_MUCH, MemoryNeed
+from sft_tui.tui.memory_view import changes_text, nothing_fits
 from sft_tui.tui.screen import WizardScreen
 
 
@@ -30,7 +31,7 @@ class CostScreen(WizardScreen):
     class Fitted(Message):
         """What makes it fit, or why nothing does."""
 
-        def __init__(self, view: MemoryView) -> None:
+        def __init__(self, view: MemoryNeed) -> None:
             super().__init__()
             self.view = view
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sft_tui.i18n import N_, _
-from sft_tui.plan.assess import USUAL_TOKENS
+from sft_tui.plan.subject import USUAL_TOKENS
 from sft_tui.tui.memory_view import need_text
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from sft_tui.i18n import _
+from sft_tui.plan.gpu_headroom import waiting_helps
 from sft_tui.problems import Problem, Severity
 from sft_tui.tui.highlight import highlighted
 from sft_tui.tui.memory_view import changes_text
@@ -78,21 +79,9 @@ def _way_out(found: Assessment) -> str:
     parts = [_("F6 shows what makes it less, f starts it all the same.")]
     if need is not None and need.changes:
         parts.insert(0, _("F7 makes it fit ({changes}).").format(changes=changes_text(need.changes)))
-    if _waiting_helps(found):
+    if found.plan is not None and found.situation is not None and waiting_helps(found.plan, found.situation.gpus):
         parts.append(_("If others free the card later: `Wait for a free GPU`, on the step GPU."))
     return " ".join(parts)
-
-
-def _waiting_helps(found: Assessment) -> bool:
-    """Whether the run could fit if nobody else used its cards."""
-    from sft_tui.plan.context import chosen_gpus
-    from sft_tui.plan.gpu_headroom import could_fit
-
-    need = found.plan.estimate if found.plan is not None else None
-    if need is None or found.answers is None or found.situation is None:
-        return False
-    cards = chosen_gpus(found.answers, found.situation.gpus)
-    return bool(cards) and all(could_fit(need, gpu) for gpu in cards)
 
 
 def _commands(plan: Plan) -> Content:

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from sft_tui.machine.system import System
     from sft_tui.plan.assess import Assessment
     from sft_tui.plan.data_lengths import MeanTokens
+    from sft_tui.plan.need import MemoryNeed, PresetNeeds
     from sft_tui.presets import Preset
     from sft_tui.project.layout import RunLayout
-    from sft_tui.tui.memory_view import MemoryView
     from sft_tui.tui.model_check import ModelFinding
-    from sft_tui.tui.preset_fit import PresetFits
     from sft_tui.tui.statistics import Job
 
 
@@ -82,17 +81,17 @@ class Services:
 
         return look_at_model(text, base, project, machine.factory)
 
-    def preset_fits(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> PresetFits:
-        """What `auto` means, and for each preset, in words, whether it fits the chosen cards."""
-        from sft_tui.tui.preset_fit import preset_fits
+    def preset_needs(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> PresetNeeds:
+        """What `auto` means, and what each preset needs on the chosen cards."""
+        from sft_tui.plan.need import preset_needs
 
-        return preset_fits(data, answers_path, machine)
+        return preset_needs(data, answers_path, machine.gpus)
 
-    def memory(self, data: dict[str, Any], answers_path: Path) -> MemoryView:
+    def memory(self, data: dict[str, Any], answers_path: Path) -> MemoryNeed:
         """What the draft needs on its cards, part by part, and what would make that less."""
-        from sft_tui.tui.memory_view import look_at_memory
+        from sft_tui.plan.need import memory_of_draft
 
-        return look_at_memory(data, answers_path, self.gpus)
+        return memory_of_draft(data, answers_path, self.gpus())
 
     def inspect_source(self, source: str, base: Path, project: Path, sheet: str | None = None) -> SourceInfo:
         """What the head of the source shows; raises `Refusal` where it cannot be read."""

@@ -73,10 +73,10 @@ def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:
     """Find out what the statistics of the draft's examples depend on. Raises `Refusal`."""
     from sft_tui.plan.context import gather, template_of
     from sft_tui.plan.conversion import conversion_request, fingerprint
-    from sft_tui.plan.options import train_options
+    from sft_tui.plan.decide import decide
 
     situation = replace(gather(answers, answers_path, fresh=True, rows=0), gpus=machine.gpus)
-    options, _origins = train_options(answers, situation)
+    options = decide(answers, situation, estimated=False).options
     python = machine.environment.python if machine.environment is not None else None
     known = template_of(answers, situation.model, situation.factory)
     folder = situation.project / "data"

@@ -11,11 +11,11 @@ from sft_tui.answers import Answers
 from sft_tui.machine.gpus import GpuReport
 from sft_tui.plan.assess import Assessment, Assessor
 from sft_tui.plan.data_lengths import MeanTokens
+from sft_tui.plan.need import needed_packages
 from sft_tui.project.files import read_json
 from sft_tui.project.plan_record import Plan, plan_from_json
 from sft_tui.tui.draft import Draft
 from sft_tui.tui.figures import time_line, time_span
-from sft_tui.tui.memory_view import needed_packages
 from sft_tui.tui.screens.memory import MemoryScreen
 from sft_tui.tui.services import Services
 from sft_tui.tui.signs import ASCII, UNICODE
@@ -109,7 +109,7 @@ async def test_what_needs_a_missing_package_is_not_applied(tmp_path: Path) -> No
         await settle(pilot)
         screen = app.screen
         assert isinstance(screen, MemoryScreen) and screen.view is not None
-        screen.view = dataclasses.replace(screen.view, packages=())
+        screen.view = dataclasses.replace(screen.view, packages=frozenset())
         number = next(i for i, each in enumerate(screen.view.suggestions, 1) if each.needs)
         await pilot.press(str(number))
         await settle(pilot)
@@ -340,6 +340,6 @@ async def test_ascii_signs_only(tmp_path: Path) -> None:
 
 
 def test_the_packages_that_would_make_it_fit() -> None:
-    assert needed_packages({"deepspeed": "zero3", "enable_liger_kernel": True}) == ["liger_kernel", "deepspeed"]
+    assert needed_packages({"deepspeed": "zero3", "enable_liger_kernel": True}) == ["liger-kernel", "deepspeed"]
     assert needed_packages({"quantization_bit": 4}) == needed_packages({"optim": "adamw_8bit"}) == ["bitsandbytes"]
     assert needed_packages({"cutoff_len": 512, "quantization_bit": None}) == []

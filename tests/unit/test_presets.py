@@ -36,7 +36,7 @@ def test_a_preset_fits_its_card(name: str) -> None:
     preset = load_presets()[name]
     assert preset.card_gib is not None
     assert preset.guide or len(preset.models) >= 8
-    for packages in ((), ("liger_kernel",)):
+    for packages in ((), ("liger-kernel",)):
         for model in preset.models:
             config = known_config(model)
             assert config is not None, model
@@ -47,7 +47,7 @@ def test_a_preset_fits_its_card(name: str) -> None:
 
 @pytest.mark.parametrize("preset", load_presets().values(), ids=lambda preset: preset.name)
 def test_options_are_known_and_the_effective_batch_size_is_eight(preset: Preset) -> None:
-    for packages in ((), ("liger_kernel",)):
+    for packages in ((), ("liger-kernel",)):
         options = preset.options_with(packages)
         assert set(options) <= set(snapshot().options)
         assert options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] == 8
@@ -116,7 +116,7 @@ def test_a_wrong_value_is_refused_with_file_key_and_sentence(
 
 
 def test_auto_adapts_the_preset_to_the_model() -> None:
-    both = ("liger_kernel", "bitsandbytes")
+    both = ("liger-kernel", "bitsandbytes")
     small = choose_for_model(24 * GIB, known_config("Qwen2.5-7B"), guide_defaults(), packages=both)
     assert small.preset.name == "24gb" and small.fits and not small.changed
     large = choose_for_model(24 * GIB, known_config("Qwen2.5-14B"), guide_defaults(), packages=both)
@@ -124,7 +124,7 @@ def test_auto_adapts_the_preset_to_the_model() -> None:
     batch = large.options["per_device_train_batch_size"] * large.options["gradient_accumulation_steps"]
     assert batch == 8
     assert choose_for_model(24 * GIB, known_config("Llama-3.1-70B"), guide_defaults(), packages=both).fits is False
-    without = choose_for_model(4 * GIB, known_config("Qwen2.5-1.5B"), guide_defaults(), packages=("liger_kernel",))
+    without = choose_for_model(4 * GIB, known_config("Qwen2.5-1.5B"), guide_defaults(), packages=("liger-kernel",))
     assert without.preset.name == "8gb" and "quantization_bit" not in without.options
     assert choose_for_model(None, known_config("Qwen2.5-7B"), guide_defaults()).preset.name == "cpu"
     assert choose_for_model(24 * GIB, None, guide_defaults()).fits is None

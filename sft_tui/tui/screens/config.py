@@ -16,11 +16,12 @@ from textual.widgets import Input, Static
 
 from sft_tui.i18n import N_, _
 from sft_tui.plan.assess import Assessment, Assessor
+from sft_tui.plan.need import TOO_MUCH
 from sft_tui.problems import Problem, Severity
 from sft_tui.tui.app import step_of_key
 from sft_tui.tui.cost_screen import CostScreen, copied
 from sft_tui.tui.figures import amounts
-from sft_tui.tui.memory_view import TOO_MUCH, main_parts
+from sft_tui.tui.memory_view import main_parts
 from sft_tui.tui.settings import ANSWER_CHOICES, ANSWER_DEFAULTS, GROUPS, LISTED, Group, Setting, setting_of
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.choice import Toggle

@@ -11,8 +11,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import N_, _
+from sft_tui.plan.need import MemoryNeed
 from sft_tui.tui.cost_screen import CostScreen, copied
-from sft_tui.tui.memory_view import MemoryView, need_text
+from sft_tui.tui.memory_view import need_text
 from sft_tui.tui.text import clean, one_line
 from sft_tui.tui.widgets.choice import Choice, Item, Toggle
 from sft_tui.tui.widgets.chooser import Chooser
@@ -44,14 +45,14 @@ class GpuScreen(CostScreen):
     class Judged(Message):
         """What the training needs on the chosen cards."""
 
-        def __init__(self, view: MemoryView) -> None:
+        def __init__(self, view: MemoryNeed) -> None:
             super().__init__()
             self.view = view
 
     def __init__(self) -> None:
         super().__init__()
         self.report: Any = None
-        self.view: MemoryView | None = None
+        self.view: MemoryNeed | None = None
         self._judged_for: object = None
 
     def compose_body(self) -> ComposeResult:

@@ -13,8 +13,9 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
+from sft_tui.plan.need import MemoryNeed
 from sft_tui.tui.cost_screen import CostScreen, copied
-from sft_tui.tui.memory_view import MemoryView, changes_text, need_text, nothing_fits, part_lines, suggestion_text
+from sft_tui.tui.memory_view import changes_text, need_text, nothing_fits, part_lines, suggestion_text
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.lines import Lines, ReadingLines
@@ -34,13 +35,13 @@ class MemoryScreen(BaseScreen):
     class Looked(Message):
         """What is needed as the answers stand."""
 
-        def __init__(self, view: MemoryView) -> None:
+        def __init__(self, view: MemoryNeed) -> None:
             super().__init__()
             self.view = view
 
     def __init__(self) -> None:
         super().__init__()
-        self.view: MemoryView | None = None
+        self.view: MemoryNeed | None = None
         self._undo: list[dict[str, Any]] = []
         self._changed = False
 
@@ -84,7 +85,7 @@ class MemoryScreen(BaseScreen):
         if not self._changed:
             self.refresh_actions()
 
-    def _parts(self, view: MemoryView) -> list[str]:
+    def _parts(self, view: MemoryNeed) -> list[str]:
         if view.need is None:
             return [_("memory: - ({why})").format(why=view.why)]
         lines = [need_text(view.need, self.sft.signs), view.card, *part_lines(view.need, self.sft.signs)]
@@ -95,7 +96,7 @@ class MemoryScreen(BaseScreen):
             lines.append(_("measured: {text}").format(text=view.measured))
         return lines
 
-    def _more(self, view: MemoryView) -> list[Content]:
+    def _more(self, view: MemoryNeed) -> list[Content]:
         lines: list[Content] = []
         if view.too_much and view.fit:
             text = _("f  makes it fit: {changes}").format(changes=changes_text(view.fit))

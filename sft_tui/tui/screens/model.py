@@ -11,10 +11,10 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from sft_tui.i18n import _
+from sft_tui.plan.need import MemoryNeed, PresetNeeds
 from sft_tui.tui.cost_screen import CostScreen, copied
-from sft_tui.tui.memory_view import MemoryView, need_text
+from sft_tui.tui.memory_view import need_text, preset_text
 from sft_tui.tui.model_check import ModelFinding
-from sft_tui.tui.preset_fit import PresetFits
 from sft_tui.tui.services import Machine
 from sft_tui.tui.text import clean
 from sft_tui.tui.widgets.choice import Choice, Item
@@ -46,22 +46,22 @@ class ModelScreen(CostScreen):
     class Fits(Message):
         """For each preset, in words, whether it fits the card."""
 
-        def __init__(self, fits: PresetFits) -> None:
+        def __init__(self, fits: PresetNeeds) -> None:
             super().__init__()
             self.fits = fits
 
     class Judged(Message):
         """What the training needs with the chosen preset."""
 
-        def __init__(self, view: MemoryView) -> None:
+        def __init__(self, view: MemoryNeed) -> None:
             super().__init__()
             self.view = view
 
     def __init__(self) -> None:
         super().__init__()
         self.finding: ModelFinding | None = None
-        self.view: MemoryView | None = None
-        self._fits = PresetFits()
+        self.view: MemoryNeed | None = None
+        self._fits = PresetNeeds()
         self._going = False
 
     def compose_body(self) -> ComposeResult:
@@ -207,7 +207,7 @@ class ModelScreen(CostScreen):
         choice.set_items(items, [chosen])
 
     def _fit_text(self, name: str) -> str:
-        fit = self._fits.fits.get(name)
+        fit = preset_text(self._fits.needs.get(name))
         return f" {self.sft.signs.arrow} {fit}" if fit else ""
 
     def _auto_preset(self, machine: Machine) -> Any:
@@ -238,7 +238,7 @@ class ModelScreen(CostScreen):
     def _estimate_presets(self, data: dict[str, Any]) -> None:
         machine = self.sft.machine
         if machine is not None:
-            self.post_message(self.Fits(self.sft.services.preset_fits(data, self.sft.draft.answers_path, machine)))
+            self.post_message(self.Fits(self.sft.services.preset_needs(data, self.sft.draft.answers_path, machine)))
 
     @on(Fits)
     def _presets_judged(self, event: Fits) -> None:

@@ -62,7 +62,7 @@ class OptionsScreen(FilteredScreen):
     def rows(self, text: str) -> list[Row]:
         """The options that the words of `text` leave, each with its value."""
         from sft_tui.factory.options import search_options
-        from sft_tui.plan.make import OWNED
+        from sft_tui.plan.check_answers import OWNED
 
         rows = []
         for option in search_options(text, self._factory):

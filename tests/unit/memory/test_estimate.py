@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -9,12 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.memory import Fit, estimate, judge, known_config
+from sft_tui.memory import Fit, disk_needs, estimate, estimate_time, fit_options, judge, known_config, suggestions
 from sft_tui.memory.estimate import _run
 from sft_tui.problems import Refusal
 
 GIB = 2**30
 USUAL: dict[str, Any] = {"bf16": True, "per_device_train_batch_size": 2, "cutoff_len": 2048, "lora_rank": 8}
+
+
+TINY: dict[str, Any] = {
+    "model_type": "qwen2", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1000, "tie_word_embeddings": True,
+}  # fmt: skip
 
 
 def config(name: str) -> dict[str, Any]:
@@ -134,8 +141,8 @@ def test_other_names_of_keys_and_nested_configs_are_understood() -> None:
 
 def test_odd_options_do_not_break_it() -> None:
     odd: list[dict[str, Any]] = [
-        {"per_device_train_batch_size": "x", "cutoff_len": None, "lora_rank": -3, "bf16": "yes"},
-        {"cutoff_len": 7}, {"lora_target": "q_proj,v_proj"}, {"quantization_bit": 8, "finetuning_type": "oft"},
+        {"cutoff_len": None, "bf16": "yes"}, {"cutoff_len": 7},
+        {"lora_target": "q_proj,v_proj"}, {"quantization_bit": 8, "finetuning_type": "oft"},
         {"finetuning_type": "freeze", "freeze_trainable_layers": 99}, {"deepspeed": {"zero_optimization": {}}},
         {"use_galore": True, "finetuning_type": "full"}, {"use_cpu": True, "bf16": False}, {"flash_attn": "fa2"},
         {"upcast_layernorm": True}, {"use_unsloth": True}, {"neat_packing": True, "packing": True},
@@ -143,12 +150,49 @@ def test_odd_options_do_not_break_it() -> None:
     for options in odd:
         found = estimate(config("Qwen3-0.6B"), {**USUAL, **options})
         assert found.peak_bytes > GIB and sum(found.parts.values()) == found.peak_bytes
-    tiny = {
-        "model_type": "qwen2", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1000, "tie_word_embeddings": True,
-    }  # fmt: skip
     for method in ("lora", "full", "freeze"):
-        assert estimate(tiny, {**USUAL, "finetuning_type": method}).peak_bytes < 4 * GIB
+        assert estimate(TINY, {**USUAL, "finetuning_type": method}).peak_bytes < 4 * GIB
+
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 5), st.floats(), st.text(max_size=4), st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(["zero_optimization", "stage", "a"]), st.integers(), max_size=2),
+    st.just({"zero_optimization": {"stage": "3", "offload_param": "cpu"}}),
+)  # fmt: skip
+READ = (
+    "finetuning_type", "quantization_bit", "per_device_train_batch_size", "per_device_eval_batch_size", "cutoff_len",
+    "gradient_accumulation_steps", "lora_rank", "lora_dropout", "lora_target", "optim", "deepspeed", "eval_strategy",
+    "flash_attn", "packing", "bf16", "pure_bf16", "freeze_trainable_layers", "galore_rank", "use_galore", "fsdp",
+    "disable_gradient_checkpointing", "double_quantization", "use_dora", "num_train_epochs", "max_steps", "val_size",
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(READ), ODD, max_size=4))
+def test_what_no_run_could_have_is_refused_and_nothing_else_goes_wrong(options: dict[str, Any]) -> None:
+    for work in (
+        lambda: estimate(TINY, {**USUAL, **options}),
+        lambda: suggestions(TINY, {**USUAL, **options}, gpus=2),
+        lambda: fit_options(TINY, {**USUAL, **options}, GIB, gpus=2),
+        lambda: disk_needs(TINY, {**USUAL, **options}, steps=10),
+        lambda: estimate_time(TINY, {**USUAL, **options}, samples=100, mean_tokens=50.0, gpu_name="H100"),
+    ):
+        with contextlib.suppress(Refusal):
+            work()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([*TINY, "num_experts", "decoder_sparse_step", "mlp_only_layers", "first_k_dense_replace",
+                         "partial_rotary_factor", "quantization_config", "text_config", "head_dim", "sliding_window"]),
+        ODD,
+        max_size=3,
+    )
+)  # fmt: skip
+def test_what_is_no_config_is_refused_and_nothing_else_goes_wrong(changes: dict[str, Any]) -> None:
+    with contextlib.suppress(Refusal):
+        estimate({**TINY, **changes}, USUAL)
 
 
 def test_it_is_quick_enough_for_each_key_press() -> None:

@@ -49,7 +49,11 @@ def test_a_name_becomes_a_file_beside_the_train_config(name: str) -> None:
     assert read_sharding({"deepspeed": found}, 2) == read_sharding({"deepspeed": name}, 2)
     train = plan.stage("train")
     assert train is not None and train.env["FORCE_TORCHRUN"] == "1" and train.env["NPROC_PER_NODE"] == "2"
-    keys = [p.key for p in check_options(answers, situation, plan.train_options) if p.severity.value == "error"]
+    keys = [
+        p.key
+        for p in check_options(answers, situation, plan.train_options, situation.gpus.gpus)
+        if p.severity.value == "error"
+    ]
     assert "train.deepspeed" not in keys
 
 

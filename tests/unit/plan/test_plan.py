@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from sft_tui.factory.train_config import guide_keys
+from sft_tui.plan.decide import decide
 from sft_tui.plan.make import make_plan
-from sft_tui.plan.options import train_options
 from sft_tui.problems import Refusal
 from sft_tui.project.plan_record import Plan, plan_from_json
 from tests.unit.plan import make_answers, make_gpu, make_situation
@@ -69,7 +69,8 @@ def test_every_line_has_a_comment() -> None:
 
 def test_answers_win_over_the_preset_and_it_over_the_defaults() -> None:
     answers = make_answers(preset="guide-24gb", train={"lora_rank": 64})
-    options, origins = train_options(answers, make_situation(make_gpu()))
+    decided = decide(answers, make_situation(make_gpu()))
+    options, origins = decided.options, decided.origins
     assert options["lora_rank"] == 64
     assert options["cutoff_len"] == 4096
     assert options["lora_dropout"] == 0.1
@@ -83,20 +84,21 @@ def test_an_adapter_of_oft_is_merged_as_llamafactory_takes_it() -> None:
 
 
 def test_steps_that_are_given_stand_alone() -> None:
-    options, _ = train_options(make_answers(train={"max_steps": 6}), make_situation(make_gpu()))
+    options = decide(make_answers(train={"max_steps": 6}), make_situation(make_gpu())).options
     assert "num_train_epochs" not in options
     both = {"max_steps": 6, "num_train_epochs": 2}
-    assert train_options(make_answers(train=both), make_situation(make_gpu()))[0]["num_train_epochs"] == 2
+    assert decide(make_answers(train=both), make_situation(make_gpu())).options["num_train_epochs"] == 2
 
 
 @pytest.mark.parametrize(("steps", "every"), [(1, 1), (6, 3), (20, 5), (100, 20)])
 def test_a_short_training_is_not_evaluated_after_each_step(steps: int, every: int) -> None:
-    options, _ = train_options(make_answers(train={"max_steps": steps, "val_size": 0.1}), make_situation(make_gpu()))
+    answers = make_answers(train={"max_steps": steps, "val_size": 0.1})
+    options = decide(answers, make_situation(make_gpu())).options
     assert options["eval_steps"] == every
 
 
 def test_alpha_follows_the_rank() -> None:
-    options, _ = train_options(make_answers(preset="cpu", train={"lora_rank": 6}), make_situation())
+    options = decide(make_answers(preset="cpu", train={"lora_rank": 6}), make_situation()).options
     assert options["lora_alpha"] in (12, make_situation().presets["cpu"].options.get("lora_alpha"))
 
 
@@ -112,7 +114,7 @@ def test_without_a_gpu_the_cpu_is_used_and_said_so() -> None:
 
 
 def test_old_cards_compute_in_fp16() -> None:
-    options, _ = train_options(make_answers(), make_situation(make_gpu(compute_capability=(7, 5))))
+    options = decide(make_answers(), make_situation(make_gpu(compute_capability=(7, 5)))).options
     assert options["fp16"] is True
     assert options["bf16"] is False
 
@@ -137,15 +139,15 @@ def test_two_cards_use_torchrun() -> None:
 
 def test_liger_is_used_where_it_is_installed() -> None:
     answers = make_answers(preset="24gb")
-    without, _ = train_options(answers, make_situation(make_gpu()))
-    with_it, _ = train_options(answers, make_situation(make_gpu(), packages=("liger-kernel",)))
+    without = decide(answers, make_situation(make_gpu())).options
+    with_it = decide(answers, make_situation(make_gpu(), packages=("liger-kernel",))).options
     assert "enable_liger_kernel" not in without
     assert with_it["enable_liger_kernel"] is True
 
 
 def test_short_trainings_report_often() -> None:
-    few, _ = train_options(make_answers(), make_situation(make_gpu(), rows=100))
-    many, _ = train_options(make_answers(), make_situation(make_gpu(), rows=100_000))
+    few = decide(make_answers(), make_situation(make_gpu(), rows=100)).options
+    many = decide(make_answers(), make_situation(make_gpu(), rows=100_000)).options
     assert few["logging_steps"] < 10
     assert few["eval_steps"] < 100
     assert (many["logging_steps"], many["eval_steps"], many["save_steps"]) == (10, 100, 200)

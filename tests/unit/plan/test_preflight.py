@@ -60,7 +60,7 @@ def option_problems(project: Path, **train: object) -> dict[str, str]:
     (project / "data" / "dataset_info.json").write_text('{"other": {"file_name": "other.json"}}')
     answers = make_answers(train=train, hardware={"gpus": "none"})
     situation = make_situation(project=project, base=project, rows=50)
-    found = check_options(answers, situation, make_plan(answers, situation).train_options)
+    found = check_options(answers, situation, make_plan(answers, situation).train_options, ())
     return {p.key or "": p.code for p in found if p.severity is Severity.ERROR}
 
 
