@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sft_tui.dataset.checks import Target, check_request, find_target
 from sft_tui.dataset.output import split
-from sft_tui.dataset.output.spool import Spool, clean_stale, existing_parent, set_aside, writing
+from sft_tui.dataset.output.spool import Backup, Spool, clean_stale, existing_parent, writing
 from sft_tui.dataset.readers.batch import Record
 from sft_tui.dataset.reading import Reading, with_late_columns
 from sft_tui.dataset.request import DUPLICATE, REASONS, ConvertRequest, ConvertResult, Progress
@@ -33,7 +33,7 @@ class Conversion:
         self._progress = progress
         self._started = time.perf_counter()
         self._spools: list[Spool] = []
-        self._backups: list[tuple[Path, Path | None]] = []
+        self._backups: list[Backup] = []
         self._made: list[Path] = []
         self.outputs: dict[int, Spool] = {}
         self.result: ConvertResult
@@ -54,10 +54,9 @@ class Conversion:
         for spool in self._spools:
             spool.close()
         self._spools.clear()
-        for _path, backup in self._backups:
-            if backup is not None:
-                with contextlib.suppress(OSError):
-                    backup.unlink()
+        for backup in self._backups:
+            with contextlib.suppress(OSError):
+                backup.drop()
         self._backups.clear()
 
     def _spool(self) -> Spool:
@@ -179,7 +178,7 @@ class Conversion:
                 for side, output in self.outputs.items():
                     path = self.target.paths[side]
                     if not output.same_as(path):
-                        self._backups.append((path, set_aside(path)))
+                        self._backups.append(Backup(path))
                         output.publish(path)
                 sync_directory(directory)
         except BaseException:
@@ -198,12 +197,9 @@ class Conversion:
 
     def rollback(self) -> None:
         """Take back what `commit` did. Possible until `close`."""
-        for path, backup in reversed(self._backups):
+        for backup in reversed(self._backups):
             with contextlib.suppress(OSError):
-                if backup is None:
-                    path.unlink(missing_ok=True)
-                else:
-                    backup.replace(path)
+                backup.put_back()
         for directory in reversed(self._made):
             with contextlib.suppress(OSError):
                 directory.rmdir()

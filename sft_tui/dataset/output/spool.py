@@ -173,16 +173,36 @@ class Spool:
             self._fd = -1
 
 
-def set_aside(path: Path) -> Path | None:
-    """A second name for what `path` has now, to put it back if something fails; None where there is nothing."""
-    if not path.exists():
-        return None
-    beside = path.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
-    try:
-        beside.hardlink_to(path)
-    except OSError:  # a file system without links
-        shutil.copy2(path, beside)
-    return beside
+class Backup:
+    """A second name for what `path` has now, to put it back if something fails; nothing where there is nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._beside: Path | None = None
+        if not path.exists():
+            return
+        self._lock = path.open("rb")  # a link is as old as the file: without a lock it would seem to be stale
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        self._beside = path.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
+        try:
+            self._beside.hardlink_to(path)
+        except OSError:  # a file system without links
+            shutil.copy(path, self._beside)
+
+    def put_back(self) -> None:
+        """Give `path` again what it had. Raises `OSError`."""
+        if self._beside is None:
+            self._path.unlink(missing_ok=True)
+            return
+        self._beside.replace(self._path)
+        self._lock.close()
+
+    def drop(self) -> None:
+        """Forget what `path` had. Raises `OSError`."""
+        if self._beside is not None:
+            self._lock.close()
+            self._beside.unlink(missing_ok=True)
 
 
 class Numbers:

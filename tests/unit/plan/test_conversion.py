@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sft_tui.dataset import Columns, ConvertRequest
+from sft_tui.factory.dataset_info import register
 from sft_tui.plan import conversion
 from sft_tui.plan.conversion import convert_and_register, fingerprint, free_name, read_proof
 from sft_tui.problems import Refusal
@@ -87,3 +89,22 @@ def test_old_files_come_back_when_registering_fails(request_: ConvertRequest, mo
     assert result.written == 1
     assert {path.name for path in request_.out_dir.iterdir()} == set(before)
     assert json.loads((request_.out_dir / "dataset_info.json").read_text())["a_train"]["formatting"] == "alpaca"
+
+
+def test_another_conversion_beside_it_leaves_the_way_back(
+    request_: ConvertRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = convert_and_register(request_).train
+    os.utime(earlier, (1, 1))
+    before = earlier.read_bytes()
+
+    def fail(*_arguments: object) -> None:
+        monkeypatch.setattr(conversion, "register", register)
+        convert_and_register(replace(request_, name="beside"))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(conversion, "register", fail)
+    with pytest.raises(Refusal, match="full"):
+        convert_and_register(replace(request_, seed=1, max_samples=1, overwrite=True))
+    assert earlier.read_bytes() == before
+    assert not list(request_.out_dir.glob(".*"))
