@@ -179,14 +179,16 @@ def expected_in_the_end(plan: Plan) -> int | None:
     """
     from sft_tui.memory import estimate, find_config
     from sft_tui.plan.data_lengths import lengths_of_plan
+    from sft_tui.plan.options import with_contents
     from sft_tui.problems import Refusal
 
     here = Path(plan.project) / plan.model
     try:
         lengths = lengths_of_plan(plan) if plan.estimate and plan.estimate.longest else None
         config = find_config(str(here) if here.is_dir() else plan.model)
-        need = estimate(config, plan.train_options, gpus=len(plan.gpus), lengths=lengths.known if lengths else None)
-    except (Refusal, OSError, ValueError, TypeError, KeyError):
+        options = with_contents(plan.train_options, (Path(plan.project),), plan.run)
+        need = estimate(config, options, gpus=len(plan.gpus), lengths=lengths.known if lengths else None)
+    except (Refusal, OSError):
         return None
     return need.held_bytes or need.peak_bytes
 

@@ -117,7 +117,7 @@ def _download_bytes(situation: Situation) -> int | None:
         return None
     try:
         return disk_needs(config, {}, export=False, download=True).get("download")
-    except (Refusal, ValueError, TypeError, KeyError):
+    except Refusal:
         return None
 
 

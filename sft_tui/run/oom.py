@@ -36,7 +36,7 @@ def estimated_change(
     """
     try:
         found = suggestions(config, options, gpus=max(gpus, 1), lengths=(longest,) if longest else None)
-    except (Refusal, ValueError, TypeError, KeyError):  # a model that is not known here
+    except Refusal:  # a model that is not known here
         return None
     here = (s for s in found if "deepspeed" not in s.changes)  # checkpoints of one kind do not go on as the other
     fitting = (s for s in here if s.needs is None or s.needs in packages)
