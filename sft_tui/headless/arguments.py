@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import NoReturn
 
+from sft_tui.headless.output import say
 from sft_tui.i18n import _
 from sft_tui.problems import refuse
 
@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Show the usage and raise `Refusal` (exit 2)."""
-        self.print_usage(sys.stderr)
+        say(self.format_usage().rstrip())
         raise refuse("usage", f"{self.prog}: {message}")
 
 
