@@ -94,9 +94,11 @@ def _front_end(words: list[str]) -> int:
         from sft_tui.headless.run_command import Request, run
 
         flags = (args.dry_run, args.detach, args.fresh, args.force, args.json)
-        return run(Request(Path(args.non_interactive), *flags, tuple(args.set)))
-    if args.dry_run or args.detach or args.fresh or args.force or args.json or args.set:
-        parser.error(_("--dry-run, --detach, --fresh, --force, --set and --json belong to --non-interactive ANSWERS"))
+        return run(Request(Path(args.non_interactive), *flags, tuple(args.set), args.restart_on_crash))
+    for flag in ("dry_run", "detach", "fresh", "force", "json", "set", "restart_on_crash"):
+        if getattr(args, flag) not in (False, None, []):
+            option = f"--{flag.replace('_', '-')}"
+            parser.error(_("{option} belongs to --non-interactive ANSWERS").format(option=option))
     if args.answers is not None and not Path(args.answers).exists():
         parser.error(_no_such_file(args.answers))
     from sft_tui.tui import run_tui

@@ -43,6 +43,19 @@ def add_detach(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detach", action="store_true", help=_("start and return at once"))
 
 
+def add_restart(parser: argparse.ArgumentParser) -> None:
+    """`--restart-on-crash N`."""
+    help_text = _("start a training that crashes again, N times at most")
+    parser.add_argument("--restart-on-crash", type=whole_number, metavar="N", help=help_text)
+
+
+def whole_number(text: str) -> int:
+    """A whole number from 0, for argparse."""
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(_("{value} is not a whole number").format(value=text))
+    return int(text)
+
+
 def add_set(parser: argparse.ArgumentParser) -> None:
     """`--set KEY=VALUE`, any number of times."""
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=_("change a training option"))

@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 
 from sft_tui import __version__
-from sft_tui.headless.arguments import Parser, add_set
+from sft_tui.headless.arguments import Parser, add_restart, add_set
 from sft_tui.i18n import LANGUAGES, N_, _
 
 COMMANDS: dict[str, str] = {
@@ -79,6 +79,7 @@ def add_front_end(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(flag, action="store_true", help=_(text))
     add_set(parser)
+    add_restart(parser)
     parser.add_argument("--lang", choices=LANGUAGES, help=_("language (default: from the locale)"))
     parser.add_argument("--theme", metavar="NAME", help=_("colour theme of the wizard"))
     parser.add_argument("--no-mouse", action="store_true", help=_("leave the mouse to the terminal"))

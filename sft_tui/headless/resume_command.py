@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from sft_tui.headless.arguments import add_detach, add_run, add_set
+from sft_tui.headless.arguments import add_detach, add_restart, add_run, add_set
 from sft_tui.headless.attach_command import show_ended
 from sft_tui.headless.find import find_run
 from sft_tui.headless.run_command import follow_or_leave
@@ -23,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-start", action="store_true", help=_("train from the first step; keep the old one beside")
     )
-    parser.add_argument(
-        "--restart-on-crash", type=int, metavar="N", help=_("start a training that crashes again, N times at most")
-    )
+    add_restart(parser)
     parser.add_argument("--force", action="store_true", help=_("start though the GPU memory seems too small"))
     add_run(parser)
 

@@ -41,6 +41,7 @@ class Request:
     force: bool = False
     json: bool = False
     set: tuple[str, ...] = ()
+    restart_on_crash: int | None = None
 
 
 def run(request: Request) -> int:
@@ -91,9 +92,8 @@ def _start(answers: Answers, situation: Situation, plan: Plan, request: Request)
     show_problems(problems)
     layout = RunLayout(situation.project, situation.run)
     reader = EventReader(layout.events, from_end=True)
-    started = start(
-        replace(plan, force=request.force), _another(answers, request) if answers.run.name is None else None
-    )
+    another = _another(answers, request) if answers.run.name is None else None
+    started = start(_as_asked(plan, request), another)
     reader = reader if started == layout else EventReader(started.events)
     return follow_or_leave(started, reader, detach=request.detach, as_json=request.json)
 
@@ -103,9 +103,13 @@ def _another(answers: Answers, request: Request) -> Callable[[], Plan]:
 
     def plan() -> Plan:
         situation = gather(answers, request.answers, fresh=True, count_tokens=True)
-        return replace(make_plan(answers, situation), force=request.force)
+        return _as_asked(make_plan(answers, situation), request)
 
     return plan
+
+
+def _as_asked(plan: Plan, request: Request) -> Plan:
+    return replace(plan, force=request.force, restart_on_crash=request.restart_on_crash or 0)
 
 
 def follow_or_leave(layout: RunLayout, reader: EventReader, *, detach: bool, as_json: bool) -> int:
@@ -150,7 +154,7 @@ def _again(
         )
     say(_("Going on with the run {run}.").format(run=layout.name))
     reader = EventReader(layout.events, from_end=True)
-    resume(layout, force=request.force)
+    resume(layout, force=request.force, restart_on_crash=request.restart_on_crash)
     return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
 
 
