@@ -223,7 +223,7 @@ def test_a_crash_is_started_again_as_often_as_was_allowed(tmp_path: Path) -> Non
     project = make_project(tmp_path, {"steps": 10, "fail": {"at_step": 6, "text": "Strange: no", "times": 2}})
     project.env["SFT_TUI_CRASH_WAIT_S"] = "0.1"
     project.answer(train={"save_steps": 2})
-    assert project.run().code == 4
+    assert project.run("--restart-on-crash", "1").code == 4
     resumed = project.sft("resume", "apples", "--restart-on-crash", "2")
     assert resumed.code == 0, resumed.err
     assert [event["from_step"] for event in _events(project, "stage_started") if event["stage"] == "train"] == [
