@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,14 @@ from sft_tui.headless.output import put, put_json, say
 from sft_tui.i18n import _
 from sft_tui.plan.subject import changed_answers, is_answers
 from sft_tui.problems import ExitCode, Refusal, refuse
-from sft_tui.run.measure import TRIAL_STEPS, Trial, longest, run_trial, trial_options, trial_rows
+from sft_tui.run.trial import TRIAL_STEPS, Trial, measure
 from sft_tui.units import GIB
 
 if TYPE_CHECKING:
     from sft_tui.headless.estimate_command import Request
-    from sft_tui.plan.context import Situation
-    from sft_tui.project.plan_record import Plan
 
 _OF_THE_ESTIMATE = ("gpu_memory", "gpus", "samples", "tokens", "fit", "dir")
 """Options of `estimate` that say nothing of a real trial."""
-_LEFT_OUT = ("LLAMABOARD_ENABLED", "LLAMABOARD_WORKDIR", "TENSORBOARD_LOGGING_DIR", "CUDA_VISIBLE_DEVICES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,8 @@ def run(request: Request) -> int:
         reason = plan.reasons["gpus"].rstrip(".")
         say(_("No GPU is used ({reason}): only the main memory is measured.").format(reason=reason))
     with tempfile.TemporaryDirectory(prefix="sft-tui-measure-") as folder:
-        trial, reserved = _measure(situation, plan, Path(folder))
+        say(_("Measuring {steps} steps; nothing of it is kept.").format(steps=TRIAL_STEPS))
+        trial, reserved = measure(situation, plan, Path(folder))
         if trial.exit_code != 0 or trial.too_slow:
             raise _failed(trial)
     need = plan.estimate
@@ -127,71 +125,6 @@ def _lines(found: Measurement) -> Iterator[str]:
 
 def _gib(size: int | None) -> str:
     return "?" if size is None else f"{size / GIB:.2f} GiB"
-
-
-def _measure(situation: Situation, plan: Plan, folder: Path) -> tuple[Trial, int | None]:
-    """Convert the data into `folder`, train on its longest rows there; the trial and PyTorch's peak in bytes."""
-    from sft_tui.factory import commands
-    from sft_tui.factory.train_config import render_train_config
-    from sft_tui.factory.trainer_log import read_metrics
-    from sft_tui.machine.gpus import read_gpus
-    from sft_tui.plan.gpu_headroom import cards_of
-
-    say(_("Measuring {steps} steps; nothing of it is kept.").format(steps=TRIAL_STEPS))
-    _longest_data(plan, situation, folder)
-    options = trial_options(plan.train_options, "longest", folder, folder / "out")
-    if situation.model.directory is not None:
-        options["model_name_or_path"] = str(situation.model.directory)
-    if options.get("deepspeed"):
-        options["deepspeed"] = _deepspeed_here(plan, options["deepspeed"], folder)
-    config = folder / commands.TRAIN_CONFIG
-    config.write_text(render_train_config(options, "measure"), encoding="utf-8")
-    stage = plan.stage("train")
-    env = {key: value for key, value in (stage.env if stage else {}).items() if key not in _LEFT_OUT}
-    env["PATH"] = commands.search_path(plan.environment["python"])
-    gpus = cards_of(plan, read_gpus())
-    cli = tuple(plan.environment["cli"])
-    trial = run_trial(commands.train_argv(cli, str(config)), folder, gpus, folder / "log", env=env)
-    metrics = read_metrics(folder / "out" / commands.TRAINER_LOG)
-    reserved = max((m.vram_reserved for m in metrics if m.vram_reserved), default=None)
-    return trial, int(reserved * GIB) if reserved else None
-
-
-def _deepspeed_here(plan: Plan, value: object, folder: Path) -> object:
-    """`value` of `deepspeed` so that it is found from `folder`: the plan's own file is not written yet."""
-    own = next((file for file in plan.files if file.path == value), None)
-    if own is None:
-        given = Path(plan.project) / str(value)
-        return str(given) if isinstance(value, str) and given.is_file() else value
-    path = folder / Path(own.path).name
-    path.write_text(own.content, encoding="utf-8")
-    return str(path)
-
-
-def _longest_data(plan: Plan, situation: Situation, folder: Path) -> None:
-    """The dataset `longest` in `folder`: the longest samples, as many as the steps take, repeated if need be."""
-    from sft_tui.dataset import ConvertRequest
-    from sft_tui.factory.dataset_info import entries_for, register
-    from sft_tui.plan.conversion import convert_and_register, request_from_json
-
-    request: ConvertRequest = request_from_json(plan.conversion, situation.project)
-    result = convert_and_register(replace(request, out_dir=folder, name="all", test_size=0))
-    wanted = trial_rows(plan.train_options) * max(1, len(plan.gpus))
-    rows = longest(_lengths(result.train), wanted)
-    if not rows:
-        raise refuse("source_empty", _("The data has no row to measure with."), key="data.source")
-    rows = (rows * (wanted // len(rows) + 1))[:wanted]
-    train = folder / "longest_train.jsonl"
-    train.write_bytes(b"".join(row.rstrip(b"\n") + b"\n" for row in rows))
-    entries = entries_for("longest", replace(result, train=train, test=None, test_rows=0))
-    register(folder, {name.removesuffix("_train"): entry for name, entry in entries.items()})
-
-
-def _lengths(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Length in bytes and text of each line; lines of Chinese and of English need about as many tokens a byte."""
-    with path.open("rb") as stream:
-        for line in stream:
-            yield len(line), line
 
 
 def _failed(trial: Trial) -> Refusal:

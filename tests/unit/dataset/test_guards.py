@@ -12,8 +12,10 @@ import openpyxl
 import pytest
 
 from sft_tui.dataset.inspection import inspect_source, preview
+from sft_tui.dataset.output.spool import Backup, clean_stale
 from sft_tui.dataset.request import ConvertRequest
 from sft_tui.problems import ExitCode, Refusal
+from sft_tui.project.files import TEMPORARY
 
 SECRET = "root:hunter2:0:0:root:/root:/bin/bash"
 
@@ -123,3 +125,21 @@ def test_a_large_honest_workbook_is_read(tmp_path: Path) -> None:
         sheet.append([f"question {number}", "the same long answer " * 50])
     book.save(tmp_path / "rows.xlsx")
     assert [column.name for column in inspect_source(str(tmp_path / "rows.xlsx")).columns] == ["question", "answer"]
+
+
+def test_what_another_conversion_put_aside_is_not_taken_for_left_over(tmp_path: Path) -> None:
+    data = tmp_path / "a_train.jsonl"
+    data.write_text("old\n")
+    os.utime(data, (0, 0))  # written long ago, and so has the second name of the same file
+    backup = Backup(data)
+    beside = tmp_path / "new"
+    beside.write_text("new\n")
+    beside.replace(data)
+    clean_stale(tmp_path)
+    backup.put_back()
+    assert data.read_text() == "old\n" and [path.name for path in tmp_path.iterdir()] == ["a_train.jsonl"]
+    left = tmp_path / f".dead{TEMPORARY}"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    clean_stale(tmp_path)
+    assert not left.exists()

@@ -13,7 +13,8 @@ from pathlib import Path
 from sft_tui.machine.gpus import Gpu, GpuProcess, GpuReport
 from sft_tui.run import gpu_queue as wait
 from sft_tui.run.gpu_queue import Queue, wait_for_memory
-from sft_tui.run.measure import PeakMeter, longest, run_trial, trial_options, trial_rows
+from sft_tui.run.measure import PeakMeter
+from sft_tui.run.trial import longest, run_trial, trial_options, trial_rows
 
 GIB = 2**30
 
