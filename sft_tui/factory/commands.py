@@ -103,9 +103,14 @@ def stop_overrides(known: Container[str], packages: Mapping[str, str], *, asked:
     return {JIT_CHECKPOINT: "true"} if there else {}
 
 
+def stop_saves(argv: Sequence[str]) -> bool:
+    """Whether the training `argv` saves a checkpoint when it is stopped."""
+    return f"{JIT_CHECKPOINT}=true" in argv
+
+
 def stop_signal(argv: Sequence[str]) -> signal.Signals:
     """The signal that ends the training `argv` after a step, with a checkpoint where it can, and saves the adapter."""
-    return signal.SIGTERM if f"{JIT_CHECKPOINT}=true" in argv else signal.SIGABRT
+    return signal.SIGTERM if stop_saves(argv) else signal.SIGABRT
 
 
 def resume_words(checkpoint: Path, project: Path) -> tuple[str, ...]:

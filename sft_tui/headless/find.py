@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from sft_tui.i18n import _
-from sft_tui.problems import nearest, refuse
+from sft_tui.problems import Refusal, nearest, refuse
 from sft_tui.project.layout import RunLayout, runs_of
 from sft_tui.project.state import RunState, read_state
 from sft_tui.view.outcome import exit_code_of, is_over, present
@@ -22,8 +23,19 @@ def find_project(given: Path) -> Path:
 
 
 def all_runs(project: Path) -> list[tuple[RunLayout, RunState]]:
-    """The runs of a project that can be read, the newest first."""
-    return [(layout, state) for layout in runs_of(project) if (state := read_state(layout)) is not None]
+    """The runs of a project that can be read, the newest first; what a lost supervisor has left is looked after."""
+    found = [(layout, state) for layout in runs_of(project) if (state := read_state(layout)) is not None]
+    return [(layout, _looked_after(layout, state)) for layout, state in found]
+
+
+def _looked_after(layout: RunLayout, state: RunState) -> RunState:
+    if not state.status.active or state.supervisor is None or state.supervisor.may_live():
+        return state
+    from sft_tui.run.lifecycle import ensure_supervised
+
+    with contextlib.suppress(Refusal, OSError):  # it is shown as it is
+        ensure_supervised(layout)
+    return read_state(layout) or state
 
 
 def find_run(given: Path, name: str | None) -> tuple[RunLayout, RunState]:

@@ -9,11 +9,12 @@ from pathlib import Path
 from sft_tui.headless.arguments import add_detach, add_restart, add_run, add_set
 from sft_tui.headless.attach_command import show_ended
 from sft_tui.headless.find import find_run
+from sft_tui.headless.output import say
 from sft_tui.headless.run_command import follow_or_leave
 from sft_tui.i18n import _
 from sft_tui.project.events import EventReader
 from sft_tui.project.state import Status
-from sft_tui.view.outcome import present
+from sft_tui.view.outcome import is_over, present
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,9 @@ def run(request: Request) -> int:
     if present(state) is Status.FINISHED and not changes and not request.from_start:
         return show_ended(layout, state, as_json=request.json)
     reader = EventReader(layout.events, from_end=True)
+    if not is_over(present(state)) and state.supervisor is not None and state.supervisor.alive() and not changes:
+        say(_("The run {run} is running already; following it.").format(run=layout.name))
+        return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
     resume(
         layout,
         changes or None,

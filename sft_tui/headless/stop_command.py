@@ -13,8 +13,6 @@ from sft_tui.headless.output import put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.events import EventReader
-from sft_tui.project.requests import Request as Wish
-from sft_tui.project.requests import RequestKind, leave_request
 from sft_tui.project.state import read_state
 from sft_tui.view.outcome import is_over, present, status_word
 
@@ -39,24 +37,21 @@ class Request:
 
 def run(request: Request) -> int:
     """Ask a run to stop: at the next step with saving, or at once."""
+    from sft_tui.run.lifecycle import stop
+
     layout, state = find_run(request.dir, request.run)
     status = present(state)
     if is_over(status):
         message = _("The run {run} does not run: {status}.").format(run=layout.name, status=status_word(status))
         raise refuse("not_running", message)
-    if state.supervisor is None or not state.supervisor.alive():
-        from sft_tui.run.lifecycle import launch
-
-        launch(layout)
-    leave_request(layout, Wish(RequestKind.STOP_NOW if request.now else RequestKind.STOP))
-    if request.now:
-        say(_("Asked {run} to stop now.").format(run=layout.name))
-    else:
-        say(_("Asked {run} to stop at the next step and save.").format(run=layout.name))
+    meaning = stop(layout, now=request.now)
+    asked = _("Asked {run} to stop now.") if request.now else _("Asked {run} to stop at the next step and save.")
+    say(f"{asked.format(run=layout.name)} {meaning}")
     if request.wait:
         follow(layout, EventReader(layout.events, from_end=True), Listener())
     if request.json:
         latest = read_state(layout)
         status = present(latest or state)
-        put_json({"run": layout.name, "asked": "stop_now" if request.now else "stop", "status": status.value})
+        asked = "stop_now" if request.now else "stop"
+        put_json({"run": layout.name, "asked": asked, "status": status.value, "message": meaning})
     return int(ExitCode.DONE)

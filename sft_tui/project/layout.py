@@ -71,6 +71,11 @@ class RunLayout:
         return self.run_dir / "exit" / f"{stage}.{attempt}.json"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk that is given back when the run ends, so that its end can be written."""
+        return self.run_dir / ".reserve"
+
+    @property
     def config_dir(self) -> Path:
         """`configs/<run>`: the YAML files of LLaMA-Factory."""
         return self.project / "configs" / self.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -21,11 +22,50 @@ class Status(StrEnum):
     """How a run or a stage stands."""
 
     PENDING = "pending"
+    WAITING = "waiting"  # for GPU memory, or for its turn
     RUNNING = "running"
+    STOPPING = "stopping"  # asked to: at the next step it will be
     FINISHED = "finished"
     FAILED = "failed"
     STOPPED = "stopped"  # asked to by the user; what was trained is saved
     LOST = "lost"  # never written: shown for a run whose supervisor and trainer are both gone
+
+    @property
+    def active(self) -> bool:
+        """Whether somebody is at work on it."""
+        return self in (Status.WAITING, Status.RUNNING, Status.STOPPING)
+
+    @property
+    def final(self) -> bool:
+        """Whether it stays so until somebody starts it again."""
+        return self in (Status.FINISHED, Status.FAILED, Status.STOPPED, Status.LOST)
+
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.WAITING, Status.RUNNING, Status.STOPPED, Status.FAILED}),
+    Status.WAITING: frozenset({Status.PENDING, Status.RUNNING, Status.STOPPING, Status.STOPPED, Status.FAILED}),
+    Status.RUNNING: frozenset(
+        {Status.PENDING, Status.WAITING, Status.STOPPING, Status.STOPPED, Status.FAILED, Status.FINISHED}
+    ),
+    Status.STOPPING: frozenset({Status.RUNNING, Status.STOPPED, Status.FAILED, Status.FINISHED}),
+    Status.STOPPED: frozenset({Status.PENDING, Status.RUNNING, Status.WAITING, Status.FAILED}),
+    Status.FAILED: frozenset({Status.PENDING, Status.RUNNING, Status.WAITING, Status.STOPPED}),
+    Status.FINISHED: frozenset({Status.PENDING, Status.RUNNING, Status.FAILED}),
+    Status.LOST: frozenset(),
+}
+"""From each status to those that may follow it, for runs and for stages. A run that was lost still says on the disk
+what it was doing; who takes it over goes on from there. What has ended only changes by being started again, or by being
+told at once why it cannot be."""
+
+
+class IllegalTransition(Exception):
+    """A status was set that cannot follow the one before: a mistake in this program."""
+
+
+def _moved(before: Status, after: Status) -> Status:
+    if after is not before and after not in TRANSITIONS[before]:
+        raise IllegalTransition(f"{before} -> {after}")
+    return after
 
 
 @dataclass(slots=True)
@@ -45,6 +85,10 @@ class StageState:
     lines_read: int = 0
     made_from: str = ""
     parts: dict[str, str] = field(default_factory=dict)
+
+    def move_to(self, status: Status) -> None:
+        """Set the status. Raises `IllegalTransition`."""
+        self.status = _moved(self.status, status)
 
 
 @dataclass(slots=True)
@@ -73,6 +117,10 @@ class RunState:
     dataset: str = ""
     place: Whereabouts | None = None
     rebuilt: bool = False
+
+    def move_to(self, status: Status) -> None:
+        """Set the status. Raises `IllegalTransition`."""
+        self.status = _moved(self.status, status)
 
     def as_json(self) -> dict[str, Any]:
         """The content of state.json."""
@@ -183,7 +231,7 @@ def present_status(state: RunState) -> Status:
 
     What runs on another computer cannot be seen from here: such a run is what its file says.
     """
-    if state.status not in (Status.RUNNING, Status.PENDING):
+    if state.status.final:
         return state.status
     if state.supervisor is not None and state.supervisor.may_live():
         return state.status

@@ -110,7 +110,7 @@ def in_the_way(layout: RunLayout, state: RunState) -> str | None:
     elsewhere = next(
         (process.elsewhere for process in (state.supervisor, *running) if process and process.elsewhere), ""
     )
-    if elsewhere and state.status is Status.RUNNING:
+    if elsewhere and state.status.active:
         text = _("{run} was started on {host}. Whether it still runs there cannot be seen from here.")
         return text.format(run=layout.name, host=elsewhere)
     return None

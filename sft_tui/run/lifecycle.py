@@ -26,10 +26,15 @@ from sft_tui.project.events import append_event, make_event
 from sft_tui.project.files import open_append, open_lock, read_json, set_aside
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan, plan_from_json
-from sft_tui.project.requests import clear_requests
+from sft_tui.project.requests import Request, RequestKind, clear_requests, leave_request
 from sft_tui.project.state import RunState, StageState, Status, present_status, read_state, write_state
+from sft_tui.run.outcome import where_it_goes_on
 
 _PATIENCE_S = 20.0
+ADOPT = "adopt"
+"""What a supervisor is told that only takes over what runs, and starts nothing again that failed."""
+EXPORT = "export"
+"""What one is told that leaves data and training as they are, whatever became of what they were made from."""
 
 
 def start(plan: Plan, another: Callable[[], Plan] | None = None) -> RunLayout:
@@ -78,7 +83,7 @@ def resume(
             raise refuse("no_such_run", _("There is no run {run}.").format(run=layout.name))
         wanted = _wanted(plan, state, changes or {}, force, restart_on_crash)
         if wanted is not None:
-            if present_status(state) is Status.RUNNING:
+            if present_status(state).active:
                 message = _("The trainer of {run} still runs; it cannot be changed now.").format(run=layout.name)
                 hint = _("Stop it first: sft-tui stop {run}").format(run=layout.name)
                 raise refuse("already_running", message, hint=hint)
@@ -108,7 +113,7 @@ def export_again(
         state, plan = _standing_still(layout), _need_plan(layout)
         if state is None:
             raise refuse("no_such_run", _("There is no run {run}.").format(run=layout.name))
-        if present_status(state) is Status.RUNNING:
+        if present_status(state).active:
             raise _already_running(layout.name)
         if not commands.has_weights(layout.save_dir):
             message = _("The run {run} has no adapter in {path} yet.").format(run=layout.name, path=layout.save_dir)
@@ -122,21 +127,63 @@ def export_again(
         export = {"enabled": True, "verify": verify} | {k: v for k, v in given.items() if v is not None}
         after = change(plan, Change(_("Export again"), export=export, overwrite_model=overwrite))
         put_in_force(plan, after, _("Export again"))
-        for name in ("convert", "train"):  # as they are: what they left is merged, whatever became of its sources
-            stage = state.stages.setdefault(name, StageState())
-            stage.status, stage.made_from = Status.FINISHED, ""
         for name in ("export", "verify"):
-            state.stages.setdefault(name, StageState()).status = Status.PENDING
+            state.stages.setdefault(name, StageState()).move_to(Status.PENDING)
         write_state(layout, state)
-        _launch(layout)
+        _launch(layout, EXPORT)
 
 
-def launch(layout: RunLayout) -> None:
-    """Start a supervisor for the run as it is planned, unless one is at work. Raises `Refusal`."""
+def ensure_supervised(layout: RunLayout) -> bool:
+    """See that somebody looks after what is left of a run whose supervisor was lost; whether a supervisor was started.
+
+    It adopts a stage that still runs, or takes note of how it has ended and does the stages after it; a stage that
+    failed is not started again. Raises `Refusal`.
+    """
+    if not _is_orphan(read_state(layout), layout):
+        return False
     with _starting(layout):
-        state = read_state(layout)
-        if state is None or state.supervisor is None or not state.supervisor.may_live():
-            _launch(layout)
+        orphan = _is_orphan(read_state(layout), layout)
+        if orphan:
+            _launch(layout, ADOPT)
+        return orphan
+
+
+def _is_orphan(state: RunState | None, layout: RunLayout) -> bool:
+    if state is None or not state.status.active or state.rebuilt:
+        return False
+    if state.supervisor is None or state.supervisor.may_live():
+        return False
+    stage = state.stages.get(state.stage or "", StageState())
+    if stage.status is not Status.RUNNING or stage.process is None:
+        return False
+    return stage.process.alive() or layout.exit_marker(state.stage or "", stage.attempt).is_file()
+
+
+def stop(layout: RunLayout, *, now: bool = False) -> str:
+    """Ask a run to stop, at the next step with saving or at once; in a sentence, what that means. Raises `Refusal`."""
+    state = read_state(layout)
+    if state is None or not present_status(state).active:
+        raise refuse("not_running", _("The run {run} does not run.").format(run=layout.name))
+    ensure_supervised(layout)
+    said = what_a_stop_means(layout, now=now)
+    leave_request(layout, Request(RequestKind.STOP_NOW if now else RequestKind.STOP))
+    return said
+
+
+def what_a_stop_means(layout: RunLayout, *, now: bool = False) -> str:
+    """In a sentence, before it is asked for: what becomes of what was learned if the run is stopped."""
+    state, plan = read_state(layout), read_plan(layout)
+    train = plan.stage("train") if plan else None
+    if state is None or train is None or state.stage not in (None, "train"):
+        return _("The stage {stage} is broken off; resuming starts it again.").format(
+            stage=state.stage if state else "-"
+        )
+    if not now and commands.stop_saves(train.argv):
+        return _("The training stops after its next step and saves a checkpoint, from which resuming goes on.")
+    point = where_it_goes_on(layout)
+    if now:
+        return point
+    return _("The training stops after its next step and saves the adapter, but no checkpoint.") + " " + point
 
 
 def read_plan(layout: RunLayout) -> Plan | None:
@@ -198,7 +245,8 @@ def _refuse_lost_steps(layout: RunLayout, state: RunState, plan: Plan, *, from_s
 def _begin_anew(layout: RunLayout, state: RunState) -> None:
     """Put aside what was trained, so that the training starts from its first step."""
     train = state.stages.setdefault("train", StageState())
-    train.status, train.parts = Status.PENDING, {}
+    train.move_to(Status.PENDING)
+    train.parts = {}
     if layout.save_dir.is_dir() and any(layout.save_dir.iterdir()):
         kept = set_aside(layout.save_dir).relative_to(layout.project).as_posix()
         message = _("What was trained before is kept in {path}.").format(path=kept)
@@ -252,14 +300,14 @@ def _starting(layout: RunLayout) -> Iterator[None]:
         yield
 
 
-def _launch(layout: RunLayout) -> None:
-    """Start a supervisor for the run, in a session of its own, and wait until it has taken over (a second or so)."""
+def _launch(layout: RunLayout, *how: str) -> None:
+    """Start a supervisor (with `ADOPT` or `EXPORT`) in a session of its own; wait till it has taken over (a second)."""
     clear_requests(layout)
     earlier = read_state(layout)
     before = earlier.updated if earlier else 0.0
     with _supervisor_log(layout) as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sft_tui.run.supervisor", str(layout.run_dir)],
+            [sys.executable, "-m", "sft_tui.run.supervisor", str(layout.run_dir), *how],
             cwd=layout.project,
             stdin=subprocess.DEVNULL,
             stdout=log,

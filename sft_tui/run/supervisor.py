@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 
 from sft_tui.factory import commands
@@ -33,17 +34,19 @@ from sft_tui.project.state import RunState, StageState, Status, read_state, writ
 from sft_tui.run.attempt import prepare_attempt, settle_export
 from sft_tui.run.gpu_queue import Waiting, wait_for_room, waiting_text
 from sft_tui.run.leftovers import Mark, in_the_way
-from sft_tui.run.lifecycle import read_plan
+from sft_tui.run.lifecycle import ADOPT, EXPORT, read_plan
 from sft_tui.run.measure import PeakMeter
 from sft_tui.run.monitor import Monitor
 from sft_tui.run.notify import Notifier
-from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done
+from sft_tui.run.outcome import Outcome, explain_failure, judge_stage, stage_is_done, where_it_goes_on
 from sft_tui.run.processes import StageProcess
 from sft_tui.run.retries import crash_may_pass, smaller_plan, waits_between
 
 _POLL_S = 0.5
 _TELL_S = 30.0
 """While a run waits for GPU memory, an event says so this often."""
+_RESERVE_BYTES = 256 << 10
+"""Room that is kept on the disk for the run's last words."""
 _QUICK_S = 2.0
 """How long a trainer has that is to end at once, before it is killed: too short for it to begin a checkpoint."""
 _FAILED_STAGE_EXIT = {
@@ -57,8 +60,9 @@ _FAILED_STAGE_EXIT = {
 class Supervisor:
     """Carries out one plan."""
 
-    def __init__(self, layout: RunLayout, plan: Plan, state: RunState) -> None:
+    def __init__(self, layout: RunLayout, plan: Plan, state: RunState, how: str = "") -> None:
         self._layout = layout
+        self._how = how
         self._plan = plan
         self._state = state
         self._events = event_log(layout, plan)
@@ -74,13 +78,16 @@ class Supervisor:
         began = time.time()
         self._begin()
         outcome = Outcome(Status.FINISHED)
-        for name in STAGES:
+        for name in STAGES[STAGES.index(EXPORT) if self._how == EXPORT else 0 :]:
             outcome = self._until_it_ends(name)
             if outcome.status is not Status.FINISHED:
                 break
         code = outcome.exit_code or self._exit_code(outcome.status)
-        self._state.status, self._state.exit_code = outcome.status, int(code)
-        self._state.message, self._state.finished = outcome.message, time.time()
+        if outcome.status is Status.FINISHED:
+            outcome = self._as_trained()
+        self._state.move_to(outcome.status)
+        self._state.message, self._state.exit_code, self._state.finished = outcome.message, int(code), time.time()
+        self._free_reserve()
         self._save()
         seconds = round(time.time() - began, 1)
         fields = {"status": outcome.status.value, "exit_code": int(code), "message": outcome.message}
@@ -89,11 +96,26 @@ class Supervisor:
 
     def _begin(self) -> None:
         self._state.supervisor = ProcessRef.of(os.getpid())
-        self._state.status = Status.RUNNING
+        self._state.move_to(Status.RUNNING)
         self._state.message = self._state.exit_code = self._state.finished = None
         self._state.diagnoses = []
         self._save()
+        with contextlib.suppress(OSError):
+            self._layout.reserve.write_bytes(bytes(_RESERVE_BYTES))
         self._events.add("run_started", run=self._plan.run)
+
+    def _as_trained(self) -> Outcome:
+        """How a run has ended whose stages have: an adapter that was exported may be that of half a training."""
+        train = self._state.stages.get("train", StageState())
+        if train.status is Status.FINISHED:
+            return Outcome(Status.FINISHED)
+        status = train.status if train.status is Status.FAILED else Status.STOPPED
+        return Outcome(status, _("Exported, though the training has not finished. ") + where_it_goes_on(self._layout))
+
+    def _free_reserve(self) -> None:
+        """Give back the room that was kept for saying how the run ended, should the disk be full then."""
+        with contextlib.suppress(OSError):
+            self._layout.reserve.unlink(missing_ok=True)
 
     def _exit_code(self, status: Status) -> ExitCode:
         if status is Status.FINISHED:
@@ -153,6 +175,8 @@ class Supervisor:
             outcome = self._take_over(planned, stage)
             if outcome is not None:
                 return outcome
+        else:
+            stage.move_to(Status.PENDING)
         obstacle = in_the_way(self._layout, self._state)
         if obstacle is not None:
             return self._finish(planned, stage, Outcome(Status.FAILED, obstacle, ExitCode.PREFLIGHT), diagnose=False)
@@ -186,9 +210,9 @@ class Supervisor:
             return self._see_through(planned, stage, process)
         stage.exit_code = process.exit_code
         outcome = judge_stage(self._layout, self._plan, planned, stage, stopped=False)
-        if outcome.status is not Status.FINISHED:
-            return None
         self._look_once_more(stage)
+        if outcome.status is not Status.FINISHED:
+            return self._finish(planned, stage, outcome) if self._how == ADOPT else None
         self._finish(planned, stage, outcome)
         return outcome if stage_is_done(self._plan, planned, stage) else None
 
@@ -232,10 +256,12 @@ class Supervisor:
         after = change(self._plan, Change(reason, gpus=waiting.gpus))
         put_in_force(self._plan, after, reason)
         self._plan, self._state.message = after, None
+        self._state.move_to(Status.RUNNING)
 
     def _tell_waiting(self, waiting: Waiting) -> None:
         """Into the state at once, into the events now and then."""
         self._state.message = waiting_text(waiting)
+        self._state.move_to(Status.WAITING)
         self._save(durable=False)
         if self._told is not None and waiting.waited_s - self._told < _TELL_S:
             return
@@ -262,7 +288,7 @@ class Supervisor:
             self._events.add("warning", id=note, message=message, hint=None)
         for later in STAGES[STAGES.index(planned.name) + 1 :]:  # whatever they made, they made of something else
             if later in self._state.stages:
-                self._state.stages[later].status = Status.PENDING
+                self._state.stages[later].move_to(Status.PENDING)
         log = self._layout.project / planned.log
         with open_append(log, fresh=True) as stream:
             stream.write(f"$ {planned.shown or ' '.join(attempt.argv)}\n".encode("utf-8", "replace"))
@@ -272,10 +298,12 @@ class Supervisor:
         env = planned.env | {"PATH": commands.search_path(self._plan.environment.get("python"))}
         mark = Mark(self._layout.run_dir, planned.name, stage.attempt)
         process = StageProcess.start(attempt.argv, self._layout.project, env, log, mark)
-        stage.status, stage.process = Status.RUNNING, process.reference
+        stage.move_to(Status.RUNNING)
+        stage.process = process.reference
         self._save()
         fields = {"attempt": stage.attempt, "argv": list(attempt.argv), "log": planned.log}
-        self._events.add("stage_started", stage=planned.name, **fields, from_step=attempt.from_step)
+        made = {"process": asdict(process.reference), "made_from": stage.made_from, "parts": parts}
+        self._events.add("stage_started", stage=planned.name, **fields, from_step=attempt.from_step, **made)
         return process
 
     def _attend(self, planned: PlannedStage, stage: StageState, process: StageProcess) -> None:
@@ -301,9 +329,10 @@ class Supervisor:
             graceful = request.kind is RequestKind.STOP and planned.name == "train" and self._training_has_begun()
             if graceful and self._stop is None:
                 process.signal(commands.stop_signal(planned.argv), commands.is_worker)
-                self._events.add(
-                    "warning", id="stopping", message=_("Stopping at the next step and saving."), hint=None
-                )
+                self._state.move_to(Status.STOPPING)
+                self._save()
+                message = _("Stopping at the next step and saving.")
+                self._events.add("warning", id="stopping", message=message, hint=None)
             elif not graceful:
                 process.end(_QUICK_S if planned.name == "train" else 10.0)
             self._stop = request.kind
@@ -314,8 +343,11 @@ class Supervisor:
     def _finish(self, planned: PlannedStage, stage: StageState, outcome: Outcome, *, diagnose: bool = True) -> Outcome:
         if planned.name == "export":
             settle_export(self._layout, self._plan, finished=outcome.status is Status.FINISHED)
-        stage.status, stage.finished = outcome.status, time.time()
+        stage.move_to(outcome.status)
+        stage.finished = time.time()
         seconds = round(stage.finished - (stage.started or stage.finished), 1)
+        if outcome.status is Status.FAILED:
+            self._free_reserve()
         if outcome.status is Status.FAILED and diagnose:
             for diagnosis in explain_failure(self._layout, planned, stage):
                 self._state.diagnoses.append(diagnosis)
@@ -346,8 +378,11 @@ def _end_of(path: Path, size: int) -> str:
         return ""
 
 
-def main(run_dir: str) -> int:
-    """Carry out the plan in `run_dir` unless another supervisor does; the exit code is the run's."""
+def main(run_dir: str, how: str = "") -> int:
+    """Carry out the plan in `run_dir` unless another supervisor does; the exit code is the run's.
+
+    `how` is one of the ways of `run.lifecycle`, or empty: do all that is not done.
+    """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     layout = RunLayout.of_run_dir(Path(run_dir))
     try:
@@ -369,7 +404,7 @@ def main(run_dir: str) -> int:
             return int(ExitCode.USAGE)
         state = read_state(layout) or RunState(plan.run, created=time.time())
         try:
-            return int(Supervisor(layout, plan, state).run())
+            return int(Supervisor(layout, plan, state, how).run())
         except Exception as error:  # noqa: BLE001 - the last line of defence: a run must never end without a word
             return _give_up(layout, plan, error)
 
@@ -382,7 +417,8 @@ def _give_up(layout: RunLayout, plan: Plan, error: Exception) -> int:
     message = text.format(kind=type(error).__name__, error=error, path=layout.supervisor_log, run=layout.name)
     state = read_state(layout)
     if state is not None:
-        state.status, state.message, state.exit_code, state.finished = Status.FAILED, message, int(code), time.time()
+        state.move_to(Status.FAILED)
+        state.message, state.exit_code, state.finished = message, int(code), time.time()
         with contextlib.suppress(OSError):  # the end is told all the same
             write_state(layout, state)
     event_log(layout, plan).add("run_finished", status="failed", exit_code=int(code), message=message)
@@ -390,4 +426,4 @@ def _give_up(layout: RunLayout, plan: Plan, error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:3]))

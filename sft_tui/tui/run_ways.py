@@ -57,17 +57,6 @@ def _after_failure(report: FailureReport | None) -> Way:
     return Way(_("Next: back to the answers, or r to try again as it is"), _("Edit answers"), "edit")
 
 
-def stop_question(stage: str | None) -> list[str]:
-    """What stopping means while `stage` is at work."""
-    if stage in (None, "train"):
-        return [
-            _("The training ends at its next step, and what it has learned is saved as an adapter."),
-            _("You can go on from there later with r (Resume)."),
-        ]
-    text = _("The stage {stage} is ended now. You can start it again later with r (Resume).")
-    return [text.format(stage=stage_name(stage or ""))]
-
-
 def remarks(snapshot: Snapshot, signs: Signs, now: float, asked: str | None) -> list[str]:
     """The latest warning, what is odd about the run's processes, and what was asked for and is not done yet."""
     said = [
@@ -76,7 +65,7 @@ def remarks(snapshot: Snapshot, signs: Signs, now: float, asked: str | None) -> 
     earlier = len(snapshot.warnings) - 1
     if earlier > 0:
         said[0] += " " + _("(and {count} earlier)").format(count=earlier)
-    if snapshot.status is Status.RUNNING and not snapshot.supervised:
+    if snapshot.status.active and not snapshot.supervised:
         said.append(_("The supervisor is gone, the training goes on; r takes it over again."))
     if snapshot.status is Status.PENDING and not snapshot.supervised and now - snapshot.created > PATIENCE_S:
         said.append(_("Nothing has started this run; r starts it."))

@@ -25,7 +25,6 @@ _STATUS_WORDS = {
     "stopped": N_("stopped"),
     "lost": N_("interrupted"),
 }
-_OVER = (Status.FINISHED, Status.FAILED, Status.STOPPED, Status.LOST)
 
 
 def stage_name(name: str) -> str:
@@ -40,14 +39,12 @@ def status_word(status: Status) -> str:
 
 def is_over(status: Status) -> bool:
     """Whether nothing happens any more."""
-    return status in _OVER
+    return status.final
 
 
 def present(state: RunState) -> Status:
-    """How a run stands now: the status of its processes, and `pending` while its stage waits for GPU memory."""
-    status, at = present_status(state), state.stages.get(state.stage or "")
-    waits = status is Status.RUNNING and at is not None and at.status is Status.PENDING
-    return Status.PENDING if waits else status
+    """How a run stands now, by its processes."""
+    return present_status(state)
 
 
 def exit_code_of(state: RunState) -> int:
@@ -87,13 +84,15 @@ class Merged(StrEnum):
 
 
 def merged_model(layout: RunLayout, state: RunState) -> Merged:
-    """What there is of a merged model. A directory proves nothing: the export must have finished after the training."""
+    """What there is of a merged model. A directory proves nothing: its export must have finished.
+
+    A training that starts again makes the export before it pending.
+    """
 
     def status(stage: str) -> Status:
         return state.stages.get(stage, StageState()).status
 
-    finished = all(status(stage) is Status.FINISHED for stage in ("train", "export"))
-    if not finished or not has_weights(layout.model_dir):
+    if status("export") is not Status.FINISHED or not has_weights(layout.model_dir):
         return Merged.NONE
     return {Status.FINISHED: Merged.PASSED, Status.FAILED: Merged.FAILED}.get(status("verify"), Merged.UNCHECKED)
 

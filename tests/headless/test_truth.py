@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from tests.headless import Project, make_project, wait_for
+from tests.headless import Project, make_project
+from tests.waiting import until
 
 
 def _events(project: Project, *kinds: str, run: str = "apples") -> list[dict[str, Any]]:
@@ -121,9 +122,9 @@ def test_a_source_that_grows_while_it_is_read_is_refused_and_nothing_is_kept(tmp
 def test_a_training_that_ended_alone_is_not_repeated(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"steps": 20, "step_s": 0.1})
     assert project.run("--detach").code == 0
-    wait_for(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    until(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
     os.kill(project.state()["supervisor"]["pid"], signal.SIGKILL)
-    wait_for(lambda: (project.path / "saves/apples/train_results.json").exists())
+    until(lambda: (project.path / "saves/apples/train_results.json").exists())
     time.sleep(0.5)
     resumed = project.sft("resume", "apples")
     assert resumed.code == 0, resumed.err
@@ -186,7 +187,7 @@ def test_two_starts_at_once_are_two_runs(tmp_path: Path) -> None:
     names = {json.loads(result.out)["run"] for result in results}
     assert len(names) == 2
     for name in names:
-        wait_for(lambda name=name: project.state(name)["status"] == "finished")  # type: ignore[misc]
+        until(lambda name=name: project.state(name)["status"] == "finished")  # type: ignore[misc]
 
 
 def test_model_changed_before_resuming_is_refused_and_from_start_trains_anew(tmp_path: Path) -> None:
@@ -237,11 +238,73 @@ def test_a_crash_is_started_again_as_often_as_was_allowed(tmp_path: Path) -> Non
 def test_an_early_end_from_outside_is_no_success(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"steps": 200, "step_s": 0.1})
     assert project.run("--detach").code == 0
-    wait_for(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    until(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
     os.kill(project.state()["stages"]["train"]["process"]["pid"], signal.SIGTERM)
-    wait_for(lambda: project.state()["status"] != "running")
+    until(lambda: project.state()["status"] != "running")
     assert project.state()["status"] == "failed"
     assert "ended early" in project.state()["message"]
+
+
+def test_who_looks_finds_a_lost_run_and_it_is_adopted(tmp_path: Path) -> None:
+    from sft_tui.project.layout import RunLayout
+    from sft_tui.run.lifecycle import ensure_supervised
+
+    project = make_project(tmp_path, {"steps": 20, "step_s": 0.1})
+    layout = RunLayout(project.path, "apples")
+    assert project.run("--detach").code == 0
+    until(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    assert not ensure_supervised(layout), "it has a supervisor"
+    os.kill(project.state()["supervisor"]["pid"], signal.SIGKILL)
+    time.sleep(0.3)
+    assert ensure_supervised(layout)
+    until(lambda: project.state()["status"] == "finished")
+    assert project.state()["stages"]["train"]["attempt"] == 1
+    assert not ensure_supervised(layout)
+
+
+def test_what_failed_unseen_is_told_and_not_started_again_unasked(tmp_path: Path) -> None:
+    from sft_tui.project.layout import RunLayout
+    from sft_tui.run.lifecycle import ensure_supervised
+
+    project = make_project(tmp_path, {"steps": 20, "step_s": 0.1, "fail": {"at_step": 15, "text": "oom"}})
+    assert project.run("--detach").code == 0
+    until(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    os.kill(project.state()["supervisor"]["pid"], signal.SIGKILL)
+    layout = RunLayout(project.path, "apples")
+    until(lambda: layout.exit_marker("train", 1).exists())
+    assert ensure_supervised(layout)
+    until(lambda: project.state()["status"] == "failed")
+    state = project.state()
+    assert (state["exit_code"], state["stages"]["train"]["attempt"]) == (4, 1)
+    assert state["stages"]["train"]["exit_code"] == 1
+    assert state["diagnoses"][0]["id"].startswith("gpu-oom")
+
+
+def test_a_stop_while_all_is_done_is_no_loss(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 5, "end_s": 3})
+    assert project.run("--detach").code == 0
+    until(lambda: (project.path / "saves/apples/train_results.json").exists())
+    asked = project.sft("stop", "apples", "--wait")
+    assert asked.code == 0, asked.err
+    state = project.state()
+    assert (state["status"], state["stages"]["train"]["status"]) == ("stopped", "finished")
+    assert project.sft("resume", "apples").code == 0
+    assert project.state()["stages"]["train"]["attempt"] == 1
+
+
+def test_the_adapter_of_half_a_training_is_exported_and_called_so(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 100, "step_s": 0.1})
+    assert project.run("--detach").code == 0
+    until(lambda: (project.path / "saves/apples/trainer_log.jsonl").exists())
+    stopped = project.sft("stop", "apples", "--wait")
+    assert "saves a checkpoint" in stopped.err
+    exported = project.sft("export", "apples")
+    assert exported.code == 0, exported.err
+    assert project.state()["status"] == "stopped"
+    assert project.state()["stages"]["export"]["status"] == "finished"
+    project.fake.set_scenario({"steps": 30})
+    assert project.sft("resume", "apples").code == 0
+    assert _started(project)[-3:] == ["train", "export", "verify"]
 
 
 def test_the_supervisor_stays_small() -> None:

@@ -19,9 +19,9 @@ from textual.worker import get_current_worker
 from sft_tui.i18n import N_, _
 from sft_tui.problems import Refusal
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.requests import Request, RequestKind, leave_request
+from sft_tui.project.requests import RequestKind
 from sft_tui.project.state import Status
-from sft_tui.tui.run_ways import Way, remarks, stop_question, way_on
+from sft_tui.tui.run_ways import Way, remarks, way_on
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar
 from sft_tui.tui.widgets.big_chart import BigChart, Curves
@@ -231,12 +231,16 @@ class RunScreen(BaseScreen):
 
     def action_stop(self) -> None:
         """Stop and save, after asking."""
-        lines = stop_question(self.snapshot.stage if self.snapshot else None)
+        from sft_tui.run.lifecycle import what_a_stop_means
+
+        lines = [what_a_stop_means(self.layout_of_run)]
         self._ask(_("Stop {run} and save?"), lines, _("stop and save"), RequestKind.STOP)
 
     def action_stop_now(self) -> None:
         """Stop at once, after asking."""
-        lines = [_("The process is ended at once. Only checkpoints that are there already remain.")]
+        from sft_tui.run.lifecycle import what_a_stop_means
+
+        lines = [_("The process is ended at once."), what_a_stop_means(self.layout_of_run, now=True)]
         self._ask(_("Stop {run} now, without saving?"), lines, _("stop now"), RequestKind.STOP_NOW)
 
     def _ask(self, question: str, lines: list[str], yes: str, kind: RequestKind) -> None:
@@ -249,10 +253,12 @@ class RunScreen(BaseScreen):
         self.app.push_screen(ConfirmScreen(question.format(run=self.layout_of_run.name), lines, yes), answered)
 
     def _request(self, kind: RequestKind) -> None:
+        from sft_tui.run.lifecycle import stop
+
         try:
-            leave_request(self.layout_of_run, Request(kind))
-        except OSError as error:
-            self.say(_("The request could not be left: {reason}").format(reason=error.strerror or error), "error")
+            stop(self.layout_of_run, now=kind is RequestKind.STOP_NOW)
+        except (OSError, Refusal) as error:
+            self.say(_("The request could not be left: {reason}").format(reason=error), "error")
             return
         self._asked = _("Asked to stop; waiting for the run to do so.")
         if self.snapshot is not None:

@@ -21,8 +21,8 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
+from sft_tui.problems import Refusal
 from sft_tui.project.layout import RunLayout, runs_of
-from sft_tui.project.requests import Request, RequestKind, leave_request
 from sft_tui.project.state import RunState, Status, read_state
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.screen import BaseScreen
@@ -84,7 +84,7 @@ def _row(layout: RunLayout, state: RunState, now: float) -> RunRow:
 def row_cells(row: RunRow, signs: Signs) -> tuple[str, ...]:
     """State, name, progress, loss, when and how long."""
     state = f"{status_sign(row.status, signs)} {status_word(row.status)}"
-    if row.status in (Status.RUNNING, Status.FAILED, Status.STOPPED, Status.LOST) and row.stage:
+    if row.status not in (Status.PENDING, Status.FINISHED) and row.stage:
         state += f": {stage_name(row.stage)}"
     steps = f"{text.whole(row.step)}/{text.whole(row.total_steps)}" if row.step is not None else text.UNKNOWN
     if row.loss is None:
@@ -284,15 +284,19 @@ class RunsScreen(BaseScreen):
             if agreed and layout is not None:
                 self._request(layout)
 
-        lines = [_("The training ends at its next step, and what it has learned is saved as an adapter.")]
+        from sft_tui.run.lifecycle import what_a_stop_means
+
+        lines = [what_a_stop_means(layout)]
         question = _("Stop {run} and save?").format(run=layout.name)
         self.app.push_screen(ConfirmScreen(question, lines, _("stop and save")), answered)
 
     def _request(self, layout: RunLayout) -> None:
+        from sft_tui.run.lifecycle import stop
+
         try:
-            leave_request(layout, Request(RequestKind.STOP))
-        except OSError as error:
-            self.say(_("The request could not be left: {reason}").format(reason=error.strerror or error), "error")
+            stop(layout)
+        except (OSError, Refusal) as error:
+            self.say(_("The request could not be left: {reason}").format(reason=error), "error")
         else:
             self.say(_("Asked {run} to stop.").format(run=layout.name))
 

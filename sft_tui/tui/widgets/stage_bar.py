@@ -19,7 +19,9 @@ def status_sign(status: Status, signs: Signs) -> str:
     """The sign of a status."""
     return {
         Status.PENDING: signs.waiting,
+        Status.WAITING: signs.waiting,
         Status.RUNNING: signs.here,
+        Status.STOPPING: signs.here,
         Status.FINISHED: signs.done,
         Status.FAILED: signs.problem,
         Status.STOPPED: signs.warning,
@@ -31,6 +33,7 @@ def status_style(status: Status) -> str:
     """The style that goes with the sign, never without it."""
     return {
         Status.RUNNING: "bold",
+        Status.STOPPING: "bold",
         Status.FINISHED: "$success",
         Status.FAILED: "bold $error",
         Status.LOST: "bold $error",
