@@ -123,7 +123,8 @@ class Conversion:
         message = _("None of the {read} records can be used ({reasons}).").format(
             read=tally.read, reasons=tally.words()
         )
-        hint = _("Look at them with: sft-tui preview {source}").format(source=path)
+        ways = (note.hint for note in tally.notes(self.request))
+        hint = next(filter(None, ways), _("Look at them with: sft-tui preview {source}").format(source=path))
         raise refuse("no_rows", message, exit_code=ExitCode.PREFLIGHT, path=path, key="data.source", hint=hint)
 
     def _split(self, reading: Reading) -> tuple[int, int]:

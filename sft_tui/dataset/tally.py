@@ -71,7 +71,7 @@ class Tally:
         found = [_said(kind, count, request) for kind, count in sorted(self.left_out.items())]
         if rejected := self.counts.get(REJECTED):
             message = _("{count} rows are left out because the data marks their answers as ones not to train on.")
-            found.append(Problem(REJECTED, message.format(count=rejected), Severity.WARNING))
+            found.append(Problem(REJECTED, message.format(count=rejected), Severity.WARNING, key="data.columns.label"))
         if masked := self.counts.get(MASKED_TURN):
             message = _("{count} conversations are left out: an answer not to be trained on stands before one that is.")
             hint = _("With `mask_history: true`, LLaMA-Factory trains on the last answer alone, and they can be used.")

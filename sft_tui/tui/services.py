@@ -112,11 +112,15 @@ class Services:
     def preview(self, answers: Answers, base: Path, project: Path, start: int, count: int) -> PreviewPage:
         """`count` records from record `start` (from 1) as read and as samples; raises `Refusal`."""
         from sft_tui.dataset import preview
+        from sft_tui.factory.probe import load_factory
+        from sft_tui.plan.context import look_at_model, template_of
         from sft_tui.plan.conversion import conversion_request
         from sft_tui.plan.names import resolve_source
 
+        factory = load_factory(None)
+        template = template_of(answers, look_at_model(answers, base, project, factory), factory)
         source = resolve_source(answers.data.source, base, project)
-        return preview(conversion_request(answers, source, project / "data", "preview"), start, count)
+        return preview(conversion_request(answers, source, project / "data", "preview", template), start, count)
 
     def count_tokens(self, answers: Answers, answers_path: Path) -> MeanTokens | None:
         """Count how long the samples are, for the next estimate; some seconds the first time. None: not known."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sft_tui.dataset.request import BAD_ROLES, EMPTY_INPUT, EMPTY_OUTPUT, MASKED_TURN, REJECTED
 from sft_tui.dataset.rows.calls import openai_calls, read_calls, without_nulls
 from sft_tui.dataset.rows.marks import is_trained, is_weighted
-from sft_tui.dataset.rows.media import add_media
+from sft_tui.dataset.rows.media import MEDIA, PART_TYPES, add_media, part_file
 from sft_tui.dataset.rows.roles import (
     ASSISTANT,
     FUNCTION,
@@ -33,12 +33,13 @@ _THOUGHT_PARTS = ("thinking", "reasoning")
 
 
 class Turn(NamedTuple):
-    """Who speaks, what, whether it may be trained on, and what should be said of it."""
+    """Who speaks, what, whether it may be trained on, what should be said of it, and its files with their roles."""
 
     side: str
     text: str
     trained: bool = True
     left_out: tuple[str, ...] = ()
+    files: tuple[tuple[str, Any], ...] = ()
 
 
 class TurnsMaker(Maker):
@@ -92,7 +93,12 @@ class TurnsMaker(Maker):
         written = [{"from": turn.side, "value": turn.text} for turn in kept]
         sample: dict[str, Any] = {MESSAGES: written, **beside}
         if self.texts.media:
-            files = {role: record.get(column) for role, column in self.texts.media.items()}
+            files = {
+                role: [file for turn in kept for own, file in turn.files if own == role]
+                if column == self.texts.columns.messages
+                else record.get(column)
+                for role, column in self.texts.media.items()
+            }
             marks = add_media(sample, files, self.texts.folders, lambda: [turn.text for turn in kept])
             if marks:
                 written[0]["value"] = marks + kept[0].text
@@ -150,7 +156,9 @@ def _turn(message: dict[str, Any], texts: Texts) -> Turn:
         return _answer(message, FUNCTION, read_calls(raw), texts)
     if side == ASSISTANT:
         return _answer(message, ASSISTANT, _content(raw), texts)
-    return Turn(side, _content(raw)) if side in (USER, OBSERVATION, SYSTEM) else Turn(side or "?", "")
+    if side not in (USER, OBSERVATION, SYSTEM):
+        return Turn(side or "?", "")
+    return Turn(side, _content(raw, texts), files=_files(raw) if texts.media else ())
 
 
 def _answer(message: dict[str, Any], side: str, text: str, texts: Texts, left_out: tuple[str, ...] = ()) -> Turn:
@@ -182,11 +190,26 @@ def _part(part: dict[str, Any]) -> Any:
     return next((part[key] for key in (part["type"], "text", "value", "content") if part.get(key) is not None), None)
 
 
-def _content(raw: Any) -> str:
-    """The text of a turn; a list of text parts is joined."""
+def _files(raw: Any) -> tuple[tuple[str, Any], ...]:
+    """The files that the parts of a turn name, with their roles."""
+    if not _is_parts(raw):
+        return ()
+    parts = [part for part in raw if part["type"] in PART_TYPES]
+    return tuple((PART_TYPES[part["type"]], file) for part in parts if (file := part_file(part)) is not None)
+
+
+def _content(raw: Any, texts: Texts | None = None) -> str:
+    """The text of a turn; text parts are joined, with a mark for each file where `texts` has a place for it."""
     if not _is_parts(raw):
         return clean_text(raw)
-    parts = [part for part in raw if part["type"] not in _THOUGHT_PARTS]
-    if any(part["type"] not in _TEXT_PARTS for part in parts):
-        raise Malformed(_("a turn holds something other than text"))
-    return "\n".join(text for text in (clean_text(_part(part)) for part in parts) if text)
+    found = ""
+    for part in raw:
+        role = PART_TYPES.get(part["type"], "")
+        if part["type"] in _TEXT_PARTS:
+            text = clean_text(_part(part))
+            found += "\n" + text if text and found and not found.endswith(tuple(MEDIA.values())) else text
+        elif texts is not None and role in texts.media:
+            found += MEDIA[role]
+        elif part["type"] not in _THOUGHT_PARTS:
+            raise Malformed(_("a turn holds something other than text"))
+    return found

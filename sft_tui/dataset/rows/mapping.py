@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sft_tui.dataset.request import FORMATS, Columns
-from sft_tui.dataset.rows.marks import Head, find_label, find_split
-from sft_tui.dataset.rows.media import MEDIA
+from sft_tui.dataset.rows.marks import Head, find_label, find_split, present
+from sft_tui.dataset.rows.media import MEDIA, parts_roles
 from sft_tui.dataset.rows.names import KNOWN, by_parts, fold, found
 from sft_tui.dataset.rows.preference import refuse_preferences
 from sft_tui.dataset.rows.roles import ROLE_KEYS, ROLES, TEXT_KEYS
@@ -89,7 +89,7 @@ def _with_extras(mapped: Columns, columns: Sequence[str], asked: Columns, head: 
     roles = ("system", "tools", "reasoning", *_ALWAYS) if not asked.mapped() else _ALWAYS
     guessed: dict[str, str | None] = {}
     for role in roles:
-        if getattr(asked, role) is not None:
+        if getattr(asked, role) is not None or getattr(mapped, role):
             continue
         if role == "label":
             name = find_label(free, head)
@@ -171,6 +171,8 @@ def _map_turns(columns: Sequence[str], turns: Sequence[str], asked: Columns, sha
     if shape not in ("sharegpt", "openai"):
         shape = "openai" if _first_keys(head, column) & {"role"} else "sharegpt"
     kept = {role: getattr(asked, role) or None for role in ("system", "tools", *_ALWAYS)}
+    named = {role for value in present(column, head) if isinstance(value, list | tuple) for role in parts_roles(value)}
+    kept |= {role: column for role in named if getattr(asked, role) is None}
     return Mapped(shape, Columns(messages=column, output=answer or None, **kept))
 
 

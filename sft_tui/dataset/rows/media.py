@@ -12,6 +12,11 @@ from sft_tui.i18n import _
 
 MEDIA = {"images": "<image>", "videos": "<video>", "audios": "<audio>"}
 """The roles of columns with files, and the mark that stands for one of them in a prompt."""
+PART_TYPES = {
+    "image": "images", "image_url": "images", "input_image": "images", "video": "videos", "video_url": "videos",
+    "audio": "audios", "audio_url": "audios", "input_audio": "audios",
+}  # fmt: skip
+"""Types of the parts of a turn that are files, and their roles."""
 _ADDRESS = ("http://", "https://", "data:", "s3://", "gs://", "oss://")
 
 
@@ -58,6 +63,20 @@ def _file(item: Any, folders: tuple[str, ...]) -> Any:
     if place is None:
         raise MissingFile(_("the file {path} is not there").format(path=path[:200]))
     return place
+
+
+def part_file(part: dict[str, Any]) -> Any:
+    """The file that a part of a turn names; None where it only marks the place of one."""
+    value = next((part[key] for key in (part["type"], "url", "path", "value") if part.get(key) is not None), None)
+    return value.get("url") or value.get("path") or value if isinstance(value, dict) else value
+
+
+def parts_roles(turns: Sequence[Any]) -> set[str]:
+    """The roles of the files that parts of `turns` name."""
+    contents = (turn.get("content") for turn in turns if isinstance(turn, dict))
+    parts = (part for content in contents if isinstance(content, list | tuple) for part in content)
+    named = (part for part in parts if isinstance(part, dict) and part.get("type") in PART_TYPES)
+    return {PART_TYPES[part["type"]] for part in named if part_file(part) is not None}
 
 
 def place_marks(mark: str, count: int, prompts: Sequence[str]) -> str:

@@ -259,6 +259,24 @@ def test_files_of_rows_are_found_beside_the_source(tmp_path: Path, role: str, ma
     assert {"marks", "missing_file"} == {note.code for note in result.notes}
 
 
+def test_files_among_the_parts_of_a_turn(tmp_path: Path) -> None:
+    name = picture(tmp_path)
+
+    def row(*parts: dict[str, Any]) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": list(parts)}, {"role": "assistant", "content": "a"}]}
+
+    what = {"type": "text", "text": "what?"}
+    rows = [row({"type": "image_url", "image_url": {"url": name}}, what), row(what, {"type": "image", "image": name}),
+            row(what), row({"type": "video", "video": name}, what)]  # fmt: skip
+    result = run(tmp_path, rows[:3])
+    assert [row["conversations"][0]["value"] for row in made(result)] == ["<image>what?", "what?<image>", "what?"]
+    assert [row["images"] for row in made(result)] == [[str(tmp_path / name)], [str(tmp_path / name)], []]
+    assert result.mapping == {"messages": "messages", "images": "messages"}
+    with_mark = run(tmp_path, [{**row({"type": "image"}, what), "images": [name]}])
+    assert made(with_mark)[0]["conversations"][0]["value"] == "<image>what?"
+    assert run(tmp_path, [*rows[:1] * 250, rows[3]]).dropped == {"malformed": 1}
+
+
 def test_files_that_are_stored_in_the_data_are_refused(tmp_path: Path) -> None:
     table = pa.table({"question": ["<image>q"], "answer": ["a"], "image": [{"bytes": b"x", "path": None}]})
     parquet.write_table(table, tmp_path / "a.parquet")
@@ -325,6 +343,16 @@ def test_fields_that_a_table_invents_are_no_arguments(tmp_path: Path) -> None:
     assert "null" not in found[0]["tools"]
     written = made(run(tmp_path, [*rows[:1], {**rows[1], "messages": turns("rain", {"city": "Oslo", "day": None})}]))
     assert '"day": null' in written[1]["conversations"][1]["value"]
+
+
+def test_answers_that_are_places_among_choices_are_said(tmp_path: Path) -> None:
+    result = run(tmp_path, [{"question": "q", "choices": ["x", "y"], "answer": 1}])
+    assert [note.code for note in result.notes] == ["answers_are_places"]
+
+
+def test_a_refusal_of_masked_turns_names_the_option(tmp_path: Path) -> None:
+    row = chat(U, ("assistant", {"weight": 0}), U, ("assistant", {"weight": 1}))
+    assert "mask_history: true" in (refused(tmp_path, [row]).problems[0].hint or "")
 
 
 def test_lists_as_answers_are_said(tmp_path: Path) -> None:
