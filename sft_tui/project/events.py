@@ -31,10 +31,15 @@ def make_event(kind: str, **fields: Any) -> Event:
 def append_event(path: Path, event: Event) -> None:
     """Append `event` as a line of its own in one write, also where the last line was torn. Raises `OSError`."""
     line = (json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    append_whole(path, line)
+
+
+def append_whole(path: Path, text: bytes) -> None:
+    """Append `text` to a log, after an end for the last line where that was torn. Raises `OSError`."""
     with open_append(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         torn = size and os.pread(stream.fileno(), 1, size - 1) != b"\n"
-        stream.write(b"\n" + line if torn else line)
+        stream.write(b"\n" + text if torn else text)
 
 
 def parse_event(line: bytes) -> Event | None:

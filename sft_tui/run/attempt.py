@@ -12,6 +12,7 @@ from sft_tui.factory.checkpoints import Checkpoint, find_checkpoints
 from sft_tui.factory.trainer_log import read_metrics
 from sft_tui.i18n import _
 from sft_tui.plan.inputs import differing, digest
+from sft_tui.project.events import append_whole
 from sft_tui.project.files import set_aside
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan, PlannedStage
@@ -81,7 +82,10 @@ def _prepare_training(
             attempt.notes.append(("checkpoint_torn", text))
         attempt.argv = (*attempt.argv, *commands.resume_words(whole[-1].path, layout.project))
         attempt.from_step = whole[-1].step
-        stage.lines_read = len(read_metrics(layout.save_dir / commands.TRAINER_LOG))
+        log = layout.save_dir / commands.TRAINER_LOG
+        if log.exists():
+            append_whole(log, b"")  # the trainer would go on in the middle of a line
+        stage.lines_read = min(stage.lines_read, len(read_metrics(log)))  # what nobody was told will be told
         return
     stage.lines_read = 0
     state.metrics = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from sft_tui.dataset.request import ConvertRequest, Progress
 from sft_tui.dataset.rows.unused import mapping_line, unused_note
+from sft_tui.factory.dataset_info import FILE_NAME
 from sft_tui.i18n import _
 from sft_tui.plan.conversion import PROOF_SUFFIX, convert_and_register, fingerprint, request_from_json
 from sft_tui.plan.data_lengths import lengths_of_plan
@@ -53,9 +54,13 @@ def main(run_dir: str) -> int:
 
 
 def _already_done(request: ConvertRequest) -> bool:
-    proof = read_json(request.out_dir / f"{request.name}.convert.json")
-    train = request.out_dir / f"{request.name}_train.jsonl"
-    return isinstance(proof, dict) and proof.get("fingerprint") == fingerprint(request) and train.is_file()
+    """Whether the rows are there as they would be now, and registered: a conversion may have been killed in between."""
+    proof = read_json(request.out_dir / f"{request.name}{PROOF_SUFFIX}")
+    if not isinstance(proof, dict) or proof.get("fingerprint") != fingerprint(request):
+        return False
+    known = read_json(request.out_dir / FILE_NAME)
+    train = f"{request.name}_train"
+    return (request.out_dir / f"{train}.jsonl").is_file() and isinstance(known, dict) and train in known
 
 
 def _is_only_ours(layout: RunLayout, dataset: str) -> bool:

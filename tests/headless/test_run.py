@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -440,3 +441,30 @@ def test_options_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
     refused = project.run("--dry-run", "--set", "lerning_rate=1")
     assert refused.code == 2 and "learning_rate" in refused.err
     assert project.sft("--set", "lora_rank=4").code == 2
+
+
+def test_a_conversion_that_was_killed_before_it_registered_its_rows_is_done_again(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    info = project.path / "data" / "dataset_info.json"
+    before = info.read_text()
+    info.unlink()
+    convert = [sys.executable, "-m", "sft_tui.run.convert", "runs/apples"]
+    subprocess.run(convert, cwd=project.path, check=True, capture_output=True)
+    assert json.loads(info.read_text()) == json.loads(before)
+
+
+def test_what_the_trainer_wrote_before_a_crash_is_told_after_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 12, "step_s": 0.01, "fail": {"at_step": 9, "signal": 9, "times": 1}})
+    project.answer(train={"save_steps": 4, "logging_steps": 1, "eval_strategy": "no"}, export={"enabled": False})
+    assert project.run().code == 4
+    log, state_file = project.path / "saves/apples/trainer_log.jsonl", project.path / "runs/apples/state.json"
+    log.write_bytes(log.read_bytes()[:-20])  # torn at step 9
+    state = project.state()
+    state["stages"]["train"]["lines_read"] = 5
+    state_file.write_text(json.dumps(state))
+    events = project.path / "runs/apples/events.jsonl"
+    events.write_text("")
+    assert project.sft("resume", "apples").code == 0
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [e["step"] for e in told if e["type"] == "metric"] == [6, 7, 8, 9, 10, 11, 12]
