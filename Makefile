@@ -9,11 +9,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Tests wait more than they compute: two workers a core, and at most eight (a real training takes 1 GB of memory).
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 4 ? 2 * n : 8 )))
 
-.PHONY: help demo test check bench catalogue snapshot format clean
+.PHONY: help demo test chaos check bench catalogue snapshot format clean
 
 help:
 	@echo "make demo       the whole way on the CPU with a tiny model: from examples to a merged model"
 	@echo "make test       all tests, with real LLaMA-Factory runs (about ten minutes on two cores)"
+	@echo "make chaos      300 random faults over the fake trainer, 12 over the real one (SEED=1)"
 	@echo "make check      lint, types, import contracts, complete catalogues"
 	@echo "make bench      measurements side by side, as ratios"
 	@echo "make catalogue  update and compile the translations"
@@ -30,6 +31,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+SEED ?= 1
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --trials 300 --real 12
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ def write_adapter(folder: Path, step: int, options: dict[str, Any], total: int |
             "peft_type": "LORA",
             "r": options.get("lora_rank", 8),
             "base_model_name_or_path": options.get("model_name_or_path"),
+            "made_from": options.get("made_from"),
         }
         (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
     if folder.name.startswith("checkpoint-"):

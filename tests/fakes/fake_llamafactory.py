@@ -5,11 +5,13 @@ Standard library only, so that it starts at once. What it does is steered by a s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -83,10 +85,10 @@ class Trainer:
         self.output = Path(str(options.get("output_dir", "saves/fake")))
         self.aborted = False
         self.step = 0
-        self.random = random.Random(7)
         self.started = time.time()
         self.examples = self._examples()
         self.total = self._total_steps()
+        self.options["made_from"] = [self._fingerprint()]
 
     def _examples(self) -> int:
         """How many rows the dataset has; fails like LLaMA-Factory where it is not registered."""
@@ -108,6 +110,15 @@ class Trainer:
         rows = min(rows, int(self.options.get("max_samples") or rows))
         held_out = self._number("val_size", 0)
         return rows - (int(held_out) if held_out >= 1 else math.ceil(held_out * rows))
+
+    def _fingerprint(self) -> str:
+        """What this training is made from: its data and the options that change its result."""
+        folder, name = Path(str(self.options.get("dataset_dir", "data"))), str(self.options.get("dataset", ""))
+        places = {"output_dir", "dataset", "eval_dataset", "run_name", "logging_dir", "dataset_dir"}
+        changing_nothing = {"resume_from_checkpoint", "overwrite_output_dir", "eval_steps", "made_from"}
+        kept = {k: str(v) for k, v in sorted(self.options.items()) if k not in places | changing_nothing}
+        data = [path.read_bytes() for path in [folder / f"{name}.jsonl"] if path.is_file()]
+        return hashlib.sha256(repr((kept, data)).encode()).hexdigest()[:16]
 
     def _number(self, key: str, default: float) -> float:
         try:
@@ -199,14 +210,33 @@ class Trainer:
     def _resume_step(self) -> int:
         found = [int(p.name.split("-")[1]) for p in self.output.glob("checkpoint-*") if p.name.split("-")[1].isdigit()]
         if self.options.get("resume_from_checkpoint"):
-            return int(str(self.options["resume_from_checkpoint"]).rsplit("-", 1)[-1])
+            return self._load(Path(str(self.options["resume_from_checkpoint"])))
         if self.options.get("overwrite_output_dir"):
             (self.output / "trainer_log.jsonl").unlink(missing_ok=True)
             return 0
         if found and max(found) < self.total:
             info("llamafactory.hparams.parser", f"Resuming training from {self.output}/checkpoint-{max(found)}.")
-            return max(found)
+            return self._load(self.output / f"checkpoint-{max(found)}")
         return 0
+
+    def _load(self, checkpoint: Path) -> int:
+        """Go on from `checkpoint`, which must be whole, and with what it was made from; its step."""
+        try:
+            for path in checkpoint.glob("*.safetensors"):
+                data = path.read_bytes()
+                if len(data) != struct.unpack("<Q", data[:8])[0] + 8 + 16:
+                    raise Failure(
+                        "safetensors_rust.SafetensorError: Error while deserializing: MetadataIncompleteBuffer"
+                    )
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+            if not (checkpoint / "optimizer.pt").read_bytes().startswith(b"PK"):
+                raise Failure("RuntimeError: PytorchStreamReader failed reading zip archive: invalid header")
+            if checkpoint.joinpath("config.json").is_file() is False:
+                before = json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))["made_from"]
+                self.options["made_from"] = sorted({*before, *self.options["made_from"]})
+        except (OSError, ValueError, struct.error) as error:
+            raise Failure(f"{type(error).__name__}: {error}") from error
+        return int(checkpoint.name.rsplit("-", 1)[-1])
 
     def _step(self, step: int) -> None:
         progress_bar(step, self.total, self.scenario["step_s"])
@@ -225,7 +255,9 @@ class Trainer:
             return float("nan")
         first, last = self.scenario["loss"]
         value = last + (first - last) * math.exp(-4 * step / self.total)
-        return round(value + (self.random.uniform(-0.05, 0.05) if noise else 0), 4)
+        return round(
+            value + (random.Random(f"{self.options['made_from'][0]}{step}").uniform(-0.05, 0.05) if noise else 0), 4
+        )
 
     def _learning_rate(self, step: int) -> float:
         top = self._number("learning_rate", 5e-5)
@@ -318,6 +350,9 @@ def export(options: dict[str, Any], scenario: dict[str, Any]) -> None:
     write_model(out)
     copy_model_config(Path(str(options.get("model_name_or_path", ""))), out)
     write_tokenizer(out)
+    if adapter:
+        config = json.loads((Path(str(adapter)) / "adapter_config.json").read_text(encoding="utf-8"))
+        (out / "made_from.json").write_text(json.dumps({"made_from": config.get("made_from")}), encoding="utf-8")
     info("llamafactory.train.tuner:143", f"Ollama modelfile saved in {out}/Modelfile")
 
 
