@@ -10,6 +10,7 @@ stage_finished {stage, status, exit_code, seconds} - run_finished {status, exit_
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -35,11 +36,19 @@ def append_event(path: Path, event: Event) -> None:
 
 
 def append_whole(path: Path, text: bytes) -> None:
-    """Append `text` to a log, after an end for the last line where that was torn. Raises `OSError`."""
+    """Append `text` to a log, after an end for the last line where that was torn; on a full disk nothing of it.
+
+    Raises `OSError`.
+    """
     with open_append(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         torn = size and os.pread(stream.fileno(), 1, size - 1) != b"\n"
-        stream.write(b"\n" + text if torn else text)
+        line = b"\n" + text if torn else text
+        written = stream.write(line) or 0
+        if written < len(line):
+            if os.fstat(stream.fileno()).st_size == size + written:  # nobody else has appended meanwhile
+                os.ftruncate(stream.fileno(), size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def parse_event(line: bytes) -> Event | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -99,3 +101,21 @@ def test_a_planted_link_gets_no_events(tmp_path: Path) -> None:
     heard: list[str] = []
     EventLog(tmp_path / "events.jsonl", lambda event: heard.append(event["type"])).add("run_started")
     assert victim.read_text() == "mine\n" and heard == ["run_started"]
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+from sft_tui.project.events import append_event, make_event
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for number in range(9):
+    append_event(Path(sys.argv[1]), make_event("warning", id=str(number), message="x" * 200))
+"""
+
+
+def test_on_a_full_disk_no_half_of_a_line_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    done = subprocess.run([sys.executable, "-c", _FULL, str(path)], capture_output=True, text=True, check=False)
+    assert "OSError" in done.stderr
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["0", "1", "2"]
