@@ -17,7 +17,7 @@ from sft_tui.dataset.rows.unused import unused_columns
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problem, Refusal, Severity, refuse
 
-HEAD_RECORDS = 200
+HEAD_RECORDS = 100
 _LONG_LOOK, _SHORT_LOOK = 100_000, 5_000
 
 

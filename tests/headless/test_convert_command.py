@@ -267,3 +267,23 @@ def test_stale_temporary_files_are_cleaned(here: Path) -> None:
     os.utime(stale, (0, 0))
     convert(here, "a.csv")
     assert list((here / "data").glob(".*")) == [young]
+
+
+def test_what_is_used_and_what_is_not_is_told(tmp_path: Path) -> None:
+    rows = [{"question": "q", "answer": f"a{n}", "id": n, "audios": [f"{n}.wav"], "label": n != 1} for n in range(3)]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    words = ("convert", "a.json", "--out", "out", "--audios-column", "")
+    told = sft_tui(*words, cwd=tmp_path).stderr
+    assert "Used: `question` as input; `answer` as output; `label` as label" in told
+    assert "Not used: `id`: numbers; `audios`: file paths" in told
+    assert "1 left out, rejected: rows 2" in told
+    data = json.loads(sft_tui(*words, "--json", cwd=tmp_path).stdout)
+    assert data["dropped"] == {"rejected": 1}
+    assert data["mapping"] == {"input": "question", "output": "answer", "label": "label"}
+    assert data["unused_columns"] == [
+        {"name": "id", "looks_like": "numbers"},
+        {"name": "audios", "looks_like": "file paths"},
+    ]
+    shown = json.loads(sft_tui("preview", "a.json", "--audios-column", "", "--json", cwd=tmp_path).stdout)
+    assert shown["unused_columns"] == data["unused_columns"]
+    assert [row["drop"] for row in shown["rows"]] == [None, "rejected", None]
