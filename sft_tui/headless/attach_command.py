@@ -13,8 +13,8 @@ from sft_tui.headless.output import duration, put_json, say
 from sft_tui.i18n import _
 from sft_tui.project.events import EventReader
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import RunState, read_state
-from sft_tui.view.outcome import exit_code_of, is_over, present, status_word
+from sft_tui.project.state import RunState, present_status, read_state
+from sft_tui.view.outcome import exit_code_of, status_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def run(request: Request) -> int:
     layout, state = find_run(request.dir, request.run)
     reader = EventReader(layout.events, from_end=True)
     state = read_state(layout) or state  # it may have ended before the reader was there
-    if is_over(present(state)):
+    if present_status(state).final:
         return show_ended(layout, state, as_json=request.json)
     metrics = state.metrics
     if "step" in metrics and not request.json:
@@ -55,6 +55,6 @@ def show_ended(layout: RunLayout, state: RunState, *, as_json: bool) -> int:
     if as_json:
         put_json(run_as_json(layout, state))
     took = duration(state.finished - state.created if state.finished else None)
-    say(_("{run}: {status} ({time})").format(run=layout.name, status=status_word(present(state)), time=took))
+    say(_("{run}: {status} ({time})").format(run=layout.name, status=status_word(present_status(state)), time=took))
     say_end(layout, state)
     return exit_code_of(state)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 from sft_tui.i18n import _
-from sft_tui.problems import Refusal, nearest, refuse
+from sft_tui.problems import nearest, refuse
 from sft_tui.project.layout import RunLayout, runs_of
-from sft_tui.project.state import RunState, read_state
-from sft_tui.view.outcome import exit_code_of, is_over, present
+from sft_tui.project.state import RunState, present_status, read_state
+from sft_tui.run.adoption import looked_after
+from sft_tui.view.outcome import exit_code_of
 
 
 def find_project(given: Path) -> Path:
@@ -25,17 +25,7 @@ def find_project(given: Path) -> Path:
 def all_runs(project: Path) -> list[tuple[RunLayout, RunState]]:
     """The runs of a project that can be read, the newest first; what a lost supervisor has left is looked after."""
     found = [(layout, state) for layout in runs_of(project) if (state := read_state(layout)) is not None]
-    return [(layout, _looked_after(layout, state)) for layout, state in found]
-
-
-def _looked_after(layout: RunLayout, state: RunState) -> RunState:
-    if not state.status.active or state.supervisor is None or state.supervisor.may_live():
-        return state
-    from sft_tui.run.lifecycle import ensure_supervised
-
-    with contextlib.suppress(Refusal, OSError):  # it is shown as it is
-        ensure_supervised(layout)
-    return read_state(layout) or state
+    return [(layout, looked_after(layout, state)) for layout, state in found]
 
 
 def find_run(given: Path, name: str | None) -> tuple[RunLayout, RunState]:
@@ -44,7 +34,7 @@ def find_run(given: Path, name: str | None) -> tuple[RunLayout, RunState]:
     runs = all_runs(project)
     found = [(layout, state) for layout, state in runs if name in (None, layout.name)]
     if found:
-        return next((pair for pair in found if not is_over(present(pair[1]))), found[0])
+        return next((pair for pair in found if not present_status(pair[1]).final), found[0])
     if name is None:
         message = _("There are no runs in {project}.").format(project=project)
         raise refuse("no_runs", message, hint=_("Give the project directory with --dir."), path=str(project))
@@ -56,13 +46,13 @@ def find_run(given: Path, name: str | None) -> tuple[RunLayout, RunState]:
 
 def run_as_json(layout: RunLayout, state: RunState) -> dict[str, Any]:
     """What programs are told of a run. `exit_code` is None while it is on."""
-    status = present(state)
+    status = present_status(state)
     return {
         "run": layout.name,
         "project": str(layout.project),
         "status": status.value,
         "stage": state.stage,
-        "exit_code": exit_code_of(state) if is_over(status) else None,
+        "exit_code": exit_code_of(state) if status.final else None,
         "message": state.message,
         "created": state.created,
         "finished": state.finished,

@@ -10,14 +10,17 @@ from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
 from sft_tui.project.events import Event, EventReader
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import RunState, Status, read_state
-from sft_tui.view.outcome import exit_code_of, is_over, present
+from sft_tui.project.state import RunState, Status, present_status, read_state
+from sft_tui.run.adoption import looked_after
+from sft_tui.view.outcome import exit_code_of
 
 _POLL_S = 0.25
 _GRACE_S = 1.0
 """The last event comes a moment after the state that it tells of, if it comes."""
 _PATIENCE_S = 5.0
 """A run seems lost for as long as it takes another supervisor to adopt it; its files may be unreadable for as long."""
+_LOOK_S = 3.0
+"""A lost supervisor is looked for this often."""
 _START_S = 30.0
 """A run that was written and never started does not start any more after this."""
 
@@ -62,9 +65,12 @@ class _Left(Exception):
 def _to_the_end(layout: RunLayout, reader: EventReader, listener: Listener, deadline: float | None) -> RunState | None:
     """The run's last state; None where its files went away. Raises `KeyboardInterrupt` or `_Left`."""
     told: Event | None = None
-    still = None  # since when nothing seems to happen any more
+    look_again = 0.0
+    still: float | None = None  # since when nothing seems to happen any more
     while True:
         state = read_state(layout)  # before the events: what led to it is in them
+        if state is not None and time.monotonic() >= look_again:
+            state, look_again = looked_after(layout, state), time.monotonic() + _LOOK_S
         for event in reader.poll():
             listener.tell(event)
             told = event if event.get("type") == "run_finished" else None
@@ -84,19 +90,19 @@ def _to_the_end(layout: RunLayout, reader: EventReader, listener: Listener, dead
 
 def _patience_s(state: RunState | None, told: Event | None) -> float | None:
     """How long to wait for what may still come where a run seems to have ended; None while it goes on."""
-    status = Status.LOST if state is None else present(state)
+    status = Status.LOST if state is None else present_status(state)
     if status is Status.PENDING and state is not None and state.supervisor is None:
         return _START_S
     if status is Status.LOST:
         return _GRACE_S if told is not None else _PATIENCE_S
-    if is_over(status):
+    if status.final:
         return 0.0 if told is not None else _GRACE_S
     return None
 
 
 def _as_told(state: RunState | None, told: Event | None) -> RunState | None:
     """The last state; where it could not be written (a full disk), as the last event has it."""
-    if state is None or told is None or is_over(state.status) or told.get("status") not in list(Status):
+    if state is None or told is None or state.status.final or told.get("status") not in list(Status):
         return state
     status, code = Status(told["status"]), told.get("exit_code")
     return replace(state, status=status, exit_code=code, message=told.get("message"))

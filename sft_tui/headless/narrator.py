@@ -12,8 +12,8 @@ from sft_tui.headless.output import duration, put_json, say, say_in_place
 from sft_tui.i18n import _
 from sft_tui.project.events import Event, EventReader
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import RunState, Status
-from sft_tui.view.outcome import exit_code_of, lacked_memory, present, read_outcome, status_word
+from sft_tui.project.state import RunState, Status, present_status
+from sft_tui.view.outcome import exit_code_of, lacked_memory, read_outcome, status_word
 from sft_tui.view.pace import Pace
 
 
@@ -66,7 +66,7 @@ def end_as_json(layout: RunLayout, state: RunState) -> dict[str, Any]:
     """How a run has ended, in the words of its last event."""
     return {
         "run": layout.name,
-        "status": present(state).value,
+        "status": present_status(state).value,
         "exit_code": exit_code_of(state),
         "message": state.message,
     }

@@ -13,8 +13,7 @@ from sft_tui.headless.output import say
 from sft_tui.headless.run_command import follow_or_leave
 from sft_tui.i18n import _
 from sft_tui.project.events import EventReader
-from sft_tui.project.state import Status
-from sft_tui.view.outcome import is_over, present
+from sft_tui.project.state import Status, present_status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +49,10 @@ def run(request: Request) -> int:
 
     layout, state = find_run(request.dir, request.run)
     changes = parse_settings(request.set)
-    if present(state) is Status.FINISHED and not changes and not request.from_start:
+    if present_status(state) is Status.FINISHED and not changes and not request.from_start:
         return show_ended(layout, state, as_json=request.json)
     reader = EventReader(layout.events, from_end=True)
-    if not is_over(present(state)) and state.supervisor is not None and state.supervisor.alive() and not changes:
+    if not present_status(state).final and state.supervisor is not None and state.supervisor.alive() and not changes:
         say(_("The run {run} is running already; following it.").format(run=layout.name))
         return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
     resume(

@@ -23,11 +23,11 @@ from sft_tui.project.events import EventReader
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
-from sft_tui.project.state import RunState, Status, read_state
+from sft_tui.project.state import RunState, Status, present_status, read_state
 from sft_tui.run.lifecycle import read_plan, resume, start
 from sft_tui.run.outcome import run_is_done
 from sft_tui.units import GIB
-from sft_tui.view.outcome import is_over, present, read_outcome
+from sft_tui.view.outcome import read_outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ def _again(
     """The run is there already: attach to it, say that it is done, go on with it, or refuse."""
     earlier = read_json(layout.plan)
     same = isinstance(earlier, dict) and earlier.get("answers_hash") == plan.answers_hash
-    status = present(state)
-    if not is_over(status):
+    status = present_status(state)
+    if not status.final:
         if not same:
             raise _conflict(layout, earlier, plan, running=True)
         say(_("The run {run} is running already; following it.").format(run=layout.name))

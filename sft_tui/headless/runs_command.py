@@ -13,8 +13,8 @@ from sft_tui.headless.output import put_json, put_table, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import RunState
-from sft_tui.view.outcome import present, status_word
+from sft_tui.project.state import RunState, present_status
+from sft_tui.view.outcome import status_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,4 +49,4 @@ def _row(layout: RunLayout, state: RunState) -> tuple[str, ...]:
     step = f"{metrics['step']:.0f}/{metrics.get('total_steps', 0):.0f}" if "step" in metrics else "-"
     loss = f"{metrics['loss']:.4f}" if "loss" in metrics else "-"
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(state.created))
-    return layout.name, status_word(present(state)), state.stage or "-", step, loss, started
+    return layout.name, status_word(present_status(state)), state.stage or "-", step, loss, started

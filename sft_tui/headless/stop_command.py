@@ -13,8 +13,8 @@ from sft_tui.headless.output import put_json, say
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.events import EventReader
-from sft_tui.project.state import read_state
-from sft_tui.view.outcome import is_over, present, status_word
+from sft_tui.project.state import present_status, read_state
+from sft_tui.view.outcome import status_word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,8 @@ def run(request: Request) -> int:
     from sft_tui.run.lifecycle import stop
 
     layout, state = find_run(request.dir, request.run)
-    status = present(state)
-    if is_over(status):
+    status = present_status(state)
+    if status.final:
         message = _("The run {run} does not run: {status}.").format(run=layout.name, status=status_word(status))
         raise refuse("not_running", message)
     meaning = stop(layout, now=request.now)
@@ -51,7 +51,7 @@ def run(request: Request) -> int:
         follow(layout, EventReader(layout.events, from_end=True), Listener())
     if request.json:
         latest = read_state(layout)
-        status = present(latest or state)
+        status = present_status(latest or state)
         asked = "stop_now" if request.now else "stop"
         put_json({"run": layout.name, "asked": asked, "status": status.value, "message": meaning})
     return int(ExitCode.DONE)

@@ -14,8 +14,8 @@ from sft_tui.headless.output import put_json
 from sft_tui.i18n import _
 from sft_tui.project.events import EventReader
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import RunState
-from sft_tui.view.outcome import exit_code_of, is_over, present
+from sft_tui.project.state import RunState, present_status
+from sft_tui.view.outcome import exit_code_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def run(request: Request) -> int:
     """Wait for a run's end; its exit code."""
     layout, state = find_run(request.dir, request.run)
     end = _End(as_json=request.json)
-    if is_over(present(state)):
+    if present_status(state).final:
         end.end(layout, state)
         return exit_code_of(state)
     return follow(layout, EventReader(layout.events, from_end=True), end, timeout_s=request.timeout)

@@ -350,13 +350,12 @@ class SftApp(App[int]):
         self.exit(int(ExitCode.INTERRUPTED))
 
     def _goodbye(self) -> list[str]:
-        from sft_tui.project.state import read_state
-        from sft_tui.view.outcome import is_over, present
+        from sft_tui.project.state import present_status, read_state
 
         lines = []
         for layout in self.services.runs(self.project)[:20]:
             state = read_state(layout)
-            if state is not None and not is_over(present(state)):
+            if state is not None and not present_status(state).final:
                 text = _("The run {run} goes on without this window. To see it again: sft-tui attach {run}")
                 lines.append(text.format(run=layout.name))
         return lines

@@ -37,16 +37,6 @@ def status_word(status: Status) -> str:
     return _(_STATUS_WORDS[status.value])
 
 
-def is_over(status: Status) -> bool:
-    """Whether nothing happens any more."""
-    return status.final
-
-
-def present(state: RunState) -> Status:
-    """How a run stands now, by its processes."""
-    return present_status(state)
-
-
 def exit_code_of(state: RunState) -> int:
     """What a command that waited for the run ends with: 0, why it failed, or 130 where it did not come to its end."""
     status = present_status(state)
@@ -115,7 +105,7 @@ class RunOutcome:
 
 def read_outcome(layout: RunLayout, state: RunState) -> RunOutcome:
     """Look at what came of a run."""
-    status, merged = present(state), merged_model(layout, state)
+    status, merged = present_status(state), merged_model(layout, state)
     return RunOutcome(
         status,
         headline(layout.name, status, state.message, state.stage),
@@ -169,7 +159,7 @@ def _places(layout: RunLayout, merged: Merged) -> tuple[str, ...]:
 
 
 def _ways(layout: RunLayout, state: RunState, status: Status) -> tuple[str, ...]:
-    if not is_over(status) or status is Status.FINISHED:
+    if not status.final or status is Status.FINISHED:
         return ()
     ways = [_("Go on with: sft-tui resume {run}").format(run=layout.name)]
     if lacked_memory(status, state.exit_code, state.stage):

@@ -16,7 +16,7 @@ from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import RunState, StageState, Status, present_status, read_state
 from sft_tui.project.tail import Tail
 from sft_tui.view.curves import Curve, Series
-from sft_tui.view.outcome import is_over, lacked_memory
+from sft_tui.view.outcome import lacked_memory
 from sft_tui.view.pace import Pace
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Snapshot:
     @property
     def alive(self) -> bool:
         """Whether something still happens."""
-        return not is_over(self.status)
+        return not self.status.final
 
     @property
     def lacked_memory(self) -> bool:
@@ -222,7 +222,7 @@ class RunWatch:
         status = present_status(state)
         gpus = self._plan.get("gpus")
         on_cpu = isinstance(gpus, list) and not gpus
-        alive = not is_over(status)
+        alive = not status.final
         report = self._gpus() if alive and not on_cpu else None
         chosen = gpus if isinstance(gpus, list) else []
         mine = tuple(g for g in report.gpus if not chosen or g.index in chosen) if report else ()

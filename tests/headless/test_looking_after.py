@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.headless import Project, make_project
@@ -135,16 +136,30 @@ def test_followers_end_though_the_events_are_gone_or_the_run_is(tmp_path: Path) 
     assert follower.wait(60) == 130
 
 
+def test_who_follows_has_a_lost_supervisor_replaced(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 60, "step_s": 0.1})
+    training(project)
+    follower = front(project, "attach", "apples")
+    assert follower.stderr is not None and follower.stderr.readline()
+    os.kill(project.state()["supervisor"]["pid"], signal.SIGKILL)
+    _out, err = follower.communicate(timeout=120)
+    assert follower.returncode == 0, err
+    assert project.state()["stages"]["train"]["attempt"] == 1
+    assert "merged model: " in err
+
+
 def test_a_run_that_was_interrupted_ends_attach_with_130(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"steps": 3000, "step_s": 0.1})
     training(project)
     state = project.state()
-    trainer = state["stages"]["train"]["process"]["pid"]
-    os.kill(state["supervisor"]["pid"], signal.SIGKILL)
-    os.killpg(os.getpgid(trainer), signal.SIGKILL)
+    stage = psutil.Process(state["stages"]["train"]["process"]["pid"])
+    parent = stage.parent()
+    keeper = [parent] if parent is not None and "keeper" in " ".join(parent.cmdline()) else []
+    for process in (psutil.Process(state["supervisor"]["pid"]), *keeper, *stage.children(recursive=True), stage):
+        process.kill()
     attached = project.sft("attach", "apples", "--json")
     assert attached.code == 130, attached.err
-    assert json.loads(attached.out.splitlines()[-1])["status"] in ("lost", "failed")
+    assert json.loads(attached.out.splitlines()[-1])["status"] == "lost"
 
 
 def test_a_reader_that_goes_away_does_not_change_what_was_found(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from sft_tui.i18n import N_, _
 from sft_tui.problems import Refusal
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.requests import RequestKind
-from sft_tui.project.state import Status
+from sft_tui.project.state import Status, read_state
+from sft_tui.run.adoption import looked_after
 from sft_tui.tui.run_ways import Way, remarks, way_on
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.bars import ActionBar, KeyBar
@@ -127,6 +128,8 @@ class RunScreen(BaseScreen):
         last: Snapshot | None = None
         while not worker.is_cancelled and self.is_attached:
             snapshot = watch.poll()
+            if snapshot.alive and not snapshot.supervised and (state := read_state(self.layout_of_run)) is not None:
+                looked_after(self.layout_of_run, state)
             if snapshot != last:
                 bad = snapshot.status in _ENDED_BADLY
                 self.post_message(self.Seen(snapshot, failure_report(self.layout_of_run, snapshot) if bad else None))

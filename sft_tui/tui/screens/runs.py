@@ -23,7 +23,8 @@ from textual.worker import get_current_worker
 from sft_tui.i18n import N_, _
 from sft_tui.problems import Refusal
 from sft_tui.project.layout import RunLayout, runs_of
-from sft_tui.project.state import RunState, Status, read_state
+from sft_tui.project.state import RunState, Status, present_status, read_state
+from sft_tui.run.adoption import looked_after
 from sft_tui.tui import figures_text as text
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.signs import Signs
@@ -32,7 +33,7 @@ from sft_tui.tui.widgets.bars import ActionBar, KeyBar, StepBar
 from sft_tui.tui.widgets.lines import Lines
 from sft_tui.tui.widgets.list_box import ListBox, Row
 from sft_tui.tui.widgets.stage_bar import status_sign
-from sft_tui.view.outcome import is_over, present, stage_name, status_word
+from sft_tui.view.outcome import stage_name, status_word
 
 POLL_S = 2.0
 _NAME_CELLS = 26
@@ -59,12 +60,12 @@ class RunRow:
 def read_rows(project: Path, now: float) -> tuple[RunRow, ...]:
     """The runs of `project`, the newest first."""
     states = [(layout, read_state(layout)) for layout in runs_of(project)]
-    return tuple(_row(layout, state, now) for layout, state in states if state is not None)
+    return tuple(_row(layout, looked_after(layout, state), now) for layout, state in states if state is not None)
 
 
 def _row(layout: RunLayout, state: RunState, now: float) -> RunRow:
-    status, metrics = present(state), state.metrics
-    end = state.finished or state.updated if is_over(status) else now
+    status, metrics = present_status(state), state.metrics
+    end = state.finished or state.updated if status.final else now
     return RunRow(
         name=layout.name,
         status=status,
@@ -228,7 +229,7 @@ class RunsScreen(BaseScreen):
         row = self.current
         if row is None:
             return _("There are no runs here yet. Next: the wizard")
-        if not is_over(row.status):
+        if not row.status.final:
             return _("Next: watch {run}").format(run=row.name)
         if row.status is Status.FINISHED:
             return _("Next: what {run} has learned").format(run=row.name)
@@ -265,7 +266,7 @@ class RunsScreen(BaseScreen):
             row = self.current if self.rows is not None and self.is_mounted else None
             if row is None:
                 return False
-            return not is_over(row.status) if action == "stop" else True
+            return not row.status.final if action == "stop" else True
         return True
 
     def action_wizard(self) -> None:
