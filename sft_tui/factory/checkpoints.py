@@ -35,8 +35,13 @@ class Checkpoint:
 
 def find_checkpoints(save_dir: Path) -> list[Checkpoint]:
     """All checkpoints in `save_dir`, the oldest first."""
-    named = [(path.name.removeprefix(_PREFIX), path) for path in save_dir.glob(f"{_PREFIX}*") if path.is_dir()]
-    return [_look_at(path, step) for step, path in sorted((int(name), path) for name, path in named if name.isdigit())]
+    return [_look_at(path, int(path.name.removeprefix(_PREFIX))) for path in checkpoint_directories(save_dir)]
+
+
+def checkpoint_directories(save_dir: Path) -> list[Path]:
+    """The directories of checkpoints in `save_dir`, whole or not, the oldest first."""
+    found = [path for path in save_dir.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
+    return sorted((path for path in found if path.is_dir()), key=lambda path: int(path.name.removeprefix(_PREFIX)))
 
 
 def trained_to_the_end(save_dir: Path, options: Mapping[str, Any]) -> bool:

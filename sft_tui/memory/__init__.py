@@ -4,7 +4,7 @@
 """
 
 from sft_tui.memory.choosing import AutoChoice, choose_for_model
-from sft_tui.memory.disk import disk_needs
+from sft_tui.memory.disk import disk_needs, saved_bytes
 from sft_tui.memory.estimate import Estimate, Fit, estimate, judge
 from sft_tui.memory.models import find_config, known_config
 from sft_tui.memory.suggestions import FittedOptions, Suggestion, fit_options, suggestions
@@ -25,5 +25,6 @@ __all__ = [
     "fit_options",
     "judge",
     "known_config",
+    "saved_bytes",
     "suggestions",
 ]

@@ -49,6 +49,15 @@ def checkpoint_bytes(shape: Architecture, setup: Setup, options: Mapping[str, An
     return weights + states + EXTRAS_BYTES
 
 
+def saved_bytes(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, int]:
+    """Bytes of one `checkpoint` and of the `result`. Raises as `read_architecture` and `read_setup` do."""
+    shape = read_architecture(config)
+    setup = read_setup(options, shape)
+    whole = setup.method in ("full", "freeze")
+    weights = count_parameters(shape) * 2 if whole else trained_parameters(shape, setup) * setup.trainable_width
+    return {"checkpoint": checkpoint_bytes(shape, setup, options), "result": weights + EXTRAS_BYTES}
+
+
 def disk_needs(
     config: Mapping[str, Any],
     options: Mapping[str, Any],
@@ -63,15 +72,11 @@ def disk_needs(
     A new checkpoint is complete before the oldest goes, so one more than the limit is there at times. `merged` is the
     exported model in 16 bits, `download` the base model where it is not on the disk yet.
     """
+    one = saved_bytes(config, options)
+    needs = {"checkpoints": one["checkpoint"] * _checkpoint_count(options, steps), "result": one["result"]}
     shape = read_architecture(config)
-    setup = read_setup(options, shape)
-    one = checkpoint_bytes(shape, setup, options)
-    needs = {"checkpoints": one * _checkpoint_count(options, steps)}
-    whole = setup.method in ("full", "freeze")
-    model = count_parameters(shape) * 2 + EXTRAS_BYTES
-    needs["result"] = model if whole else trained_parameters(shape, setup) * setup.trainable_width + EXTRAS_BYTES
-    if export and not whole:
-        needs["merged"] = model
+    if export and read_setup(options, shape).method not in ("full", "freeze"):
+        needs["merged"] = count_parameters(shape) * 2 + EXTRAS_BYTES
     if download:
         needs["download"] = count_parameters(shape) * shape.dtype_bytes + EXTRAS_BYTES
     return {name: size for name, size in needs.items() if size}

@@ -85,6 +85,16 @@ def plan_estimate(
     return PlannedEstimate(need.peak_bytes, dict(need.parts), need.margin, fit.value, free, changes, longest)
 
 
+def planned_disk(config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, int]:
+    """Bytes of one `checkpoint` and of the `result`; nothing where they cannot be told, which the checks report."""
+    from sft_tui.memory import saved_bytes
+
+    try:
+        return {} if config is None else saved_bytes(config, options)
+    except Refusal:
+        return {}
+
+
 def more_cards(
     situation: Situation, options: Mapping[str, Any], cards: tuple[Gpu, ...]
 ) -> tuple[tuple[int, ...], dict[str, Any]] | None:

@@ -15,6 +15,7 @@ from sft_tui.plan.check_answers import check_answers
 from sft_tui.plan.context import template_of
 from sft_tui.plan.conversion import conversion_request
 from sft_tui.plan.decide import Decisions, decide
+from sft_tui.plan.estimate import planned_disk
 from sft_tui.plan.names import portable
 from sft_tui.plan.options import deepspeed_from_the_project
 from sft_tui.problems import ExitCode
@@ -68,6 +69,7 @@ def make_plan(answers: Answers, situation: Situation, decided: Decisions | None 
         wait=answers.hardware.wait,
         any_gpu=answers.hardware.gpus == "auto",
         notify=situation.notify,
+        disk=planned_disk(decided.config, decided.estimated_options),
     )
 
 

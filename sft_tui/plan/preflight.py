@@ -21,7 +21,7 @@ from sft_tui.plan.estimate import model_config, more_cards
 from sft_tui.plan.gpu_headroom import cards_of, holder, waiting_helps
 from sft_tui.plan.length import file_rows, run_length
 from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
-from sft_tui.units import GIB
+from sft_tui.units import GIB, size_text
 from sft_tui.yaml_io import scalar
 
 if TYPE_CHECKING:
@@ -308,15 +308,11 @@ def _check_disk(answers: Answers, situation: Situation, plan: Plan, problems: Pr
     free, total = situation.system.disk_free_bytes, sum(needs.values())
     if total <= free:
         return
-    parts = ", ".join(f"{name} {_size(size)}" for name, size in needs.items())
+    parts = ", ".join(f"{name} {size_text(size)}" for name, size in needs.items())
     message = _("The run needs about {need} of disk ({parts}), {free} are free for {path}.")
-    text = message.format(need=_size(total), parts=parts, free=_size(free), path=situation.project)
+    text = message.format(need=size_text(total), parts=parts, free=size_text(free), path=situation.project)
     hint = _("Free space, choose another `run.dir`, or lower `save_total_limit`.")
     problems.error("disk_space", text, key="run.dir", hint=hint)
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 2 else f"{size_bytes / 2**20:.0f} MiB"
 
 
 def _check_memory(situation: Situation, plan: Plan, problems: Problems, *, force: bool) -> None:

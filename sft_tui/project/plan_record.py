@@ -64,7 +64,8 @@ class Plan:
     environment, ...). `headless_command` repeats the run. With `wait` the training starts once its GPU memory is free,
     on any cards with `any_gpu`; `force` starts it though the memory seems too small. `notify` is a program and its
     arguments that are told of alarms and of the end. With `overwrite_model` a merged model that is there is replaced by
-    the new one; otherwise it is kept beside. A training that crashes is started again `restart_on_crash` times.
+    the new one; otherwise it is kept beside. A training that crashes is started again `restart_on_crash` times. `disk` is
+    what one `checkpoint` and the `result` take, in bytes, where the model is known.
     """
 
     project: str
@@ -93,6 +94,7 @@ class Plan:
     notify: tuple[str, ...] = ()
     overwrite_model: bool = False
     restart_on_crash: int = 0
+    disk: dict[str, int] = field(default_factory=dict)
 
     def stage(self, name: str) -> PlannedStage | None:
         """The stage called `name`, if the run has it."""

@@ -7,12 +7,16 @@ import time
 
 from sft_tui.factory.commands import TRAINER_LOG
 from sft_tui.factory.trainer_log import GradNorms, Metric, TrainerLog
+from sft_tui.i18n import _
 from sft_tui.machine.gpus import read_gpus
 from sft_tui.project.events import EventLog
 from sft_tui.project.layout import RunLayout
+from sft_tui.project.plan_record import Plan
 from sft_tui.project.state import RunState, StageState
 from sft_tui.run.alarms import Alarm, Alarms
+from sft_tui.run.disk_guard import DiskGuard
 from sft_tui.run.measure import PeakMeter
+from sft_tui.units import size_text
 
 _FIGURES = {
     "step": "step",
@@ -33,10 +37,19 @@ _READING_S = 1.0
 
 
 class Monitor:
-    """Turns new lines of trainer_log.jsonl into events and the state's figures, and raises alarms."""
+    """Turns new lines of trainer_log.jsonl into events and the state's figures, and raises alarms.
+
+    `must_stop` says in a sentence why the training has to be stopped with saving before it fails; None: it need not.
+    """
 
     def __init__(
-        self, layout: RunLayout, state: RunState, stage: StageState, events: EventLog, meter: PeakMeter | None
+        self,
+        layout: RunLayout,
+        state: RunState,
+        stage: StageState,
+        events: EventLog,
+        meter: PeakMeter | None,
+        plan: Plan | None = None,
     ) -> None:
         self._layout = layout
         self._state = state
@@ -46,7 +59,9 @@ class Monitor:
         self._meter = meter
         self._log = TrainerLog(layout.save_dir / TRAINER_LOG)
         self._norms = GradNorms(layout.stage_log("train"))
-        self._alarms = Alarms(on_gpu=meter is not None and bool(meter.uuids))
+        self._alarms = Alarms(on_gpu=plan is None or bool(plan.gpus))
+        self._guard = None if plan is None else DiskGuard(layout.save_dir, plan.train_options, plan.disk)
+        self.must_stop: str | None = None
         self._last_tick = self._last_reading = time.monotonic()
         self._loads: list[float] = []
 
@@ -71,6 +86,7 @@ class Monitor:
             self._last_tick = now
             with contextlib.suppress(OSError):  # a disk that does not answer now will be asked again
                 self._raise(self._alarms.tick(now, *self._machine()))
+        self._look_at_disk()
         return len(new) > known
 
     def _record(self, metric: Metric, now: float) -> None:
@@ -106,6 +122,27 @@ class Monitor:
 
         free_disk = shutil.disk_usage(self._layout.project).free
         return max(self._loads, default=None), psutil.virtual_memory().available, free_disk
+
+    def _look_at_disk(self) -> None:
+        """Whether what is still to be saved has room."""
+        import shutil
+
+        step, total = self._state.metrics.get("step"), self._state.metrics.get("total_steps")
+        if self._guard is None or self.must_stop is not None or step is None or total is None:
+            return
+        try:
+            free = shutil.disk_usage(self._layout.project).free
+            need = self._guard.lacking(free, int(step), int(total))
+        except OSError:  # a disk that does not answer now will be asked again
+            return
+        if need is None:
+            return
+        text = _(
+            "The disk has {free} free, and what is still to be saved takes {need}: stopping while it can be saved."
+        )
+        self.must_stop = text.format(free=size_text(free), need=size_text(need))
+        hint = _("Free space, then go on with: sft-tui resume {run}").format(run=self._layout.name)
+        self._events.add("warning", id="disk_stop", message=self.must_stop, hint=hint)
 
     def _raise(self, alarms: list[Alarm]) -> None:
         for alarm in alarms:

