@@ -64,8 +64,8 @@ class Plan:
     environment, ...). `headless_command` repeats the run. With `wait` the training starts once its GPU memory is free,
     on any cards with `any_gpu`; `force` starts it though the memory seems too small. `notify` is a program and its
     arguments that are told of alarms and of the end. With `overwrite_model` a merged model that is there is replaced by
-    the new one; otherwise it is kept beside. A training that crashes is started again `restart_on_crash` times. `disk` is
-    what one `checkpoint` and the `result` take, in bytes, where the model is known.
+    the new one; otherwise it is kept beside. A training that crashes is started again `restart_on_crash` times. `disk`
+    is what one `checkpoint` and the `result` take, in bytes, where the model is known.
     """
 
     project: str

@@ -43,7 +43,7 @@ class DiskGuard:
         count = self._measure()
         left = self._checkpoints_left(step, total_steps)
         limit = self._limit()
-        back = max(0, count - limit) * self._checkpoint if limit else 0  # a new one is complete before the oldest goes
+        back = self._checkpoint if 0 < limit < count else 0  # a new one is complete before the oldest goes
         need = min(self._peak(left, count), self._peak(2, count))
         need += _RESERVE_BYTES + int(_RESERVE_SHARE * self._checkpoint)
         return need if free + back < need else None

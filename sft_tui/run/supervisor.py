@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from sft_tui.factory import commands
@@ -67,6 +67,7 @@ class Supervisor:
         self._state = state
         self._events = event_log(layout, plan)
         self._stop: RequestKind | None = None
+        self._stop_reason: str | None = None
         self._shrunk = 0
         self._crash_waits = waits_between(plan.restart_on_crash)
         self._meter: PeakMeter | None = None
@@ -220,6 +221,8 @@ class Supervisor:
         self._attend(planned, stage, process)
         stage.exit_code = process.exit_code
         outcome = judge_stage(self._layout, self._plan, planned, stage, stopped=self._stop is not None)
+        if outcome.status is Status.STOPPED and self._stop_reason is not None:
+            outcome = replace(outcome, message=f"{self._stop_reason} {where_it_goes_on(self._layout)}")
         return self._finish(planned, stage, outcome)
 
     def _keep_peak(self) -> None:
@@ -315,6 +318,10 @@ class Supervisor:
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():
                 self._save(durable=False)
+            if monitor is not None and monitor.must_stop is not None and self._stop is None:
+                self._stop, self._stop_reason = RequestKind.STOP, monitor.must_stop
+                self._state.message = monitor.must_stop
+                self._stop_and_save(planned, process)
             time.sleep(_POLL_S)
         if monitor is not None and monitor.look():
             self._save()
@@ -328,14 +335,23 @@ class Supervisor:
         for request in take_requests(self._layout):
             graceful = request.kind is RequestKind.STOP and planned.name == "train" and self._training_has_begun()
             if graceful and self._stop is None:
-                process.signal(commands.stop_signal(planned.argv), commands.is_worker)
-                self._state.move_to(Status.STOPPING)
-                self._save()
-                message = _("Stopping at the next step and saving.")
-                self._events.add("warning", id="stopping", message=message, hint=None)
+                self._stop_and_save(planned, process)
             elif not graceful:
-                process.end(_QUICK_S if planned.name == "train" else 10.0)
+                self._end(process, _QUICK_S if planned.name == "train" else 10.0)
             self._stop = request.kind
+
+    def _stop_and_save(self, planned: PlannedStage, process: StageProcess) -> None:
+        process.signal(commands.stop_signal(planned.argv), commands.is_worker)
+        self._state.move_to(Status.STOPPING)
+        self._save()
+        self._events.add("warning", id="stopping", message=_("Stopping at the next step and saving."), hint=None)
+
+    def _end(self, process: StageProcess, patience_s: float) -> None:
+        ending = process.end(patience_s)
+        if ending.killed:
+            text = _("Processes that had not ended {seconds} s after they were asked to were killed: {count}.")
+            message = text.format(seconds=f"{patience_s:g}", count=ending.killed)
+            self._events.add("warning", id="killed", message=message, hint=None)
 
     def _training_has_begun(self) -> bool:
         return commands.training_has_begun(_end_of(self._layout.stage_log("train"), 1 << 18))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -132,3 +133,12 @@ def test_torchrun_is_found_beside_the_training_python(begin: Callable[[dict[str,
     path = psutil.Process(trainer(project)).environ()["PATH"]
     assert path.split(os.pathsep)[0] == str(project.fake.python.parent)
     assert project.sft("stop", "apples", "--now", "--wait").code == 0
+
+
+def test_a_stop_says_how_many_did_not_heed_it(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin({**LONG, "ignore_term": True})
+    assert project.sft("stop", "apples", "--now", "--wait").code == 0
+    until(lambda: ended(project))
+    lines = (project.path / "runs/apples/events.jsonl").read_text(encoding="utf-8").splitlines()
+    (killed,) = [event for event in map(json.loads, lines) if event.get("id") == "killed"]
+    assert killed["message"].endswith(": 1.")
