@@ -125,12 +125,21 @@ def end_all(find: Find, keeping: Find, patience_s: float) -> Ending:
     _wait(asked, patience_s)
     killed: set[ProcessRef] = set()
     deadline = time.monotonic() + _KILL_S
-    while (left := list(find())) and time.monotonic() < deadline:
+    while (left := _look_twice(find)) and time.monotonic() < deadline:
         killed |= tell(left, signal.SIGKILL)
         _wait(left, _EVERY_S * 4)
     _wait(tell(keeping(), signal.SIGCONT), _KEEPER_PATIENCE_S)
     tell(keeping(), signal.SIGKILL)
     return Ending(len(asked | killed), len(killed), len(left))
+
+
+def _look_twice(find: Find) -> list[ProcessRef]:
+    """A process that just starts another program has no environment for a moment."""
+    found = list(find())
+    if not found:
+        time.sleep(_EVERY_S)
+        found = list(find())
+    return found
 
 
 def _wait(processes: Iterable[ProcessRef], patience_s: float) -> None:

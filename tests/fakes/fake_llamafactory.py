@@ -191,7 +191,7 @@ class Trainer:
         """LLaMA-Factory traps SIGABRT only in the mode of its web UI, and only once the trainer exists."""
         if os.environ.get("LLAMABOARD_ENABLED", "").lower() in ("1", "true", "y") and not self.scenario["ignore_abort"]:
             signal.signal(signal.SIGABRT, self._abort)
-        if self._saves_on_stop() and not self.scenario["ignore_abort"]:
+        if self._saves_on_stop() and not self.scenario["ignore_abort"] and not self.scenario["ignore_term"]:
             signal.signal(signal.SIGTERM, self._abort)
 
     def _abort(self, *_: Any) -> None:

@@ -82,7 +82,7 @@ def test_without_a_mark_it_works_too(tmp_path: Path) -> None:
 
 def test_what_a_stage_leaves_in_other_sessions_is_ended_when_it_ends(mark: Mark) -> None:
     process = start(mark, _SLEEPER + "(setsid bash -c 'kill -STOP $$' &); exit 5")
-    assert leftovers(mark.run_dir)
+    wait(lambda: leftovers(mark.run_dir) != [])
     wait(process.poll)
     assert not leftovers(mark.run_dir)
     assert process.exit is not None and process.exit.exit_code == 5 and process.exit.swept == 2
