@@ -44,7 +44,8 @@ def exit_code_of(state: RunState) -> int:
         return int(ExitCode.DONE)
     if status is Status.FAILED:
         return int(state.exit_code or ExitCode.TRAIN)
-    return int(ExitCode.INTERRUPTED)
+    exported = status is Status.STOPPED and state.exit_code is not None  # what was asked for was done
+    return int(state.exit_code or 0) if exported else int(ExitCode.INTERRUPTED)
 
 
 def lacked_memory(status: Status, exit_code: int | None, stage: str | None) -> bool:

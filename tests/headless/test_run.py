@@ -280,7 +280,7 @@ def test_killing_the_supervisor_keeps_the_trainer_and_resume_adopts_it(tmp_path:
     runs = json.loads(project.sft("runs", "--json").out)
     assert runs[0]["status"] == "running"
     resumed = project.begin("resume", "apples")
-    until(lambda: "loss" in resumed.said())
+    until(lambda: "following" in resumed.said())  # who looked at the runs has started a supervisor for it
     project.fake.go_on(40)
     assert resumed.end() == 0, resumed.said()
     assert project.state()["stages"]["train"]["attempt"] == 1

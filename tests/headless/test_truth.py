@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.headless import Project, make_project
@@ -99,8 +103,6 @@ def test_a_source_that_was_rewritten_is_converted_anew(tmp_path: Path) -> None:
 
 
 def test_a_source_that_grows_while_it_is_read_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
-    import pytest
-
     from sft_tui.dataset import Columns, ConvertRequest
     from sft_tui.plan.conversion import convert_and_register
     from sft_tui.problems import Refusal
@@ -160,9 +162,10 @@ def test_changes_pass_through_the_preflight(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     assert project.run().code == 0
     before = (project.path / "runs/apples/plan.json").read_bytes()
-    refused = project.sft("resume", "apples", "--set", "lerning_rate=1e-5", "--set", "lora_rank=-3")
-    assert refused.code == 2, refused.err
-    assert "learning_rate" in refused.err and "lora_rank" in refused.err
+    for setting, word in (("lerning_rate=1e-5", "learning_rate"), ("lora_rank=-3", "lora_rank")):
+        refused = project.sft("resume", "apples", "--set", setting)
+        assert refused.code == 2, refused.err
+        assert word in refused.err
     assert (project.path / "runs/apples/plan.json").read_bytes() == before
     assert _started(project, 4) == []
 
@@ -307,10 +310,33 @@ def test_the_adapter_of_half_a_training_is_exported_and_called_so(tmp_path: Path
     assert _started(project)[-3:] == ["train", "export", "verify"]
 
 
-def test_the_supervisor_stays_small() -> None:
-    import subprocess
-    import sys
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_that_fills_up_in_training_is_the_reason_that_is_told(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this container may not mount")
+    try:
+        project = make_project(tmp_path, {"steps": 20, "hold_at": [10], "fail": {"at_step": 11, "text": "disk_full"}})
+        project.answer(run={"dir": str(disk)}, data={"source": str(project.path / "rows.csv")})
+        assert project.run("--detach").code == 0
+        until(lambda: (disk / "saves/apples/trainer_log.jsonl").exists())
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+        (tmp_path / "train/bin/go-10").touch()
+        ended = project.sft("attach", "apples", "--plain", "--dir", str(disk))
+        assert ended.code == 4, ended.err
+        state = json.loads((disk / "runs/apples/state.json").read_text())
+        assert state["status"] == "failed" and "disk" in state["diagnoses"][0]["id"]
+        last = json.loads((disk / "runs/apples/events.jsonl").read_text().splitlines()[-1])
+        assert (last["type"], last["status"]) == ("run_finished", "failed")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
 
+
+def test_the_supervisor_stays_small() -> None:
     code = (
         "import sft_tui.run.supervisor, sys, re, pathlib;"
         "print([m for m in sys.modules if m.startswith(('sft_tui.memory', 'pandas', 'polars', 'textual', 'torch'))]);"
