@@ -180,7 +180,10 @@ def free_name(out_dir: Path, stem: str, mark: str) -> str:
 
 
 def request_from_json(data: dict[str, Any], project: Path) -> ConvertRequest:
-    """The conversion in a plan; its `out_dir` is relative to the project."""
+    """The conversion in a plan; its `out_dir`, and a `source` within the project, are relative to the project."""
+    from sft_tui.dataset.readers.files import HUB
+
     thought = data.get("thought")
-    request = ConvertRequest(**{**data, "columns": Columns(**data["columns"])})
+    source = data["source"] if data["source"].startswith(HUB) else str(project / data["source"])
+    request = ConvertRequest(**{**data, "columns": Columns(**data["columns"]), "source": source})
     return replace(request, out_dir=project / request.out_dir, thought=tuple(thought) if thought else None)

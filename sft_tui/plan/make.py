@@ -149,7 +149,9 @@ def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
     template = template_of(answers, situation.model, situation.factory)
     python = situation.train_python
     request = conversion_request(answers, situation.source, Path("data"), situation.dataset, template, python)
-    return asdict(request) | {"out_dir": "data"}
+    inside = Path(request.source).is_relative_to(situation.project) and "," not in request.source
+    source = Path(request.source).relative_to(situation.project).as_posix() if inside else request.source
+    return asdict(request) | {"out_dir": "data", "source": source}
 
 
 def _verification(

@@ -158,6 +158,7 @@ def torn_events(world: World) -> None:
 def torn_trainer_log(world: World) -> None:
     """The trainer's own log ends in the middle of a line."""
     _tear(world.save_dir / "trainer_log.jsonl", world, "cut")
+    world.lines_torn = 1
 
 
 @fault()

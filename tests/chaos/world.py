@@ -54,6 +54,7 @@ class World:
     project: Path = field(init=False)
     notes: list[str] = field(default_factory=list)
     events_torn: bool = False
+    lines_torn: int = 0
     sources: list[str] = field(default_factory=lambda: ["rows"])
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -452,6 +453,10 @@ def test_a_conversion_that_was_killed_before_it_registered_its_rows_is_done_agai
     convert = [sys.executable, "-m", "sft_tui.run.convert", "runs/apples"]
     subprocess.run(convert, cwd=project.path, check=True, capture_output=True)
     assert json.loads(info.read_text()) == json.loads(before)
+    moved = project.path.rename(tmp_path / "moved")
+    shutil.rmtree(moved / "data")
+    subprocess.run(convert, cwd=moved, check=True, capture_output=True)
+    assert json.loads((moved / "data" / "dataset_info.json").read_text()) == json.loads(before)
 
 
 def test_what_the_trainer_wrote_before_a_crash_is_told_after_it(tmp_path: Path) -> None:
