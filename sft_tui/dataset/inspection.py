@@ -58,7 +58,12 @@ def inspect_source(
         rows=_known_rows(opened),
         bytes_total=opened.bytes_total,
         problems=problems,
-        notes=(*opened.notes, *doubts(mapped.columns, head), *unused_note(() if problems else unused)),
+        notes=(
+            *opened.notes,
+            *doubts(mapped.columns, head),
+            *opened.split_notes(mapped.columns),
+            *unused_note(() if problems else unused),
+        ),
         unused=unused,
     )
 

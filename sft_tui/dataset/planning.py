@@ -50,7 +50,7 @@ def plan_mapping(source: Source, request: ConvertRequest, late: Mapping[str, Any
         raise _no_columns(source, head)
     mapped = map_request(columns, head, request)
     texts, notes = _texts(source, request, mapped)
-    notes += doubts(mapped.columns, head)
+    notes += (*doubts(mapped.columns, head), *source.split_notes(mapped.columns))
     unused = unused_columns(columns, list(mapped.columns.mapped().values()), head)
     return Planned(mapped, texts, unused, tuple(notes), columns, head)
 

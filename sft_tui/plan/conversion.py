@@ -121,7 +121,7 @@ def fingerprint(request: ConvertRequest) -> str:
     if request.source.startswith(HUB):
         files: list[Any] = [request.source]
     else:
-        files = [_stamp(file.path) for file in resolve(request.source)]
+        files = [_stamp(file.path) + sorted(file.partitions.items()) for file in resolve(request.source)]
     options["source"] = files
     text = json.dumps({"version": _VERSION, **options}, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import unquote
 
 from sft_tui.dataset.readers import encoding
+from sft_tui.dataset.readers.splits import saved_files, with_splits
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Refusal, nearest, refuse
 
@@ -79,6 +80,7 @@ def resolve(source: str) -> list[SourceFile]:
         raise refuse("missing_source", _("No source is given."), key="data.source")
     found = list(_paths(str(Path(source).expanduser())))
     files: list[SourceFile] = []
+    roots: list[Path | None] = []
     first: Refusal | None = None
     for path, root in found:
         try:
@@ -90,9 +92,10 @@ def resolve(source: str) -> list[SourceFile]:
             continue
         if file is not None:
             files.append(file)
+            roots.append(root)
     if not files:
         raise first or unreadable(source, _("it is empty"), code="empty_source")
-    return files
+    return with_splits(files, roots)
 
 
 def _paths(source: str) -> Iterator[tuple[Path, Path | None]]:
@@ -120,7 +123,7 @@ def _paths(source: str) -> Iterator[tuple[Path, Path | None]]:
 def _walk(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        for name in names:
+        for name in saved_files(Path(folder)) or names if "state.json" in names else names:
             path = Path(folder, name)
             if name.startswith((".", "_")) or name in _NOT_DATA or name.endswith(".convert.json"):
                 continue
@@ -167,6 +170,8 @@ def _partitions(path: Path, root: Path) -> dict[str, str | None]:
 
 
 _HEAD_BYTES = 8 << 10
+_STREAM = b"\xff\xff\xff\xff"
+"""How an Arrow file without a footer begins, as the library `datasets` writes it."""
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "lfs"),
     (b"\xd0\xcf\x11\xe0", "xls"),
@@ -214,7 +219,9 @@ def _kind(file: SourceFile, magic: bytes) -> str:
     if foreign:
         reason, hint = _foreign_sentence(foreign)
         raise unreadable(file.path, reason, hint)
-    binary = "parquet" if magic[:4] in (b"PAR1", b"PARE") else "arrow" if magic[:6] == b"ARROW1" else None
+    binary = "parquet" if magic[:4] in (b"PAR1", b"PARE") else None
+    if magic[:6] == b"ARROW1" or (magic[:4] == _STREAM and _SUFFIXES.get(file.suffix) == "arrow"):
+        binary = "arrow"
     if binary:
         if file.compression:
             raise unreadable(file.path, _("it is a compressed {kind} file").format(kind=binary), _("Unpack it first."))

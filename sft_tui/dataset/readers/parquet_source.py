@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _FEWEST_ROWS, _MOST_ROWS = 16, 1 << 16
+_MAGIC = b"ARROW1"
 
 
 class ParquetReader:
@@ -92,34 +93,40 @@ class ParquetReader:
 
 
 class ArrowReader:
-    """An Arrow IPC (Feather 2) file, read a record batch at a time."""
+    """An Arrow IPC file (Feather 2), or a stream as `datasets` saves it, read a record batch at a time."""
 
     def __init__(self, file: SourceFile, *, whole: bool = True) -> None:
-        import pyarrow as pa
-
         del whole
         self.file = file
         self.notes: list[Problem] = []
-        self._taken = 0
+        self.position = 0
+        """Bytes of the file read so far."""
         with _reading(file):
-            self._file = pa.ipc.open_file(pa.OSFile(str(file.path), "rb"))
+            self._schema = self._open()[0]
 
-    @property
-    def position(self) -> int:
-        """Bytes of the file read so far, as the share of the batches read."""
-        return self.file.bytes * self._taken // max(int(self._file.num_record_batches), 1)
+    def _open(self) -> tuple[Any, Iterator[tuple[Any, int]]]:
+        """The schema, and the record batches with the bytes of the file that were read with each."""
+        import pyarrow as pa
+
+        stream = pa.OSFile(str(self.file.path), "rb")
+        if stream.read(len(_MAGIC)) == _MAGIC:
+            whole = pa.ipc.open_file(stream)
+            count = whole.num_record_batches
+            return whole.schema, ((whole.get_batch(at), self.file.bytes * (at + 1) // count) for at in range(count))
+        stream.seek(0)
+        parts = pa.ipc.open_stream(stream)
+        return parts.schema, ((batch, stream.tell()) for batch in parts)
 
     def columns(self) -> list[str]:
         """The top-level columns."""
-        return [str(name) for name in self._file.schema.names]
+        return [str(name) for name in self._schema.names]
 
     def tasks(self, wanted: Wanted) -> Iterator[Task]:
         """The rows, in slices of each record batch."""
         columns = wanted.columns if wanted.columns is not None else tuple(self.columns())
         with _reading(self.file):
-            for at in range(self._file.num_record_batches):
-                batch = self._file.get_batch(at)
-                self._taken = at + 1
+            for batch, taken in self._open()[1]:
+                self.position = taken
                 size = max(batch.num_rows * wanted.block_bytes // max(batch.nbytes, 1), _FEWEST_ROWS)
                 for start in range(0, batch.num_rows, size):
                     yield partial(_batch, self.file, batch.slice(start, size), columns, wanted)

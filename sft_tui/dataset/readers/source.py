@@ -10,6 +10,9 @@ from pathlib import Path
 
 from sft_tui.dataset.readers.batch import SMALL_BLOCK_BYTES, Batch, Reader, Record, Task, Wanted
 from sft_tui.dataset.readers.files import HUB, SourceFile, resolve
+from sft_tui.dataset.readers.splits import split_note
+from sft_tui.dataset.request import Columns
+from sft_tui.dataset.rows.marks import FILE_SPLIT
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity, refuse
 
@@ -80,6 +83,10 @@ class Source:
     def folders(self) -> tuple[str, ...]:
         """The directories of the files, where the files that rows name are looked for."""
         return tuple(dict.fromkeys(str(file.path.absolute().parent) for file in self.files)) if not self._hub else ()
+
+    def split_notes(self, columns: Columns) -> tuple[Problem, ...]:
+        """What should be said of the files where their names divide the rows."""
+        return (split_note(self.files),) if columns.split == FILE_SPLIT else ()
 
     @property
     def sparse(self) -> bool:

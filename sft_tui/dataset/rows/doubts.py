@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sft_tui.dataset.request import Columns
-from sft_tui.dataset.rows.marks import Head, present, says_bad
+from sft_tui.dataset.rows.marks import FILE_SPLIT, Head, present, says_bad
 from sft_tui.dataset.rows.names import fold, is_bad
 from sft_tui.dataset.rows.text import json_text
 from sft_tui.i18n import _
@@ -37,7 +37,7 @@ def doubts(columns: Columns, head: Head) -> Iterator[Problem]:
         hint = _('If it means something else: --label-column "" (in the answers, `label: ""` under `data.columns`).')
         text = message.format(column=columns.label)
         yield Problem("label_column", text, Severity.WARNING, key="data.columns.label", hint=hint)
-    if columns.split:
+    if columns.split and columns.split != FILE_SPLIT:
         message = _("`{column}` divides the rows: those for testing and validation go into the test file.")
         text = message.format(column=columns.split)
         hint = _('To divide them anew: --split-column "" and --test-size.')

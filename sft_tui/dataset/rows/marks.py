@@ -30,6 +30,8 @@ _BAD_NAMES = ("thumbsdown", "disliked", "downvoted", "undesirable", "unacceptabl
 _SPLIT_NAMES = (
     "split", "datasplit", "datasetsplit", "set", "subset", "partition", "fold", "划分", "数据划分", "数据集划分",
 )  # fmt: skip
+FILE_SPLIT = "file_split"
+"""The column that holds the split that a file's name tells."""
 TRAIN_SIDE = r"^(?:train|training|训练)(?:$|[^a-z])"
 TEST_SIDE = r"^(?:test|testing|valid|validation|val|dev|development|eval|evaluation|holdout|测试|验证|评估)(?:$|[^a-z])"
 """How the words for both sides of a split begin, in small letters (also for Rust's regex library)."""
@@ -76,11 +78,13 @@ def find_label(columns: Sequence[str], head: Head) -> str | None:
 
 
 def find_split(columns: Sequence[str], head: Head) -> str | None:
-    """The column that says for what each row is meant: it has such a name and holds nothing but words for it."""
-    for name in columns:
-        if fold(name) in _SPLIT_NAMES:
+    """The column that says for what each row is meant: what the names of the files say, otherwise one that has such a
+    name and holds nothing but words for it.
+    """
+    for name in sorted(columns, key=lambda name: name != FILE_SPLIT):
+        if name == FILE_SPLIT or fold(name) in _SPLIT_NAMES:
             values = present(name, head)
-            if values and all(side_of(value) is not None for value in values):
+            if (values or name == FILE_SPLIT) and all(side_of(value) is not None for value in values):
                 return name
     return None
 
