@@ -87,13 +87,18 @@ def _fake_python(tmp_path: Path, body: str) -> str:
     return str(path)
 
 
+def _that_answers(tmp_path: Path, watch: list[Path]) -> str:
+    """An interpreter that answers the probe as version 9.9.9, installed in the directories `watch`."""
+    raw = orjson.loads((Path(__file__).parents[3] / "sft_tui/factory/snapshots/0.9.5.json").read_bytes())
+    data = tmp_path / "data.json"
+    data.write_bytes(orjson.dumps({**raw, "version": "9.9.9", "watch": [str(path) for path in watch]}))
+    return _fake_python(tmp_path, f'cp "{data}" "$2"')
+
+
 def test_a_probe_is_cached_and_forgotten_when_the_environment_changes(tmp_path: Path) -> None:
     package = tmp_path / "site-packages"
     package.mkdir()
-    raw = orjson.loads((Path(__file__).parents[3] / "sft_tui/factory/snapshots/0.9.5.json").read_bytes())
-    data = tmp_path / "data.json"
-    data.write_bytes(orjson.dumps({**raw, "version": "9.9.9", "watch": [str(package)]}))
-    python = _fake_python(tmp_path, f'cp "{data}" "$2"')
+    python = _that_answers(tmp_path, [package])
     cache = tmp_path / "cache"
     assert cached_probe(python, cache) is None
     assert probe_environment(python, cache_dir=cache).factory.version == "9.9.9"
@@ -107,14 +112,12 @@ def test_a_probe_is_cached_and_forgotten_when_the_environment_changes(tmp_path: 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"data": 1, "watched": {}}', b"[1]"])
 def test_a_broken_cache_is_no_cache(tmp_path: Path, content: bytes) -> None:
-    python = _fake_python(tmp_path, "exit 0")
+    python = _that_answers(tmp_path, [])
     cache = tmp_path / "cache"
-    cache.mkdir()
-    with pytest.raises(Refusal):
-        probe_environment(python, cache_dir=cache)
-    from sft_tui.factory.probe import _cache_file
-
-    _cache_file(python, cache).write_bytes(content)
+    probe_environment(python, cache_dir=cache)
+    assert cached_probe(python, cache) is not None
+    (file,) = cache.iterdir()
+    file.write_bytes(content)
     assert cached_probe(python, cache) is None
 
 
