@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,11 @@ from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import RunState, StageState, Status
 from sft_tui.run.leftovers import Mark, in_the_way, keepers, leftovers, lock_is_held, sweep
 from sft_tui.run.processes import StageProcess, read_exit
+from tests.waiting import until
 
 _SLEEPER = "setsid sleep 600 & "
 _IGNORING = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ignoring', flush=True); time.sleep(600)"
 _STUBBORN = f'setsid {sys.executable} -S -E -c "{_IGNORING}" & '
-
-
-def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -55,11 +50,20 @@ def commands(processes: list[ProcessRef]) -> list[str]:
     return sorted(Path(psutil.Process(p.pid).cmdline()[0]).name for p in processes)
 
 
+def stopped(processes: list[ProcessRef]) -> bool:
+    """Whether one of `processes` is stopped."""
+    states = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            states.append(psutil.Process(process.pid).status())
+    return psutil.STATUS_STOPPED in states
+
+
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -6 $$", 134)])
 def test_how_it_ended_is_in_the_marker(mark: Mark, script: str, code: int) -> None:
     before = time.time()
     process = start(mark, script)
-    wait(process.poll)
+    until(process.poll)
     seen = read_exit(mark.marker)
     assert seen is not None and seen.exit_code == process.exit_code == code
     assert before - 1 < seen.ended <= time.time() + 1 and seen.swept == 0
@@ -75,32 +79,36 @@ def test_a_program_that_is_missing_leaves_nothing(mark: Mark) -> None:
 
 def test_without_a_mark_it_works_too(tmp_path: Path) -> None:
     process = StageProcess.start(["bash", "-c", _SLEEPER + "exit 3"], tmp_path, {"A": "b"}, tmp_path / "log")
-    wait(process.poll)
+    until(process.poll)
     assert process.exit_code == 3 and process.exit is None
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def test_what_a_stage_leaves_in_other_sessions_is_ended_when_it_ends(mark: Mark) -> None:
-    process = start(mark, _SLEEPER + "(setsid bash -c 'kill -STOP $$' &); exit 5")
-    wait(lambda: leftovers(mark.run_dir) != [])
-    wait(process.poll)
+    end = mark.run_dir / "end"
+    process = start(
+        mark, f"{_SLEEPER} (setsid bash -c 'kill -STOP $$' &); until test -e {end}; do sleep 0.05; done; exit 5"
+    )
+    until(lambda: stopped(leftovers(mark.run_dir)))
+    end.touch()
+    until(process.poll)
     assert not leftovers(mark.run_dir)
     assert process.exit is not None and process.exit.exit_code == 5 and process.exit.swept == 2
 
 
 def test_a_killed_launcher_takes_its_ranks_along(mark: Mark) -> None:
     process = start(mark, _SLEEPER * 2 + "wait")
-    wait(lambda: commands(leftovers(mark.run_dir)) == ["bash", "sleep", "sleep"])
+    until(lambda: commands(leftovers(mark.run_dir)) == ["bash", "sleep", "sleep"])
     os.kill(process.reference.pid, signal.SIGKILL)
-    wait(process.poll)
+    until(process.poll)
     assert process.exit_code == 137 and not leftovers(mark.run_dir)
 
 
 def test_end_asks_and_then_kills_the_whole_tree(mark: Mark) -> None:
     process = start(mark, _SLEEPER + _STUBBORN + "trap '' TERM; kill -STOP $$; wait")
-    wait(lambda: psutil.Process(process.reference.pid).status() == psutil.STATUS_STOPPED)
-    wait(lambda: len(leftovers(mark.run_dir)) == 3)
-    wait(lambda: "ignoring" in (mark.run_dir / "log").read_text())
+    until(lambda: psutil.Process(process.reference.pid).status() == psutil.STATUS_STOPPED)
+    until(lambda: len(leftovers(mark.run_dir)) == 3)
+    until(lambda: "ignoring" in (mark.run_dir / "log").read_text())
     ending = process.end(patience_s=0.5)
     assert ending.asked == 3 and ending.killed >= 2 and ending.left == 0, "two of three do not heed it"
     assert process.poll() and process.exit_code == 137
@@ -123,20 +131,20 @@ def test_nothing_is_started_beside_a_living_one(mark: Mark) -> None:
         start(again, "exit 0")
     process.end()
     assert in_the_way(layout(mark), state) is None
-    wait(start(again, "exit 0").poll)
+    until(start(again, "exit 0").poll)
 
 
 def test_a_killed_keeper_is_told_by_the_lock_and_the_mark_and_the_program_is_waited_for(mark: Mark) -> None:
     process = start(mark, _SLEEPER + "sleep 1")
     (keeper,) = keepers(mark.run_dir)
     os.kill(keeper.pid, signal.SIGKILL)
-    wait(lambda: not keeper.alive())
+    until(lambda: not keeper.alive())
     assert not process.poll() and lock_is_held(layout(mark))
     adopted = StageProcess.adopt(process.reference, mark.marker)
     assert not adopted.poll()
     with pytest.raises(BlockingIOError):
         start(Mark(mark.run_dir, "train", 2), "exit 0")
-    wait(lambda: not process.reference.alive())
+    until(lambda: not process.reference.alive())
     assert not adopted.poll(), "its child lives"
     assert commands(leftovers(mark.run_dir)) == ["sleep"]
     assert adopted.end().killed == 0 and adopted.poll() and process.poll()
@@ -147,7 +155,7 @@ def test_an_adopted_process_has_the_exit_code_of_its_marker(mark: Mark) -> None:
     process = start(mark, "sleep 0.5; exit 9")
     adopted = StageProcess.adopt(process.reference, mark.marker)
     assert not adopted.poll() and adopted.exit_code is None
-    wait(process.poll)
+    until(process.poll)
     assert adopted.poll() and adopted.exit_code == 9
 
 
@@ -155,7 +163,7 @@ def test_an_adopted_process_has_the_exit_code_of_its_marker(mark: Mark) -> None:
 def test_nobody_is_touched_who_got_the_number_of_an_adopted_process(mark: Mark, change: dict[str, Any]) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import os, time; os.fork(); time.sleep(60)"])
     try:
-        wait(lambda: bool(psutil.Process(stranger.pid).children()))
+        until(lambda: bool(psutil.Process(stranger.pid).children()))
         stage = StageProcess.adopt(replace(ProcessRef.of(stranger.pid), **change), mark.marker)
         assert stage.poll()
         assert stage.pids() == frozenset()
@@ -175,17 +183,17 @@ def test_a_stopped_keeper_and_a_stopped_program_do_not_hang_anybody(mark: Mark) 
     os.kill(keeper.pid, signal.SIGSTOP)
     os.kill(process.reference.pid, signal.SIGSTOP)
     assert process.signal(signal.SIGUSR1) == 1
-    wait(process.poll, 10)
+    until(process.poll, 10)
     assert process.exit_code == 4
 
 
 def test_signals_go_to_the_chosen_or_to_the_program_itself(mark: Mark) -> None:
     process = start(mark, "setsid bash -c 'exec -a worker sleep 600' & wait")
-    wait(lambda: len(leftovers(mark.run_dir)) == 2 and len(process.pids()) == 2)
+    until(lambda: len(leftovers(mark.run_dir)) == 2 and len(process.pids()) == 2)
     assert process.memory_bytes() > 0
-    wait(lambda: process.signal(0, lambda words: words[:1] == ["worker"]) == 1)
+    until(lambda: process.signal(0, lambda words: words[:1] == ["worker"]) == 1)
     assert process.signal(signal.SIGTERM, lambda words: words[:1] == ["worker"]) == 1
-    wait(process.poll)
+    until(process.poll)
     assert process.exit_code == 0, "only the worker was told"
 
 
@@ -195,7 +203,7 @@ def test_a_renamed_project_keeps_its_processes_and_its_marker(mark: Mark, tmp_pa
     moved = tmp_path / "moved" / "runs" / "apples"
     assert leftovers(moved) == [process.reference] or process.reference in leftovers(moved)
     assert lock_is_held(RunLayout.of_run_dir(moved))
-    wait(process.poll)
+    until(process.poll)
     seen = read_exit(moved / "exit" / "train.1.json")
     assert seen is not None and seen.exit_code == process.exit_code == 6
     assert not (tmp_path / "project").exists()
@@ -218,7 +226,7 @@ def test_the_keeper_is_small_and_sleeps(mark: Mark) -> None:
 
 def test_a_program_does_not_ignore_what_its_keeper_ignores(mark: Mark) -> None:
     process = start(mark, "grep -i SigIgn /proc/self/status")
-    wait(process.poll)
+    until(process.poll)
     ignored = int((mark.run_dir / "log").read_text().split()[-1], 16)
     assert not ignored & (1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1))
 
