@@ -28,6 +28,7 @@ from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan, plan_from_json
 from sft_tui.project.requests import Request, RequestKind, clear_requests, leave_request
 from sft_tui.project.state import RunState, StageState, Status, present_status, read_state, write_state
+from sft_tui.run.leftovers import leftovers
 from sft_tui.run.outcome import where_it_goes_on
 
 _PATIENCE_S = 20.0
@@ -156,7 +157,9 @@ def _is_orphan(state: RunState | None, layout: RunLayout) -> bool:
     stage = state.stages.get(state.stage or "", StageState())
     if stage.status is not Status.RUNNING or stage.process is None:
         return False
-    return stage.process.alive() or layout.exit_marker(state.stage or "", stage.attempt).is_file()
+    if stage.process.alive() or layout.exit_marker(state.stage or "", stage.attempt).is_file():
+        return True
+    return bool(leftovers(layout.run_dir))  # ranks, whose launcher is gone
 
 
 def stop(layout: RunLayout, *, now: bool = False) -> str:
