@@ -49,6 +49,9 @@ class ModelAnswers(_Section):
     )
     template: StrictStr = Field("auto", description="Chat template of LLaMA-Factory, or `auto`.")
     source: Literal["huggingface", "modelscope"] = Field("huggingface", description="Hub of a model that is not local.")
+    adapter: Annotated[StrictStr, Field(min_length=1)] | None = Field(
+        None, description="Directory of a LoRA adapter of this model that is trained further; a new one if absent."
+    )
 
 
 class HardwareAnswers(_Section):
@@ -348,9 +351,11 @@ def dump_answers(answers: Answers) -> str:
     return "\n".join(out) + "\n"
 
 
-def answers_hash(answers: Answers, source: str, model: str) -> str:
-    """A fingerprint of what is decided, without the run's name: `source` and `model` as they were found."""
-    data = answers.model_dump(mode="json", exclude={"run"})
+def answers_hash(answers: Answers, source: str, model: str, adapter: str | None = None) -> str:
+    """A fingerprint of what is decided, without the run's name: source, model and adapter as they were found."""
+    data = answers.model_dump(mode="json", exclude={"run": True, "model": {"adapter"}})
     data["data"]["source"] = source
     data["model"]["path"] = model
+    if adapter is not None:  # otherwise the fingerprint is that of versions which knew none
+        data["model"]["adapter"] = adapter
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

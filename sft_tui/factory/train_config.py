@@ -71,6 +71,7 @@ _MERGE: tuple[tuple[str, str], ...] = (
     ("export_legacy_format", N_("false: safetensors, true: the old .bin format")),
 )
 _MORE_COMMENTS = {
+    "adapter_name_or_path": N_("adapter that is trained further"),
     "use_cpu": N_("train on the CPU"),
     "fp16": N_("compute in float16, for cards older than Ampere"),
     "enable_liger_kernel": N_("fused kernels: no logits tensor, much less memory"),

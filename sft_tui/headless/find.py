@@ -58,6 +58,7 @@ def run_as_json(layout: RunLayout, state: RunState) -> dict[str, Any]:
         "finished": state.finished,
         "model": state.model,
         "dataset": state.dataset,
+        "parent": state.parent or None,
         "metrics": state.metrics,
         "stages": {name: stage.status.value for name, stage in state.stages.items()},
     }

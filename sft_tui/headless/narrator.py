@@ -102,6 +102,8 @@ class Narrator(Listener):
 
     def _run_started(self, event: Event) -> None:
         say(_("run {run} in {project}").format(run=self._layout.name, project=self._layout.project))
+        if event.get("parent"):
+            say(_("it trains the adapter of {run} further").format(run=event["parent"]))
 
     def _stage_started(self, event: Event) -> None:
         self._pace.clear()

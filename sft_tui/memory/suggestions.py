@@ -177,7 +177,7 @@ def _changes(options: Mapping[str, Any], lengths: tuple[int, ...] | None, gpus: 
                 length=cutoff // 2, share=share
             )
         yield _Change("shorter_cutoff", {"cutoff_len": cutoff // 2}, 0.6, "some", text)
-    if method == "lora" and number(options, "lora_rank", 8) > 8:
+    if method == "lora" and number(options, "lora_rank", 8) > 8 and not options.get("adapter_name_or_path"):
         rank = number(options, "lora_rank", 8) // 2
         text = _("use an adapter of rank {rank}").format(rank=rank)
         yield _Change("smaller_rank", {"lora_rank": rank, "lora_alpha": rank * 2}, 1.0, "some", text)

@@ -16,7 +16,7 @@ OWNED = {
     "model_name_or_path": "model.path",
     "dataset_dir": "data.source",
     "output_dir": "run.name",
-    "adapter_name_or_path": "model.path",
+    "adapter_name_or_path": "model.adapter",
     "export_dir": "run.name",
     "resume_from_checkpoint": "run.name",
     "export_size": "export.size_gb",
@@ -50,11 +50,28 @@ def check_answers(answers: Answers, situation: Situation, cards: tuple[Gpu, ...]
         hint = _("Remove it. When the run has finished: llamafactory-cli export, with the merged model and `{key}`.")
         fix = Fix("unset", f"train.{key}")
         problems.error("not_in_run", message, key=f"train.{key}", hint=hint.format(key=key), fix=fix)
+    _check_adapter(answers, situation, problems)
     _check_trust(answers, problems)
     _check_template(answers, situation, problems)
     _check_gpus(answers, situation, problems)
     _check_launcher(answers, cards, problems)
     return problems
+
+
+def _check_adapter(answers: Answers, situation: Situation, problems: Problems) -> None:
+    """What training an adapter further needs of the answers; its files are looked at by the preflight."""
+    if situation.model.adapter is None:
+        return
+    if situation.model.parent == situation.run and situation.model.adapter.startswith("./saves/"):
+        message = _("The run {run} cannot go on from its own adapter: it would write over what it goes on from.")
+        hint = _("Give the new run another `run.name`. A run that has stopped goes on with: sft-tui resume {run}")
+        text, name = message.format(run=situation.run), situation.run
+        problems.error("own_adapter", text, key="model.adapter", hint=hint.format(run=name))
+    if answers.train.get("create_new_adapter"):
+        message = _("`create_new_adapter` trains a second adapter beside `model.adapter`, which the merge would lack.")
+        hint = _("Remove it to train `model.adapter` further.")
+        key = "train.create_new_adapter"
+        problems.error("owned_key", message, key=key, hint=hint, fix=Fix("unset", key))
 
 
 def _check_launcher(answers: Answers, gpus: tuple[Gpu, ...], problems: Problems) -> None:

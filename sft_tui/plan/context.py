@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.request import ConvertRequest
+from sft_tui.factory.commands import ADAPTER_CONFIG
 from sft_tui.factory.options import Factory, Template
 from sft_tui.factory.probe import load_factory
 from sft_tui.factory.templates import template_for_model
@@ -28,6 +30,7 @@ from sft_tui.plan.peaks import Peak, read_peaks
 from sft_tui.presets import Preset, load_presets, read_preset
 from sft_tui.problems import Refusal, refusing_locked
 from sft_tui.project.files import read_json
+from sft_tui.project.layout import run_that_saved
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
@@ -43,7 +46,8 @@ class ModelFacts:
 
     `config` is the content of config.json, None where there is none here. `template_why` says in a sentence
     how the template was found, `template_certain` whether that leaves no doubt. `cached` is where a hub's model was
-    downloaded before; its files are not complete for certain.
+    downloaded before; its files are not complete for certain. `adapter` is the one that is trained further, written as
+    `path`, with the content of its own config; `parent` the run that made it, "" where none is known.
     """
 
     path: str
@@ -54,6 +58,9 @@ class ModelFacts:
     template_why: str
     template_certain: bool
     cached: Path | None = None
+    adapter: str | None = None
+    adapter_config: Mapping[str, Any] = field(default_factory=dict)
+    parent: str = ""
 
     @property
     def place(self) -> Path | None:
@@ -133,7 +140,7 @@ def gather(
     factory = load_factory(python, search.environment.packages if search.environment else None)
     model = look_at_model(answers, base, project, factory)
     source = resolve_source(answers.data.source, base, project)
-    run = choose_run_name(answers, project, model.path, source, fresh=fresh)
+    run = choose_run_name(answers, project, model.path, source, fresh=fresh, adapter=model.adapter)
     template = template_of(answers, model, factory)
     dataset = choose_dataset_name(answers, project, source, template, light=light, train_python=python)
     request = conversion_request(answers, source, project / "data", dataset, template, python)
@@ -188,7 +195,26 @@ def _lengths(
 
 
 def look_at_model(answers: Answers, base: Path, project: Path, factory: Factory) -> ModelFacts:
-    """Find the model that the answers name and the template that fits it."""
+    """Find the model that the answers name, the template that fits it, and the adapter that is trained further."""
+    return _with_adapter(_look_at_base(answers, base, project, factory), answers.model.adapter, base, project)
+
+
+def _with_adapter(model: ModelFacts, named: str | None, base: Path, project: Path) -> ModelFacts:
+    if named is None:
+        return model
+    place = resolve_path(named, (base, project))
+    if place is None:
+        return replace(model, adapter=str(base / Path(named).expanduser()))  # no hub is asked for it
+    config, made_by = read_json(place / ADAPTER_CONFIG), run_that_saved(place)
+    return replace(
+        model,
+        adapter=portable(place, project),
+        adapter_config=config if isinstance(config, dict) else {},
+        parent=made_by.name if made_by else "",
+    )
+
+
+def _look_at_base(answers: Answers, base: Path, project: Path, factory: Factory) -> ModelFacts:
     named = answers.model.path
     directory = resolve_path(named, (base, project))
     cached = None if directory else _downloaded(named, answers.model.source)

@@ -73,6 +73,7 @@ def differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     names = {
         "data": _("the data or their order"),
         "model": _("the model"),
+        "adapter": _("the adapter that it began with"),
         "template": _("the template"),
         "shape": _("what is trained (LoRA's shape, the method, the optimizer)"),
         "batch": _("the effective batch size"),
@@ -92,8 +93,11 @@ def _of_training(plan: Plan) -> dict[str, str]:
     options = plan.train_options
     files = {str(options[key]): _content(plan, str(options[key])) for key in ("deepspeed",) if options.get(key)}
     micro, accumulation = (int(options.get(key) or 1) for key in _BATCH)
-    special = {*WITHOUT_A_SAY, *_DATA, *_TEMPLATE, *_SHAPE, *_BATCH, "output_dir", "model_name_or_path"}
+    places = {"output_dir", "model_name_or_path", "adapter_name_or_path"}
+    special = {*WITHOUT_A_SAY, *_DATA, *_TEMPLATE, *_SHAPE, *_BATCH, *places}
+    begun_with = options.get("adapter_name_or_path")
     return {
+        **({"adapter": _files(Path(plan.project) / str(begun_with), _ADAPTER_FILES)} if begun_with else {}),
         "data": _hash([_some(options, _DATA), _datasets(plan)]),
         "model": _model(plan),
         "template": _hash(_some(options, _TEMPLATE)),

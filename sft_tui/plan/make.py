@@ -64,7 +64,8 @@ def make_plan(answers: Answers, situation: Situation, decided: Decisions | None 
         warnings=tuple(problems),
         estimate=decided.estimate,
         headless_command=f"sft-tui --non-interactive {shlex.quote(f'runs/{situation.run}/answers.yaml')} --fresh",
-        answers_hash=answers_hash(answers, situation.source, situation.model.path),
+        answers_hash=answers_hash(answers, situation.source, situation.model.path, situation.model.adapter),
+        parent=situation.model.parent,
         on_failure={"oom": answers.on_failure.oom},
         wait=answers.hardware.wait,
         any_gpu=answers.hardware.gpus == "auto",
@@ -88,8 +89,14 @@ def _reasons(answers: Answers, situation: Situation, decided: Decisions) -> dict
         "preset": decided.choice.why,
         "gpus": _why_gpus(answers, situation, decided.cards),
         "environment": environment.why if environment else _("LLaMA-Factory was not found"),
+        **({"parent": _parent_text(situation)} if situation.model.adapter else {}),
         **({"estimate": "; ".join(texts)} if texts else {}),
     }
+
+
+def _parent_text(situation: Situation) -> str:
+    text = _("goes on from the adapter {path}; the new adapter holds what that one had learned")
+    return text.format(path=situation.model.adapter)
 
 
 def relocated(answers: Answers, situation: Situation) -> Answers:
@@ -109,7 +116,9 @@ def relocated(answers: Answers, situation: Situation) -> Answers:
                 update={"name": situation.run, "dir": "../..", "notify": list(situation.notify) or None}
             ),
             "data": answers.data.model_copy(update={"source": source}),
-            "model": answers.model.model_copy(update={"path": situation.model.path}),
+            "model": answers.model.model_copy(
+                update={"path": situation.model.path, "adapter": situation.model.adapter}
+            ),
             "preset": preset,
             "train": train,
         }

@@ -69,11 +69,13 @@ def slug(text: str, limit: int = 40) -> str:
     return cleaned[:limit].strip("-")
 
 
-def choose_run_name(answers: Answers, project: Path, model: str, source: str, *, fresh: bool) -> str:
+def choose_run_name(
+    answers: Answers, project: Path, model: str, source: str, *, fresh: bool, adapter: str | None = None
+) -> str:
     """The run's name: as given, or the one that an earlier run with the same answers has, or a new one."""
     name = answers.run.name
     if name is None:
-        earlier = None if fresh else _same_run(answers, project, source, model)
+        earlier = None if fresh else _same_run(answers, project, source, model, adapter)
         if earlier:
             return earlier
         parts = [slug(Path(model).name), slug(source_stem(source)), time.strftime("%Y%m%d-%H%M")]
@@ -97,12 +99,12 @@ def _unused(name: str, project: Path) -> str:
     return candidate
 
 
-def _same_run(answers: Answers, project: Path, source: str, model: str) -> str | None:
+def _same_run(answers: Answers, project: Path, source: str, model: str, adapter: str | None) -> str | None:
     """The newest run of the project that was planned from the same answers."""
     from sft_tui.answers import answers_hash
     from sft_tui.project.layout import runs_of
 
-    wanted = answers_hash(answers, source, model)
+    wanted = answers_hash(answers, source, model, adapter)
     for layout in runs_of(project):
         plan = read_json(layout.plan)
         if isinstance(plan, dict) and plan.get("answers_hash") == wanted:

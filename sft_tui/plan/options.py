@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.factory.adapter_config import adapter_options
 from sft_tui.factory.commands import tensorboard_dir
 from sft_tui.factory.deepspeed import ZERO, zero_config, zero_path
 from sft_tui.factory.train_config import LORA_KEYS, guide_defaults, guide_keys
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
-    from sft_tui.plan.context import Situation
+    from sft_tui.plan.context import ModelFacts, Situation
 
 _SHARE = 0.1
 """Evaluations and checkpoints of a training whose steps are not known: each tenth of it."""
@@ -174,7 +175,7 @@ def _for_the_machine(situation: Situation, cards: tuple[Gpu, ...]) -> dict[str, 
 
 
 def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
-    return {
+    return _of_the_adapter(situation.model) | {
         "model_name_or_path": situation.model.path,
         "dataset": f"{situation.dataset}_train",
         "template": situation.model.template,
@@ -182,6 +183,13 @@ def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
         "output_dir": f"./saves/{situation.run}",
         "logging_dir": tensorboard_dir(situation.run),
     }
+
+
+def _of_the_adapter(model: ModelFacts) -> dict[str, Any]:
+    """What an adapter that is trained further decides: its own shape, whatever a preset says."""
+    if model.adapter is None:
+        return {}
+    return {"adapter_name_or_path": model.adapter, **adapter_options(model.adapter_config)}
 
 
 def int_of(value: Any) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
+from sft_tui.factory.check.context import ANSWER_KEYS
 from sft_tui.factory.deepspeed import zero_config
 from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
@@ -270,9 +271,25 @@ def check_options(
             continue
         if key == "dataset_dir":
             key = "dataset" if set(_dataset_names(options, "dataset")) - set(own) else "eval_dataset"
+        if key == "adapter_name_or_path":
+            found.append(_of_the_adapter(problem))
+            continue
         fix = Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value) if problem.fix else None
         found.append(replace(problem, key=f"train.{key}" if key else "train", fix=fix))
     return found
+
+
+def _of_the_adapter(problem: Problem) -> Problem:
+    """A problem of the adapter that is trained further, in the words of the answers."""
+
+    def told(text: str | None) -> str | None:
+        for option in ("adapter_name_or_path", "model_name_or_path"):
+            text = text.replace(f"`{option}`", f"`{ANSWER_KEYS[option]}`") if text else text
+        return text
+
+    fix = problem.fix and Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value)
+    message = told(problem.message) or ""
+    return replace(problem, message=message, hint=told(problem.hint), key="model.adapter", fix=fix)
 
 
 def _dataset_names(options: dict[str, Any], key: str) -> list[str]:

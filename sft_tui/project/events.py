@@ -1,10 +1,10 @@
 """`events.jsonl`: everything that happened in a run, one object a line, only appended to.
 
 Types and their fields beside `t` (ISO 8601 with offset) and `type`:
-run_started {run, attempt} - stage_started {stage, attempt, argv, log} - progress {stage, step, total_steps, percent,
-epoch, remaining_s} or, with stage "wait", {waited_s, needed_bytes, free_bytes, ahead, message} - metric {step, loss |
-eval_loss, ...} - warning {id, message, hint} - diagnosis {stage, id, title, cause, line, fixes, source} -
-stage_finished {stage, status, exit_code, seconds} - run_finished {status, exit_code, message, seconds}.
+run_started {run, attempt, parent} - stage_started {stage, attempt, argv, log} - progress {stage, step, total_steps,
+percent, epoch, remaining_s} or, with stage "wait", {waited_s, needed_bytes, free_bytes, ahead, message} - metric
+{step, loss | eval_loss, ...} - warning {id, message, hint} - diagnosis {stage, id, title, cause, line, fixes, source}
+- stage_finished {stage, status, exit_code, seconds} - run_finished {status, exit_code, message, seconds}.
 """
 
 from __future__ import annotations

@@ -106,6 +106,15 @@ class RunLayout:
         return cls(resolved.parent.parent, resolved.name)
 
 
+def run_that_saved(path: Path) -> RunLayout | None:
+    """The run whose `saves/<run>` is `path` (absolute) or holds it; None where no project has such a run."""
+    for folder in (path, *path.parents):
+        layout = RunLayout(folder.parent.parent, folder.name)
+        if folder == layout.save_dir and (layout.plan.is_file() or layout.state.is_file()):
+            return layout
+    return None
+
+
 def runs_of(project: Path) -> list[RunLayout]:
     """The runs of `project`, those with a state or a plan, the one that was written last first."""
     found: list[tuple[int, str]] = []

@@ -66,6 +66,7 @@ class Plan:
     arguments that are told of alarms and of the end. With `overwrite_model` a merged model that is there is replaced by
     the new one; otherwise it is kept beside. A training that crashes is started again `restart_on_crash` times. `disk`
     is what one `checkpoint` and the `result` take, in bytes, where the model is known.
+    `parent` is the run whose adapter this one trains further, "" for none that is known.
     """
 
     project: str
@@ -95,6 +96,7 @@ class Plan:
     overwrite_model: bool = False
     restart_on_crash: int = 0
     disk: dict[str, int] = field(default_factory=dict)
+    parent: str = ""
 
     def stage(self, name: str) -> PlannedStage | None:
         """The stage called `name`, if the run has it."""

@@ -63,6 +63,7 @@ class _History:
             "diagnoses": [],
             "model": str(plan.get("model", "")),
             "dataset": str(plan.get("dataset", "")),
+            "parent": str(plan.get("parent", "")),
             "rebuilt": True,
         }
         self._acts: dict[str, Callable[[Event, float], None]] = {

@@ -98,7 +98,8 @@ class RunState:
     `metrics` is the last of each figure: step, total_steps, loss, first_loss, eval_loss, learning_rate, epoch, percent,
     remaining_s, elapsed_s, tokens_per_s. `exit_code` is what a front end that waited for the run ends with.
     `message` says in a sentence why a run failed or stopped; `diagnoses` are those of `factory.failures`, as JSON.
-    `place` is the directory that it was written in. `rebuilt`: the file could not be read, this is what events tell.
+    `parent` is the run whose adapter this one trains further, "" for none. `place` is the directory that it was written
+    in. `rebuilt`: the file could not be read, this is what events tell.
     """
 
     run: str
@@ -115,6 +116,7 @@ class RunState:
     diagnoses: list[dict[str, Any]] = field(default_factory=list)
     model: str = ""
     dataset: str = ""
+    parent: str = ""
     place: Whereabouts | None = None
     rebuilt: bool = False
 
@@ -187,7 +189,7 @@ def _sound(state: RunState) -> bool:
     """Whether every field has a value that its readers can work with."""
     stages = state.stages.values()
     return (
-        all(isinstance(text, str) for text in (state.run, state.model, state.dataset))
+        all(isinstance(text, str) for text in (state.run, state.model, state.dataset, state.parent))
         and all(text is None or isinstance(text, str) for text in (state.stage, state.message))
         and None not in (state.created, state.updated)
         and _times(state.created, state.updated, state.finished)

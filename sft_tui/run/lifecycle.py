@@ -53,7 +53,7 @@ def start(plan: Plan, another: Callable[[], Plan] | None = None) -> RunLayout:
             previous = _standing_still(layout)
             write_plan(layout, plan)
             stages = previous.stages if previous else {}
-            state = RunState(plan.run, created=time.time(), model=plan.model, dataset=plan.dataset)
+            state = RunState(plan.run, created=time.time(), model=plan.model, dataset=plan.dataset, parent=plan.parent)
             state.stages = {s.name: stages.get(s.name, StageState()) for s in plan.stages}
             write_state(layout, state)
             _launch(layout)

@@ -103,7 +103,9 @@ class Supervisor:
         self._save()
         with contextlib.suppress(OSError):
             self._layout.reserve.write_bytes(bytes(_RESERVE_BYTES))
-        self._events.add("run_started", run=self._plan.run)
+        self._events.add(
+            "run_started", run=self._plan.run, **({"parent": self._plan.parent} if self._plan.parent else {})
+        )
 
     def _as_trained(self) -> Outcome:
         """How a run has ended whose stages have: an adapter that was exported may be that of half a training."""

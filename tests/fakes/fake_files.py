@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 
-def safetensors(path: Path, name: str = "weight") -> None:
-    """A valid safetensors file with one 2x2 float32 tensor."""
-    header = json.dumps({name: {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+def safetensors(path: Path, name: str = "weight", rows: int = 2) -> None:
+    """A valid safetensors file with one float32 tensor of `rows` times 2."""
+    size = rows * 8
+    header = json.dumps({name: {"dtype": "F32", "shape": [rows, 2], "data_offsets": [0, size]}}).encode()
     header += b" " * (-len(header) % 8)
-    path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<4f", 1, 2, 3, 4))
+    path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack(f"<{rows * 2}f", *range(1, rows * 2 + 1)))
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether `data` is all of a file that `safetensors` wrote."""
+    length = int(struct.unpack("<Q", data[:8])[0]) + 8
+    tensors = json.loads(data[8:length])
+    return len(data) == length + max(tensor["data_offsets"][1] for tensor in tensors.values())
 
 
 def write_adapter(folder: Path, step: int, options: dict[str, Any], total: int | None = None) -> None:
@@ -26,10 +34,14 @@ def write_adapter(folder: Path, step: int, options: dict[str, Any], total: int |
         write_model(folder)
         copy_model_config(Path(str(options.get("model_name_or_path", ""))), folder)
     else:
-        safetensors(folder / "adapter_model.safetensors", "base_model.model.layers.0.q_proj.lora_A.weight")
+        began = Path(str(options.get("adapter_name_or_path"))) / "adapter_config.json"
+        parent = json.loads(began.read_text(encoding="utf-8")) if options.get("adapter_name_or_path") else {}
+        rank = int(parent.get("r", options.get("lora_rank", 8)))  # an adapter that is trained further keeps its shape
+        tensor = "base_model.model.layers.0.q_proj.lora_A.weight"
+        safetensors(folder / "adapter_model.safetensors", tensor, rank)
         config = {
             "peft_type": "LORA",
-            "r": options.get("lora_rank", 8),
+            "r": rank,
             "base_model_name_or_path": options.get("model_name_or_path"),
             "made_from": options.get("made_from"),
         }

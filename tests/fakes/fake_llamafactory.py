@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fake_files import copy_model_config, write_adapter, write_model, write_tokenizer
+from fake_files import copy_model_config, is_whole, write_adapter, write_model, write_tokenizer
 from fake_scenario import load_scenario
 from fake_yaml import read_flat_yaml
 
@@ -226,8 +226,7 @@ class Trainer:
         """Go on from `checkpoint`, which must be whole, and with what it was made from; its step."""
         try:
             for path in checkpoint.glob("*.safetensors"):
-                data = path.read_bytes()
-                if len(data) != struct.unpack("<Q", data[:8])[0] + 8 + 16:
+                if not is_whole(path.read_bytes()):
                     raise Failure(
                         "safetensors_rust.SafetensorError: Error while deserializing: MetadataIncompleteBuffer"
                     )

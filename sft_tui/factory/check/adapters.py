@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sft_tui.factory.adapter_config import passed_over
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.files import HUB_ID, is_local
 from sft_tui.factory.check.model_dir import ModelDirectory, read_json
 from sft_tui.factory.check.weights import ADAPTER_WEIGHTS, Weights, check_safetensors, is_pickle
 from sft_tui.i18n import _
+from sft_tui.yaml_io import scalar
 
 _PEFT_TYPES = frozenset((
     "ADALORA", "ADAPTION_PROMPT", "BOFT", "BONE", "C3A", "DELORA", "FOURIERFT", "HRA", "IA3", "LN_TUNING", "LOHA",
@@ -26,18 +28,32 @@ def check_adapters(findings: Findings, model: ModelDirectory | None) -> None:
     if not findings.given("adapter_name_or_path") or not findings.context.look_at_files:
         return
     folder = findings.get("adapter_folder")
+    config: dict[str, Any] | None = None
     for adapter in findings.words("adapter_name_or_path"):
+        config = None
         if is_local(adapter, findings) or not HUB_ID.match(adapter):
             path = findings.context.resolve(adapter)
-            _check_adapter(findings, adapter, path / str(folder) if folder else path, model)
+            config = _check_adapter(findings, adapter, path / str(folder) if folder else path, model)
+    if config and findings.on("do_train") and not findings.merge and not findings.on("create_new_adapter"):
+        _check_shape(findings, adapter, config)  # the last one is trained further, those before it are merged
 
 
-def _check_adapter(findings: Findings, name: str, path: Path, model: ModelDirectory | None) -> None:
+def _check_shape(findings: Findings, name: str, config: dict[str, Any]) -> None:
+    """Options of a new adapter, which say nothing where one is trained further."""
+    given = {key: findings.get(key) for key in findings.options if findings.given(key)}
+    for key, own in passed_over(given, config).items():
+        message = _("`{key}: {value}` has no effect: the adapter {path} that is trained further has {own}.")
+        text = message.format(key=key, value=scalar(given[key]), path=name, own=scalar(own))
+        findings.warning("adapter_shape", key, text, _("Remove it, or train a new adapter."), fix=("unset",))
+
+
+def _check_adapter(findings: Findings, name: str, path: Path, model: ModelDirectory | None) -> dict[str, Any] | None:
+    """What is wrong with the adapter in `path`; its own config where that can be read."""
     key = "adapter_name_or_path"
     if not path.is_dir():
         message = _("The adapter {path} does not exist.").format(path=name)
         findings.error("adapter_not_found", key, message, _("It is the `output_dir` of the training."))
-        return
+        return None
     config = path / "adapter_config.json"
     if not config.is_file():
         steps = sorted(path.glob("checkpoint-*"))
@@ -46,19 +62,21 @@ def _check_adapter(findings: Findings, name: str, path: Path, model: ModelDirect
         if (path / "config.json").is_file():
             hint = _("It is a whole model; put it into `model_name_or_path`.")
         findings.error("no_adapter", key, message, hint)
-        return
+        return None
     weights = next((path / n for n in ADAPTER_WEIGHTS if (path / n).is_file()), None)
     if weights is None or weights.stat().st_size < 64:
         message = _("The adapter {path} has no weights (adapter_model.safetensors).").format(path=name)
         findings.error("no_adapter", key, message, _("Has its training been saved? Name another checkpoint."))
-        return
+        return None
     try:
         data = read_json(config)
     except (OSError, ValueError) as error:
         message = _("adapter_config.json of {path} cannot be read: {reason}.").format(path=name, reason=error)
         findings.error("bad_adapter", key, message)
-        return
-    _check_base(findings, name, weights, data if isinstance(data, dict) else {}, model)
+        return None
+    data = data if isinstance(data, dict) else {}
+    _check_base(findings, name, weights, data, model)
+    return data
 
 
 def _check_base(
@@ -188,6 +206,3 @@ def adapter_misfit(tensors: dict[str, tuple[int, ...]], model: ModelDirectory) -
         text = _("The adapter was made for another model: it has {theirs} layers, the model {own}.")
         return text.format(theirs=max(numbers) + 1, own=layers)
     return None
-
-
-# Options that name a file or a local model beside the main one: (option, whether it must be a directory).

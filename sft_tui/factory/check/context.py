@@ -12,6 +12,7 @@ from sft_tui.problems import Fix, Problem, Severity
 
 ANSWER_KEYS = {
     "model_name_or_path": "model.path",
+    "adapter_name_or_path": "model.adapter",
     "template": "model.template",
     "export_size": "export.size_gb",
     "export_device": "export.device",
