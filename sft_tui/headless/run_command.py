@@ -24,7 +24,7 @@ from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan
 from sft_tui.project.state import RunState, Status, present_status, read_state
-from sft_tui.run.lifecycle import read_plan, resume, start
+from sft_tui.run.lifecycle import ensure_supervised, read_plan, resume, start
 from sft_tui.run.outcome import run_is_done
 from sft_tui.units import GIB
 from sft_tui.view.outcome import read_outcome
@@ -52,8 +52,9 @@ def run(request: Request) -> int:
     if request.dry_run:
         return _dry_run(answers, situation, plan, as_json=request.json)
     layout = RunLayout(situation.project, situation.run)
+    ensure_supervised(layout)
     state = read_state(layout)
-    if state is None:
+    if state is None or (state.status is Status.PENDING and state.supervisor is None):  # written, and never started
         return _start(answers, situation, plan, request)
     return _again(answers, situation, plan, layout, state, request)
 

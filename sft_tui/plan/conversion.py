@@ -136,7 +136,7 @@ def read_proof(out_dir: Path, name: str) -> tuple[str, ConvertResult] | None:
     """Fingerprint and result of the conversion that wrote dataset `name`; None without a proof or without its files."""
     proof = read_json(out_dir / f"{name}{PROOF_SUFFIX}")
     try:
-        result = _result_of(proof["result"])
+        result = _result_of(proof["result"], out_dir)
         mark = str(proof["fingerprint"])
     except (ValueError, KeyError, TypeError):
         return None
@@ -145,7 +145,8 @@ def read_proof(out_dir: Path, name: str) -> tuple[str, ConvertResult] | None:
     return mark, result
 
 
-def _result_of(data: dict[str, Any]) -> ConvertResult:
+def _result_of(data: dict[str, Any], out_dir: Path) -> ConvertResult:
+    """What a proof says; its files are beside it, wherever it was moved to."""
     return ConvertResult(
         written=int(data["written"]),
         train_rows=int(data["train_rows"]),
@@ -153,8 +154,8 @@ def _result_of(data: dict[str, Any]) -> ConvertResult:
         dropped=dict(data["dropped"]),
         dropped_rows={reason: tuple(rows) for reason, rows in data["dropped_rows"].items()},
         format=str(data["format"]),
-        train=Path(data["train"]),
-        test=Path(data["test"]) if data["test"] is not None else None,
+        train=out_dir / Path(data["train"]).name,
+        test=out_dir / Path(data["test"]).name if data["test"] is not None else None,
         seconds=float(data["seconds"]),
         columns=dict(data["columns"]),
         tags=dict(data["tags"]),

@@ -113,8 +113,13 @@ class Plan:
         return data
 
 
-def plan_from_json(data: dict[str, Any]) -> Plan:
-    """The inverse of `Plan.as_json`, without the warnings' fixes."""
+def plan_from_json(data: dict[str, Any], at: Path | None = None) -> Plan:
+    """The inverse of `Plan.as_json`, without the warnings' fixes.
+
+    `at` is where the project lies now: it may have been moved or copied since, and then paths into it lead there.
+    """
+    if at is not None and data["project"] != str(at):
+        data = _relocated(data, str(data["project"]), at)
     fields = {k: v for k, v in data.items() if k in Plan.__slots__}
     fields["files"] = tuple(PlannedFile(**f) for f in fields["files"])
     fields["stages"] = tuple(
@@ -126,3 +131,13 @@ def plan_from_json(data: dict[str, Any]) -> Plan:
     estimate = fields.get("estimate")
     fields["estimate"] = PlannedEstimate(**estimate) if estimate else None
     return Plan(**fields)
+
+
+def _relocated(value: Any, before: str, at: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _relocated(inner, before, at) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_relocated(inner, before, at) for inner in value]
+    if isinstance(value, str) and (value == before or value.startswith(f"{before}/")):
+        return str(at / value[len(before) + 1 :])
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -24,9 +25,12 @@ _SECONDS_BETWEEN_EVENTS = 2.0
 
 
 def main(run_dir: str) -> int:
-    """Convert what the plan in `run_dir` says; exit 0, 2 or 3. What happened is printed, for the stage's log."""
-    layout = RunLayout.of_run_dir(Path(run_dir))
-    plan = plan_from_json(read_json(layout.plan))
+    """Convert what the plan in `run_dir` says; exit 0, 2 or 3. What happened is printed, for the stage's log.
+
+    All paths are relative to the project, where a stage is started: they hold also when it is moved meanwhile.
+    """
+    layout = RunLayout(Path(run_dir).parent.parent, Path(run_dir).name)
+    plan = plan_from_json(read_json(layout.plan), layout.project)
     request = request_from_json(plan.conversion, layout.project)
     if _already_done(request):
         _say(_("Already converted: {path}").format(path=request.out_dir / f"{request.name}_train.jsonl"))
@@ -81,10 +85,9 @@ def _reporter(layout: RunLayout) -> Any:
         last[0] = now
         total = progress.bytes_total
         percent = round(100 * progress.bytes_read / total, 1) if total else None
-        append_event(
-            layout.events,
-            make_event("progress", stage="convert", rows=progress.rows, percent=percent, step=progress.rows),
-        )
+        event = make_event("progress", stage="convert", rows=progress.rows, percent=percent, step=progress.rows)
+        with contextlib.suppress(OSError):  # a full disk is told of where the rows are written
+            append_event(layout.events, event)
         _say(_("{rows} rows").format(rows=progress.rows))
 
     return report

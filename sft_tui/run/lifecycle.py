@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ def ensure_supervised(layout: RunLayout) -> bool:
 
 
 def _is_orphan(state: RunState | None, layout: RunLayout) -> bool:
-    if state is None or not state.status.active or state.rebuilt:
+    if state is None or not state.status.active:
         return False
     if state.supervisor is None or state.supervisor.may_live():
         return False
@@ -193,10 +192,9 @@ def read_plan(layout: RunLayout) -> Plan | None:
     """The plan of a run, in the project as it lies now; None where there is none that can be read."""
     data = read_json(layout.plan)
     try:
-        plan = plan_from_json(data)
+        return plan_from_json(data, layout.project)
     except (TypeError, KeyError, AttributeError):
         return None
-    return replace(plan, project=str(layout.project))
 
 
 def _need_plan(layout: RunLayout) -> Plan:

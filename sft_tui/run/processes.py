@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sft_tui.project.files import open_append, read_json
@@ -87,6 +87,11 @@ class StageProcess:
     def adopt(cls, reference: ProcessRef, marker: Path) -> StageProcess:
         """A process that an earlier supervisor started; `marker` is where its end will be written."""
         return cls(reference, Mark.of_marker(marker), None)
+
+    def moved_to(self, run_dir: Path) -> None:
+        """The run's directory has another path now."""
+        if self._mark is not None:
+            self._mark = replace(self._mark, run_dir=run_dir)
 
     @property
     def exit(self) -> Exit | None:

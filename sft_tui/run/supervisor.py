@@ -25,12 +25,13 @@ from sft_tui.plan.gpu_headroom import cards_of, lacking
 from sft_tui.plan.inputs import digest, inputs
 from sft_tui.problems import ExitCode
 from sft_tui.project.events import EventLog
-from sft_tui.project.files import NotAPlainFile, open_append, open_lock
+from sft_tui.project.files import NotAPlainFile, open_append, open_lock, write_atomically
 from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import STAGES, Plan, PlannedStage
 from sft_tui.project.requests import RequestKind, take_requests
 from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
+from sft_tui.project.whereabouts import Anchor
 from sft_tui.run.attempt import prepare_attempt, settle_export
 from sft_tui.run.gpu_queue import Waiting, wait_for_room, waiting_text
 from sft_tui.run.leftovers import Mark, in_the_way
@@ -66,6 +67,8 @@ class Supervisor:
         self._plan = plan
         self._state = state
         self._events = event_log(layout, plan)
+        self._anchor = Anchor(layout)
+        self._gone = False
         self._stop: RequestKind | None = None
         self._stop_reason: str | None = None
         self._shrunk = 0
@@ -100,12 +103,28 @@ class Supervisor:
         self._state.move_to(Status.RUNNING)
         self._state.message = self._state.exit_code = self._state.finished = None
         self._state.diagnoses = []
+        rebuilt = self._state.rebuilt
         self._save()
         with contextlib.suppress(OSError):
-            self._layout.reserve.write_bytes(bytes(_RESERVE_BYTES))
-        self._events.add(
-            "run_started", run=self._plan.run, **({"parent": self._plan.parent} if self._plan.parent else {})
-        )
+            write_atomically(self._layout.reserve, bytes(_RESERVE_BYTES), follow=False, durable=False)
+        place = asdict(self._state.place) if self._state.place is not None else None
+        who = {"run": self._plan.run, "supervisor": asdict(self._state.supervisor), "place": place}
+        self._events.add("run_started", **who, **({"parent": self._plan.parent} if self._plan.parent else {}))
+        if rebuilt:
+            self._events.add("state_rebuilt", message=_("state.json was put together again from plan and events."))
+
+    def _follow(self) -> bool:
+        """Go where the run's project has been moved to; whether it has been. A run whose directory is gone stops."""
+        layout = self._anchor.layout()
+        if layout is None:
+            self._gone, self._stop = True, RequestKind.STOP_NOW
+        if layout is None or layout == self._layout:
+            return False
+        self._layout, self._plan = layout, replace(self._plan, project=str(layout.project))
+        self._events = event_log(layout, self._plan)
+        message = _("The project was moved to {path}; the run goes on there.").format(path=layout.project)
+        self._events.add("warning", id="project_moved", message=message, hint=None)
+        return True
 
     def _as_trained(self) -> Outcome:
         """How a run has ended whose stages have: an adapter that was exported may be that of half a training."""
@@ -131,6 +150,7 @@ class Supervisor:
             planned = self._plan.stage(name)
             if planned is None:
                 return Outcome(Status.FINISHED)
+            self._follow()
             if self._stop is not None:
                 return Outcome(Status.STOPPED, _("Stopped as asked, before {stage}.").format(stage=name))
             outcome = self._stage(planned)
@@ -283,6 +303,7 @@ class Supervisor:
         )
 
     def _answer_requests_while_waiting(self) -> None:
+        self._follow()
         for request in take_requests(self._layout):
             self._stop = request.kind
 
@@ -313,10 +334,14 @@ class Supervisor:
 
     def _attend(self, planned: PlannedStage, stage: StageState, process: StageProcess) -> None:
         """Watch a stage until it has ended."""
-        monitor: Monitor | None = None
-        if planned.name == "train":
-            monitor = Monitor(self._layout, self._state, stage, self._events, self._meter, self._plan)
+        monitor = self._monitor(planned, stage)
         while not process.poll():
+            if self._follow():
+                process.moved_to(self._layout.run_dir)
+                monitor = self._monitor(planned, stage)
+            if self._gone:
+                process.end()
+                return
             self._answer_requests(planned, process)
             if monitor is not None and monitor.look():
                 self._save(durable=False)
@@ -327,6 +352,11 @@ class Supervisor:
             time.sleep(_POLL_S)
         if monitor is not None and monitor.look():
             self._save()
+
+    def _monitor(self, planned: PlannedStage, stage: StageState) -> Monitor | None:
+        if planned.name != "train":
+            return None
+        return Monitor(self._layout, self._state, stage, self._events, self._meter, self._plan)
 
     def _look_once_more(self, stage: StageState) -> None:
         """Tell what a training has logged since its supervisor was lost."""
