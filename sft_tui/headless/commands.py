@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "stop": N_("stop a run and save what was learned"),
     "resume": N_("go on with a run"),
     "export": N_("merge the adapter of a run again"),
+    "service": N_("bring runs back after a reboot"),
     "diagnose": N_("why did it fail? reads a log"),
     "report": N_("an archive of a run for asking others for help"),
     "schema": N_("the JSON Schema of an answers file"),

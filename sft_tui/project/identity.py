@@ -81,9 +81,15 @@ class ProcessRef:
         return self.standing() is not Standing.DEAD
 
     @property
+    def before_boot(self) -> bool:
+        """Whether it ran on this computer before it was started the last time."""
+        return self.boot_id not in ("", _here()[0]) and self.host == _here()[1]
+
+    @property
     def elsewhere(self) -> str:
         """The computer that it belongs to, where that is not this one."""
-        return "" if self.boot_id in ("", _here()[0]) else self.host
+        boot_id, host, _pid_ns = _here()
+        return "" if self.boot_id in ("", boot_id) or self.host == host else self.host
 
     def _runs(self, found: tuple[str, int] | None) -> bool:
         return found is not None and found[1] == self.start_ticks and found[0] not in "ZX"

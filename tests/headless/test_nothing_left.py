@@ -143,3 +143,25 @@ def test_a_stop_says_how_many_did_not_heed_it(begin: Callable[[dict[str, Any]], 
     lines = (project.path / "runs/apples/events.jsonl").read_text(encoding="utf-8").splitlines()
     (killed,) = [event for event in map(json.loads, lines) if event.get("id") == "killed"]
     assert killed["message"].endswith(": 1.")
+
+
+def reboot(project: Project) -> None:
+    """What a power failure leaves: no process, and a state of an earlier boot."""
+    for pid in (supervisor(project), *living(project)):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not living(project) and not ProcessRef.of(supervisor(project)).alive())
+    path = project.path / "runs/apples/state.json"
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    path.write_text(path.read_text(encoding="utf-8").replace(boot_id, "an-earlier-boot"), encoding="utf-8")
+
+
+def test_after_a_reboot_what_was_on_is_brought_back(begin: Callable[[dict[str, Any]], Project]) -> None:
+    project = begin(LONG)
+    assert project.sft("service", "--bring-back", "--json").out == "[]\n", "it is on, and no reboot"
+    reboot(project)
+    project.fake.set_scenario({"steps": 20})
+    back = project.sft("service", "--bring-back", "--json")
+    assert back.code == 0 and json.loads(back.out) == [{"run": "apples", "refused": None}]
+    assert project.sft("wait", "apples").code == 0
+    assert project.state()["stages"]["train"]["attempt"] == 2
+    assert json.loads(project.sft("service", "--bring-back", "--json").out) == []

@@ -53,6 +53,7 @@ def test_after_a_reboot_it_is_dead_and_what_is_elsewhere_is_unknown(child: subpr
     now = ProcessRef.of(child.pid)
     rebooted = dataclasses.replace(now, boot_id="0")
     assert rebooted.standing() is Standing.DEAD and not rebooted.may_live()
+    assert rebooted.before_boot and not rebooted.elsewhere and not now.before_boot
     elsewhere = dataclasses.replace(now, boot_id="0", host="gpu-7")
     assert elsewhere.standing() is Standing.UNKNOWN and elsewhere.may_live() and not elsewhere.alive()
     assert elsewhere.elsewhere == "gpu-7" and not now.elsewhere
