@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "diagnose": N_("why did it fail? reads a log"),
     "report": N_("an archive of a run for asking others for help"),
     "schema": N_("the JSON Schema of an answers file"),
+    "cache": N_("what is kept outside the projects, and removing it"),
     "completion": N_("completion of commands, options and runs for a shell"),
 }
 """Each command's purpose; `NAME` is in the module `sft_tui.headless.NAME_command`."""

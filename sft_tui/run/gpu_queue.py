@@ -105,6 +105,12 @@ def queue_directory() -> Path:
     return cache_directory() / "queue"
 
 
+def waiting_run(ticket: Path) -> str | None:
+    """The run that the file `ticket` stands for; None where its process is gone, or where it is no ticket."""
+    found = _read(ticket)
+    return None if found is None or _holder(found) is Standing.DEAD else str(found.get("run"))
+
+
 def wait_for_memory(
     run: str,
     needed_bytes: int,
