@@ -51,11 +51,15 @@ def prepare_attempt(
     return attempt
 
 
-def settle_export(layout: RunLayout, plan: Plan, *, finished: bool) -> None:
-    """After an export: give up the model that the new one replaces, or bring it back where there is no new one."""
+def settle_export(layout: RunLayout, plan: Plan, *, started: bool, finished: bool) -> None:
+    """After an export: give up the model that the new one replaces, or bring it back where there is no new one.
+
+    Where the export was not even `started`, what is there is no half of a new one.
+    """
     old = _replaced(layout)
     if not finished:
-        shutil.rmtree(layout.model_dir, ignore_errors=True)
+        if started or old.exists():
+            shutil.rmtree(layout.model_dir, ignore_errors=True)
         if old.exists():
             old.rename(layout.model_dir)
     elif old.exists() and plan.overwrite_model:

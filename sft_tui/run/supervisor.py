@@ -390,7 +390,8 @@ class Supervisor:
 
     def _finish(self, planned: PlannedStage, stage: StageState, outcome: Outcome, *, diagnose: bool = True) -> Outcome:
         if planned.name == "export":
-            settle_export(self._layout, self._plan, finished=outcome.status is Status.FINISHED)
+            started, finished = stage.status is Status.RUNNING, outcome.status is Status.FINISHED
+            settle_export(self._layout, self._plan, started=started, finished=finished)
         stage.move_to(outcome.status)
         stage.finished = time.time()
         seconds = round(stage.finished - (stage.started or stage.finished), 1)

@@ -65,7 +65,7 @@ def test_a_waiting_run_can_be_left_and_stopped(tmp_path: Path) -> None:
     until(lambda: "Waiting for GPU memory" in front.said())
     front.process.send_signal(signal.SIGINT)
     assert front.end() == 130, front.said()
-    assert machine.state()["status"] == "running"
+    assert machine.state()["status"] == "waiting"
     assert machine.project.sft("stop", "apples").code in (0, 130)
     until(lambda: machine.state()["status"] == "stopped")
     assert "waited" in machine.state()["message"]

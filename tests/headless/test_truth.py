@@ -158,6 +158,20 @@ def test_export_again_needs_no_source_and_keeps_the_old_model_until_the_new_one_
     assert sorted(path.name for path in model.parent.iterdir()) == ["apples"]
 
 
+def test_an_export_that_may_not_start_touches_no_model(tmp_path: Path) -> None:
+    import fcntl
+
+    from sft_tui.project.layout import RunLayout
+
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    with RunLayout(project.path, "apples").trainer_lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as if something of the run were still at work
+        refused = project.sft("export", "apples", "--overwrite")
+    assert refused.code == 3, refused.err
+    assert (project.path / "models/apples/model.safetensors").exists()
+
+
 def test_changes_pass_through_the_preflight(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     assert project.run().code == 0
