@@ -7,17 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sft_tui.factory.check import check_model_dir
+from sft_tui.hub_network import HubAnswer, ask_hub, hub_token, hub_url, offline_variable
 from sft_tui.i18n import _
-from sft_tui.machine.hub_cache import (
-    CachedModel,
-    HubAnswer,
-    ask_hub,
-    cache_directory,
-    find_model,
-    hub_token,
-    hub_url,
-    offline_variable,
-)
+from sft_tui.machine.hub_cache import CachedModel, cache_directory, find_model
 from sft_tui.machine.system import existing_parent
 from sft_tui.problems import Fix, Problem, Problems, Severity
 from sft_tui.units import GIB

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.machine.hub_cache import ask_hub, cache_directory, find_model, hub_token, hub_url, offline_variable
+from sft_tui.hub_network import ask_hub, hub_token, hub_url, offline_variable
+from sft_tui.machine.hub_cache import cache_directory, find_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

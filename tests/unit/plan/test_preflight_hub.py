@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.machine.hub_cache import CachedModel, HubAnswer
+from sft_tui.hub_network import HubAnswer
+from sft_tui.machine.hub_cache import CachedModel
 from sft_tui.plan.context import ModelFacts
 from sft_tui.plan.preflight_hub import check_hub_model
 from sft_tui.problems import Problem, Problems, Severity, exit_code_for
