@@ -59,7 +59,8 @@ def hub_url(hub_id: str, source: str, environment: Mapping[str, str] = os.enviro
             f"datasets/{hub_id}" if dataset else f"models/{hub_id}/resolve/master/config.json"
         )
     base = environment.get("HF_ENDPOINT") or "https://huggingface.co"
-    return f"{base.rstrip('/')}/" + (f"datasets/{hub_id}" if dataset else f"{hub_id}/resolve/main/config.json")
+    place = f"datasets/{hub_id}" if dataset else f"{hub_id}/resolve/main/config.json"
+    return f"{base.rstrip('/')}/{place}"
 
 
 def ask_hub(url: str, token: str | None = None, limit_s: float = LIMIT_S) -> HubAnswer:

@@ -39,8 +39,11 @@ def resolve_command(command: Sequence[str], base: Path, project: Path) -> tuple[
 
 
 def resolve_source(text: str, base: Path, project: Path) -> str:
-    """The source as an absolute path; a hub name stays as it is, a missing file starts at `base`, a glob as well."""
-    if text.startswith("hub:"):
+    """The source as an absolute path; a hub name or an address stays as it is.
+
+    A missing file starts at `base`, a glob as well.
+    """
+    if text.startswith("hub:") or "://" in text:
         return text
     found = resolve_path(text, (base, project))
     if found is not None:

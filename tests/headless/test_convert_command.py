@@ -287,3 +287,30 @@ def test_what_is_used_and_what_is_not_is_told(tmp_path: Path) -> None:
     shown = json.loads(sft_tui("preview", "a.json", "--audios-column", "", "--json", cwd=tmp_path).stdout)
     assert shown["unused_columns"] == data["unused_columns"]
     assert [row["drop"] for row in shown["rows"]] == [None, "rejected", None]
+
+
+@pytest.mark.parametrize(
+    ("source", "way"),
+    [
+        ("https://huggingface.co/datasets/acme/fruit", "hub:acme/fruit"),
+        ("https://modelscope.cn/datasets/acme/fruit/", "USE_MODELSCOPE_HUB=1"),
+        ("https://example.com/a b.csv", "curl -fLO 'https://example.com/a b.csv'"),
+        ("file:///data/a%20b.csv", "/data/a b.csv"),
+        ("s3://bucket/a.csv", "Copy it"),
+    ],
+)
+def test_an_address_is_told_from_a_path(tmp_path: Path, source: str, way: str) -> None:
+    (problem,) = convert(tmp_path, source, "--out", "data", code=2)["problems"]
+    assert problem["code"] == "source_is_address"
+    assert source in problem["message"]
+    assert way in problem["hint"]
+
+
+def test_a_directory_with_splits_tells_them(tmp_path: Path) -> None:
+    for name, count in (("train", 3), ("test", 2)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        rows = "".join(f"{name} {number},a\n" for number in range(count))
+        (tmp_path / "set" / name / "rows.csv").write_text(f"question,answer\n{rows}")
+    found = convert(tmp_path, "set", "--out", "data")
+    assert (found["train_rows"], found["test_rows"]) == (3, 2)
+    assert "test" not in (tmp_path / found["train"]).read_text()

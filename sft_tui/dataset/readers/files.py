@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import re
+import shlex
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,30 @@ def missing_source(source: str) -> Refusal:
     return refuse("missing_source", _("There is no {source}.").format(source=source), key="data.source", hint=hint)
 
 
+_HUB_PAGE = re.compile(
+    r"https?://(?:www\.)?(?:huggingface\.co|hf-mirror\.com|modelscope\.cn)/datasets/([^/?#]+/[^/?#]+)/?$"
+)
+
+
+def _address(source: str) -> Refusal:
+    """The refusal of an address, with the way to its data."""
+    message = _("{source} is an address; only files on this machine are read, nothing is fetched.")
+    page = _HUB_PAGE.match(source)
+    if source.startswith("file://"):
+        hint = _("Give the path: {path}").format(path=unquote(source.removeprefix("file://")))
+    elif page is not None:
+        hint = _("To read this data set, give hub:{name}").format(name=page[1])
+        if "modelscope" in source:
+            hint = _("{hint}, and set USE_MODELSCOPE_HUB=1.").format(hint=hint)
+    elif source.startswith(("http://", "https://")):
+        hint = _("Download it and give the file, for example with: curl -fLO {source}").format(
+            source=shlex.quote(source)
+        )
+    else:
+        hint = _("Copy it to this machine and give the file.")
+    return refuse("source_is_address", message.format(source=source), key="data.source", hint=hint)
+
+
 def unreadable(path: Path | str, reason: object, hint: str | None = None, code: str = "unreadable_source") -> Refusal:
     """The refusal of a file that cannot be read."""
     message = _("Cannot read {path}: {reason}").format(path=path, reason=reason)
@@ -78,6 +103,8 @@ def resolve(source: str) -> list[SourceFile]:
     """The files that `source` names, in path order. Refuses what is missing, empty or of no kind that can be read."""
     if not source.strip():
         raise refuse("missing_source", _("No source is given."), key="data.source")
+    if "://" in source and not os.path.lexists(source):
+        raise _address(source)
     found = list(_paths(str(Path(source).expanduser())))
     files: list[SourceFile] = []
     roots: list[Path | None] = []

@@ -15,10 +15,12 @@ from typing import IO
 from sft_tui.dataset.readers.batch import Task, Wanted
 from sft_tui.dataset.readers.files import HUB, SourceFile, unreadable
 from sft_tui.dataset.readers.json_parse import parse_lines, parse_record
+from sft_tui.hub_network import ask_hub, hf_home, hub_token, hub_url, offline_variable
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problem, Severity, refuse
 
 _SCRIPT = Path(__file__).parent.parent / "remote" / "hub_rows.py"
+_NAME = re.compile(r"[^/\s]+(/[^/\s]+)?")
 _READ_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 20
 
@@ -42,6 +44,39 @@ class HubReader:
         self._head: list[bytes] = []
         self._live: Iterator[bytes] | None = None
         self._beyond = False
+        self._environment = {**os.environ, "PYTHONUTF8": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        self._refuse_name()
+        self._refuse_unreachable()
+
+    def _refuse_name(self) -> None:
+        """Refuse what names no data set, and one that is here in a form that the library takes for another."""
+        folder = Path(self._name)
+        if not _NAME.fullmatch(self._name) and not (self._name and folder.is_dir()):
+            message = _("{source} names no data set.").format(source=self.file.path)
+            hint = _("Write hub:OWNER/NAME, with :SUBSET and @SPLIT behind it where you need them.")
+            raise refuse("bad_hub_name", message, key="data.source", hint=hint)
+        if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+            message = _("{path} is a data set on this machine, as save_to_disk writes it.").format(path=folder)
+            hint = _("Give the directory without hub: to read it.")
+            raise refuse("bad_hub_name", message, key="data.source", hint=hint)
+
+    def _refuse_unreachable(self) -> None:
+        """Refuse a data set that is not here where its hub does not answer: the library would try for half a minute.
+
+        What the library's cache holds is read without the network then.
+        """
+        hub = "modelscope" if os.environ.get("USE_MODELSCOPE_HUB", "").lower() in ("1", "true", "y") else "huggingface"
+        if Path(self._name).exists() or (reason := _silence(self._name, hub)) is None:
+            return
+        self._environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+        cache = Path(os.environ.get("HF_DATASETS_CACHE") or hf_home() / "datasets").expanduser()
+        if hub == "huggingface" and (cache / self._name.replace("/", "___")).is_dir():
+            return
+        text = _("{reason}, and the data set is not in {cache}").format(reason=reason, cache=cache)
+        hint = _(
+            "Connect to the network (HF_ENDPOINT names a mirror), or get the data set elsewhere and give its files."
+        )
+        raise unreadable(self.file.path, text, hint, code="hub_unreachable")
 
     def columns(self) -> list[str]:
         """The keys of the first rows."""
@@ -85,7 +120,7 @@ class HubReader:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env={**os.environ, "PYTHONUTF8": "1", "HF_HUB_DISABLE_TELEMETRY": "1"},
+                    env=self._environment,
                 )
             except OSError as error:
                 raise unreadable(self.file.path, error.strerror or error) from None
@@ -122,6 +157,16 @@ class HubReader:
         note = Problem("media_left_out", message.format(name=self._name, columns=names), Severity.WARNING, hint=hint)
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _silence(name: str, hub: str) -> str | None:
+    """Why the data set `name` cannot be asked for, in words; None where the hub answers. Takes 3 s at most."""
+    if (variable := offline_variable(hub)) is not None:
+        return _("{variable} forbids to use the network").format(variable=variable)
+    answer = ask_hub(hub_url(name, hub, dataset=True), hub_token() if hub == "huggingface" else None)
+    if answer.status is not None:
+        return None
+    return _("{url} does not answer ({reason})").format(url=answer.url, reason=answer.reason)
 
 
 def _last_line(errors: IO[bytes]) -> str:
