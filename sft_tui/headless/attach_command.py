@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sft_tui.headless.arguments import add_project
 from sft_tui.headless.find import find_run, run_as_json
-from sft_tui.headless.narrator import say_end, watch
+from sft_tui.headless.narrator import say_end, say_where, watch
 from sft_tui.headless.output import duration, put_json, say
 from sft_tui.i18n import _
 from sft_tui.project.events import EventReader
@@ -41,12 +41,8 @@ def run(request: Request) -> int:
     state = read_state(layout) or state  # it may have ended before the reader was there
     if present_status(state).final:
         return show_ended(layout, state, as_json=request.json)
-    metrics = state.metrics
-    if "step" in metrics and not request.json:
-        text = _("{run}: {stage}, step {step}/{total}, loss {loss}")
-        loss = f"{metrics['loss']:.4f}" if "loss" in metrics else "-"
-        step, total = int(metrics["step"]), int(metrics.get("total_steps", 0))
-        say(text.format(run=layout.name, stage=state.stage, step=step, total=total, loss=loss))
+    if not request.json:
+        say_where(layout, state)
     return watch(layout, reader, as_json=request.json)
 
 

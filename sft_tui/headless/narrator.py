@@ -22,6 +22,16 @@ def watch(layout: RunLayout, reader: EventReader, *, as_json: bool) -> int:
     return follow(layout, reader, JsonNarrator() if as_json else Narrator(layout))
 
 
+def say_where(layout: RunLayout, state: RunState) -> None:
+    """Say how far a run is that somebody begins to follow."""
+    metrics = state.metrics
+    if "step" in metrics:
+        text = _("{run}: {stage}, step {step}/{total}, loss {loss}")
+        loss = f"{metrics['loss']:.4f}" if "loss" in metrics else "-"
+        step, total = int(metrics["step"]), int(metrics.get("total_steps", 0))
+        say(text.format(run=layout.name, stage=state.stage, step=step, total=total, loss=loss))
+
+
 def say_end(layout: RunLayout, state: RunState) -> None:
     """Say how a run has ended: why and the end of its log where it failed, then what there is and how to go on."""
     outcome = read_outcome(layout, state)

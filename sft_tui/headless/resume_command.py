@@ -9,8 +9,7 @@ from pathlib import Path
 from sft_tui.headless.arguments import add_detach, add_restart, add_run, add_set
 from sft_tui.headless.attach_command import show_ended
 from sft_tui.headless.find import find_run
-from sft_tui.headless.output import say
-from sft_tui.headless.run_command import follow_or_leave
+from sft_tui.headless.run_command import follow_or_leave, join
 from sft_tui.i18n import _
 from sft_tui.project.events import EventReader
 from sft_tui.project.state import Status, present_status
@@ -53,8 +52,7 @@ def run(request: Request) -> int:
         return show_ended(layout, state, as_json=request.json)
     reader = EventReader(layout.events, from_end=True)
     if not present_status(state).final and state.supervisor is not None and state.supervisor.alive() and not changes:
-        say(_("The run {run} is running already; following it.").format(run=layout.name))
-        return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
+        return join(layout, state, reader, detach=request.detach, as_json=request.json)
     resume(
         layout,
         changes or None,

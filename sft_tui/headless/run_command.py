@@ -10,7 +10,7 @@ from sft_tui.answers import Answers
 from sft_tui.factory import commands
 from sft_tui.factory.checkpoints import find_checkpoints
 from sft_tui.headless.follow import say_detached
-from sft_tui.headless.narrator import end_as_json, watch
+from sft_tui.headless.narrator import end_as_json, say_where, watch
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.plan.context import Situation, gather
@@ -123,6 +123,13 @@ def follow_or_leave(layout: RunLayout, reader: EventReader, *, detach: bool, as_
     return int(ExitCode.DONE)
 
 
+def join(layout: RunLayout, state: RunState, reader: EventReader, *, detach: bool, as_json: bool) -> int:
+    """Follow a run that is on already; the exit code."""
+    say(_("The run {run} is running already; following it.").format(run=layout.name))
+    say_where(layout, state)
+    return follow_or_leave(layout, reader, detach=detach, as_json=as_json)
+
+
 def _again(
     answers: Answers, situation: Situation, plan: Plan, layout: RunLayout, state: RunState, request: Request
 ) -> int:
@@ -133,9 +140,8 @@ def _again(
     if not status.final:
         if not same:
             raise _conflict(layout, earlier, plan, running=True)
-        say(_("The run {run} is running already; following it.").format(run=layout.name))
         reader = EventReader(layout.events, from_end=True)
-        return follow_or_leave(layout, reader, detach=request.detach, as_json=request.json)
+        return join(layout, state, reader, detach=request.detach, as_json=request.json)
     if not same:
         if commands.has_weights(layout.save_dir) or find_checkpoints(layout.save_dir):
             raise _conflict(layout, earlier, plan, running=False)
