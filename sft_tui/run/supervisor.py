@@ -401,9 +401,9 @@ class Supervisor:
             for diagnosis in explain_failure(self._layout, planned, stage):
                 self._state.diagnoses.append(diagnosis)
                 self._events.add("diagnosis", stage=planned.name, **diagnosis)
-        self._save()
         fields = {"status": outcome.status.value, "exit_code": stage.exit_code, "seconds": seconds}
         self._events.add("stage_finished", stage=planned.name, **fields)
+        self._save()  # after the event: who is killed in between says it twice, and not never
         return outcome
 
     def _save(self, *, durable: bool = True) -> None:

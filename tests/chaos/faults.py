@@ -273,11 +273,12 @@ def source_changed_while_converting(world: World) -> None:
 
 
 def _other_source(world: World) -> None:
-    stages = world.state().get("stages", {})
-    read_before = stages.get("convert", {}).get("status") == "finished" and bool(world.processes())
-    learned_before = stages.get("train", {}).get("status") == "finished"
+    lives = bool(world.processes())
+    learned_before = world.state().get("stages", {}).get("train", {}).get("status") == "finished"
     name = world.rng.choice(["other", "longer", "shorter"])
     shutil.copyfile(world.root / f"{name}.csv", world.project / "rows.csv")
+    time.sleep(0.05)  # who had read and compared it all just before writes that down now
+    read_before = lives and any((world.project / "data").glob("*.convert.json"))
     world.sources = [name, "rows"] if learned_before or read_before else [name]
     world.note(f"source is {name} from {world.where()} on")
 
