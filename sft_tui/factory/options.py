@@ -138,11 +138,6 @@ class Factory:
                 last_part = model
         return last_part
 
-    @property
-    def default_templates(self) -> dict[str, str]:
-        """The template of each known model that has one."""
-        return {name: model.template for name, model in self.models.items() if model.template}
-
 
 # Ranges that make sense, from the code that reads the option; the dataclasses state none.
 # name: (minimum, maximum, whether the minimum itself is outside)

@@ -44,11 +44,14 @@ class Request:
 def run(request: Request) -> int:
     """Go on with a run. Raises `Refusal`."""
     from sft_tui.plan.settings import parse_settings
-    from sft_tui.run.lifecycle import resume
+    from sft_tui.run.lifecycle import read_plan, resume
+    from sft_tui.run.outcome import run_is_done
 
     layout, state = find_run(request.dir, request.run)
     changes = parse_settings(request.set)
-    if present_status(state) is Status.FINISHED and not changes and not request.from_start:
+    plan = read_plan(layout)
+    done = present_status(state) is Status.FINISHED and (plan is None or run_is_done(plan, state))
+    if done and not changes and not request.from_start:
         return show_ended(layout, state, as_json=request.json)
     reader = EventReader(layout.events, from_end=True)
     if not present_status(state).final and state.supervisor is not None and state.supervisor.alive() and not changes:

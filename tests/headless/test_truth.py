@@ -102,6 +102,18 @@ def test_a_source_that_was_rewritten_is_converted_anew(tmp_path: Path) -> None:
         assert "other 3" in _trained_texts(project)
 
 
+def test_a_finished_run_whose_source_was_rewritten_is_not_called_finished_when_it_is_resumed(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    before = len(_started(project))
+    _rewrite_source(project, 30)
+    assert project.sft("resume", "apples").code == 0
+    assert _started(project, before) == ["convert", "train", "export", "verify"]
+    assert "other 3" in _trained_texts(project)
+    assert "is finished" in project.sft("resume", "apples").err
+    assert len(_started(project)) == before + 4
+
+
 def test_a_source_that_grows_while_it_is_read_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     from sft_tui.dataset import Columns, ConvertRequest
     from sft_tui.plan.conversion import convert_and_register

@@ -22,11 +22,6 @@ class FixStep:
     value: Any
     text: str
 
-    @property
-    def applicable(self) -> bool:
-        """Whether the step is a change of the configuration or the environment that can be made for the user."""
-        return self.kind in ("set", "unset", "env")
-
     def as_json(self) -> dict[str, Any]:
         """The object that `diagnose --json` prints."""
         return {"kind": self.kind, "key": self.key, "value": self.value, "text": self.text}

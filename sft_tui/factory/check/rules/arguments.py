@@ -34,10 +34,6 @@ def _old_datasets(f: Findings) -> bool:
     return version[0].isdigit() and (int(version[0]), version[1] if len(version) > 1 else "0") <= (4, "0")
 
 
-def _keeps_reference(f: Findings) -> bool:
-    return stage_of(f) == "dpo" and f.get("pref_loss") not in ("orpo", "simpo")
-
-
 def _fsdp_words(f: Findings) -> list[str]:
     value = f.get("fsdp")
     return value.split() if isinstance(value, str) else [str(item) for item in value] if isinstance(value, list) else []
