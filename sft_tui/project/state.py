@@ -178,9 +178,9 @@ def _let_go(state: RunState, origin: Whereabouts) -> None:
     state.supervisor = state.place = None
     for stage in state.stages.values():
         stage.process = None
-        if stage.status is Status.RUNNING:
+        if stage.status.active:
             stage.status = Status.STOPPED
-    if state.status in (Status.RUNNING, Status.PENDING):
+    if state.status.active:
         state.status = Status.STOPPED
         state.message = _("This is a copy of the run in {path}; it does not run here.").format(path=origin.path)
 

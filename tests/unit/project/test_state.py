@@ -136,16 +136,17 @@ def test_the_run_that_was_written_last_comes_first(tmp_path: Path) -> None:
     assert [layout.name for layout in runs_of(tmp_path)] == ["b", "c", "a"]
 
 
-def _running(project: Path) -> RunLayout:
+def _running(project: Path, status: Status = Status.RUNNING) -> RunLayout:
     layout = RunLayout(project, "apples")
     me = ProcessRef.of(os.getpid())
     stages = {"train": StageState(Status.RUNNING, 1, me)}
-    write_state(layout, RunState("apples", Status.RUNNING, "train", stages, supervisor=me))
+    write_state(layout, RunState("apples", status, "train", stages, supervisor=me))
     return layout
 
 
-def test_a_copy_of_a_running_run_does_not_run(tmp_path: Path) -> None:
-    layout = _running(tmp_path / "project")
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.WAITING, Status.STOPPING])
+def test_a_copy_of_a_running_run_does_not_run(tmp_path: Path, status: Status) -> None:
+    layout = _running(tmp_path / "project", status)
     shutil.copytree(tmp_path / "project", tmp_path / "copy")
     copied = RunLayout(tmp_path / "copy", "apples")
     state = read_state(copied)
@@ -156,7 +157,7 @@ def test_a_copy_of_a_running_run_does_not_run(tmp_path: Path) -> None:
     state = read_state(copied)
     assert state is not None and state.place is not None and state.place.path == str(copied.run_dir)
     original = read_state(layout)
-    assert original is not None and present_status(original) is Status.RUNNING
+    assert original is not None and present_status(original) is status
 
 
 def test_a_copy_in_the_place_of_the_original_does_not_run(tmp_path: Path) -> None:
