@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import graphlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 DEMO = Path(__file__).parent.parent.parent / "data" / "demo" / "answers.yaml"
@@ -46,3 +48,10 @@ def test_the_supervisor_stays_small() -> None:
     modules = json.loads(done.stdout)
     assert {name.split(".")[0] for name in modules}.isdisjoint({*HEAVY, "pydantic"})
     assert not [name for name in modules if name.startswith("sft_tui.memory")], "the plan holds what was estimated"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Neither at the top nor inside functions; imports for types alone do not count."""
+    graph = grimp.build_graph("sft_tui", exclude_type_checking_imports=True, cache_dir=None)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    graphlib.TopologicalSorter(imports).prepare()  # raises `CycleError`, which names the circle
