@@ -142,9 +142,12 @@ class Spool:
         return True
 
     def publish(self, target: Path) -> None:
-        """Give the file its name, in place of what has it now, in one step."""
+        """Give the file its name, in place of what has it now, in one step; mode and symbolic link stay."""
+        target = Path(os.path.realpath(target))
+        with contextlib.suppress(FileNotFoundError):
+            os.fchmod(self._fd, target.stat().st_mode & 0o777)
         beside = target.parent / f".{secrets.token_hex(8)}{TEMPORARY}"
-        if self._path is not None:
+        if self._path is not None and self._path.parent == target.parent:
             self._path.replace(target)
             self._path = None
             return
@@ -161,6 +164,7 @@ class Spool:
         with path.open("xb") as stream:
             for offset in range(0, self.size, _COPY_BYTES):
                 stream.write(self.read(offset, _COPY_BYTES))
+            os.fchmod(stream.fileno(), os.fstat(self._fd).st_mode & 0o777)
             stream.flush()
             os.fsync(stream.fileno())
 
@@ -177,7 +181,7 @@ class Backup:
     """A second name for what `path` has now, to put it back if something fails; nothing where there is nothing."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path = Path(os.path.realpath(path))
         self._beside: Path | None = None
         if not path.exists():
             return

@@ -108,3 +108,23 @@ def test_another_conversion_beside_it_leaves_the_way_back(
         convert_and_register(replace(request_, seed=1, max_samples=1, overwrite=True))
     assert earlier.read_bytes() == before
     assert not list(request_.out_dir.glob(".*"))
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_mode_and_link_of_the_data_stay(
+    request_: ConvertRequest, monkeypatch: pytest.MonkeyPatch, failing: bool
+) -> None:
+    train = convert_and_register(request_).train
+    kept = train.rename(request_.out_dir.parent / "kept.jsonl")
+    kept.chmod(0o600)
+    train.symlink_to(kept)
+    before = kept.read_bytes()
+    again = replace(request_, max_samples=1, overwrite=True)
+    if failing:
+        monkeypatch.setattr(conversion, "register", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(Refusal):
+            convert_and_register(again)
+    else:
+        convert_and_register(again)
+    assert train.is_symlink() and kept.stat().st_mode & 0o777 == 0o600
+    assert (kept.read_bytes() == before) is failing
