@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sft_tui.factory.adapter_config import passed_over
 from sft_tui.i18n import _
 from sft_tui.problems import Fix, Problems, nearest
 
@@ -72,6 +73,11 @@ def _check_adapter(answers: Answers, situation: Situation, problems: Problems) -
         hint = _("Remove it to train `model.adapter` further.")
         key = "train.create_new_adapter"
         problems.error("owned_key", message, key=key, hint=hint, fix=Fix("unset", key))
+        return
+    for option, text in passed_over(answers.train, situation.model.adapter_config, situation.model.adapter).items():
+        key = f"train.{option}"
+        hint = _("Remove it, or train a new adapter.")
+        problems.warning("adapter_shape", text, key=key, hint=hint, fix=Fix("unset", key))
 
 
 def _check_launcher(answers: Answers, gpus: tuple[Gpu, ...], problems: Problems) -> None:

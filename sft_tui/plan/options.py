@@ -52,6 +52,7 @@ def train_options(
     put(choice.options, "preset")
     put(_for_the_run(answers, situation), "run")
     put(answers.train, "answers")
+    put(_of_the_adapter(situation.model), "run")
     if answers.hardware.launcher == "deepspeed" and not options.get("deepspeed"):
         put({"deepspeed": _zero_for(situation, cards, options)}, "machine")
     if options.get("deepspeed"):
@@ -175,7 +176,7 @@ def _for_the_machine(situation: Situation, cards: tuple[Gpu, ...]) -> dict[str, 
 
 
 def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
-    return _of_the_adapter(situation.model) | {
+    return {
         "model_name_or_path": situation.model.path,
         "dataset": f"{situation.dataset}_train",
         "template": situation.model.template,
@@ -186,7 +187,7 @@ def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
 
 
 def _of_the_adapter(model: ModelFacts) -> dict[str, Any]:
-    """What an adapter that is trained further decides: its own shape, whatever a preset says."""
+    """What an adapter that is trained further decides: its own shape, whatever preset and answers say."""
     if model.adapter is None:
         return {}
     return {"adapter_name_or_path": model.adapter, **adapter_options(model.adapter_config)}

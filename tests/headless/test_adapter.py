@@ -91,3 +91,14 @@ def test_another_base_and_a_rank_without_a_say_are_told(trained: Project, tmp_pa
     assert found["model.adapter"]["code"] == "other_base" and "`model.path`" in found["model.adapter"]["hint"]
     assert "32" in found["train.lora_rank"]["message"] and "4" in found["train.lora_rank"]["message"]
     assert found["train.lora_rank"]["severity"] == "warning"
+    plan = json.loads(trained.run("--dry-run", "--json").out)["plan"]
+    assert plan["train_options"]["lora_rank"] == 4
+
+
+def test_a_config_of_ones_own_is_told_which_options_have_no_say(trained: Project) -> None:
+    config = yaml.safe_load((trained.path / "configs/apples/train_config.yaml").read_text())
+    file = trained.path / "own.yaml"
+    for more, told in (({"lora_rank": 16}, True), ({"lora_rank": 16, "create_new_adapter": True}, False)):
+        file.write_text(yaml.safe_dump({**config, "adapter_name_or_path": "saves/apples", **more}))
+        found = json.loads(trained.sft("check", "own.yaml", "--json").out)["problems"]
+        assert ("adapter_shape" in {problem["code"] for problem in found}) is told

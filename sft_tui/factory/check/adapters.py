@@ -12,7 +12,6 @@ from sft_tui.factory.check.files import HUB_ID, is_local
 from sft_tui.factory.check.model_dir import ModelDirectory, read_json
 from sft_tui.factory.check.weights import ADAPTER_WEIGHTS, Weights, check_safetensors, is_pickle
 from sft_tui.i18n import _
-from sft_tui.yaml_io import scalar
 
 _PEFT_TYPES = frozenset((
     "ADALORA", "ADAPTION_PROMPT", "BOFT", "BONE", "C3A", "DELORA", "FOURIERFT", "HRA", "IA3", "LN_TUNING", "LOHA",
@@ -41,9 +40,7 @@ def check_adapters(findings: Findings, model: ModelDirectory | None) -> None:
 def _check_shape(findings: Findings, name: str, config: dict[str, Any]) -> None:
     """Options of a new adapter, which say nothing where one is trained further."""
     given = {key: findings.get(key) for key in findings.options if findings.given(key)}
-    for key, own in passed_over(given, config).items():
-        message = _("`{key}: {value}` has no effect: the adapter {path} that is trained further has {own}.")
-        text = message.format(key=key, value=scalar(given[key]), path=name, own=scalar(own))
+    for key, text in passed_over(given, config, name).items():
         findings.warning("adapter_shape", key, text, _("Remove it, or train a new adapter."), fix=("unset",))
 
 
