@@ -5,16 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sft_tui.dataset import ConvertRequest, PreviewPage, preview
+from sft_tui.factory.options import Template
+from sft_tui.factory.probe import load_factory
 from sft_tui.factory.rendering import IGNORED, Rendered, Renderer, Rendering
-from sft_tui.headless.convert_command import SourceRequest, add_source_arguments, conversion_of, find_train_python
-from sft_tui.headless.output import put, put_json, show_problems
+from sft_tui.factory.templates import TemplateGuess, template_for_model
+from sft_tui.headless.convert_command import SourceRequest, add_source_arguments, conversion_of
+from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
-from sft_tui.problems import ExitCode, Problems, refuse
+from sft_tui.machine.environment import find_environment
+from sft_tui.machine.hub_cache import may_be_on_a_hub
+from sft_tui.plan.conversion import reasoning_for
+from sft_tui.problems import ExitCode, Problem, Problems, Severity, refuse
+from sft_tui.project.files import read_json
 
 _FLAGS = ("train_on_prompt", "mask_history", "packing", "neat_packing")
 _SHOWN = 400
@@ -23,10 +30,13 @@ _SHOWN = 400
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `preview`."""
     add_source_arguments(parser)
+    parser.set_defaults(reasoning="auto")
     parser.add_argument("--rows", metavar="N", default="5", help=_("so many records (default: 5)"))
     parser.add_argument("--start", metavar="N", default="1", help=_("from this record on"))
     parser.add_argument("--model", metavar="M", help=_("a model directory: show the tokens as well"))
-    parser.add_argument("--template", metavar="T", help=_("the template to render with"))
+    parser.add_argument("--template", metavar="T", help=_("the template to render with (default: the model's)"))
+    help_text = _("render as trained with or without thinking")
+    parser.add_argument("--enable-thinking", choices=("true", "false"), help=help_text)
     parser.add_argument("--cutoff-len", metavar="N", default="2048", help=_("the longest sequence, in tokens"))
     parser.add_argument("--stats", action="store_true", help=_("statistics of all rows instead of the rows"))
     for flag in (flag for flag in _FLAGS if flag != "mask_history"):  # what the rows become depends on that one, too
@@ -41,6 +51,7 @@ class Request(SourceRequest):
     start: str
     model: str | None
     template: str | None
+    enable_thinking: str | None
     cutoff_len: str
     stats: bool
     train_on_prompt: bool
@@ -50,32 +61,75 @@ class Request(SourceRequest):
 
 def run(request: Request) -> int:
     """Show the rows. Raises `Refusal`."""
+    subject = _subject(request)
     wanted = conversion_of(request, Problems())
+    if request.reasoning in ("auto", "keep", "drop"):  # another word is refused where the rows are read
+        wanted = replace(wanted, **reasoning_for(request.reasoning, subject.template if subject else None))
     if request.stats:
-        return _statistics(request, wanted)
+        return _statistics(request, wanted, subject)
     start, count = _number(request.start, "--start"), _number(request.rows, "--rows")
     page = preview(wanted, start, count)
-    rendering = _render(request, wanted, page, request.model) if request.model else None
+    rendering = _render(request, page, subject) if subject else None
     show_problems(page.notes)
     if request.json:
-        put_json(as_json(page, rendering))
+        put_json(as_json(page, rendering) | ({"template": subject.as_json()} if subject else {}))
     else:
         _tell(page, rendering)
     return int(ExitCode.DONE)
 
 
-def _statistics(request: Request, wanted: ConvertRequest) -> int:
-    from sft_tui.plan.statistics import source_statistics, statistics_lines
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """For which `model` the rows are rendered, by the Python of a training environment, and with which template."""
 
-    model = Path(request.model).expanduser() if request.model else None
-    if model is not None and not model.is_dir():
+    model: str
+    python: str | None
+    guess: TemplateGuess
+    template: Template | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The template, why it is it ("" where it was given), and whether that leaves no doubt."""
+        return {"name": self.guess.name, "why": self.guess.how, "certain": self.guess.certain}
+
+
+def _subject(request: Request) -> _Subject | None:
+    """What the rows are rendered for; says which template was chosen. Raises `Refusal` where there is no such model."""
+    if request.model is None:
+        return None
+    model = Path(request.model).expanduser()
+    if not model.is_dir() and (request.stats or model.exists() or not may_be_on_a_hub(request.model)):
         message = _("{path} is no model directory.").format(path=request.model)
         raise refuse("model_not_found", message, hint=_("Tokens are counted with the model's own tokenizer."))
+    environment = find_environment().environment
+    python = request.train_python or (environment.python if environment else None)
+    factory = load_factory(python, environment.packages if environment and not request.train_python else None)
+    name = str(model) if model.is_dir() else request.model
+    if request.template not in (None, "auto"):
+        guess = TemplateGuess(str(request.template), "", certain=True)
+    else:
+        config = read_json(model / "config.json")
+        guess = template_for_model(name, config if isinstance(config, dict) else None, factory)
+        _say_template(guess)
+    return _Subject(name, python, guess, factory.templates.get(guess.name))
+
+
+def _say_template(guess: TemplateGuess) -> None:
+    if guess.certain:
+        say(_("template {name}: {why}").format(name=guess.name, why=guess.how))
+        return
+    message = _("The template `{name}` is a guess: {why}.").format(name=guess.name, why=guess.how.rstrip("."))
+    hint = _("Give the right one with --template if you know it.")
+    show_problems([Problem("template_guessed", message, Severity.WARNING, hint=hint)])
+
+
+def _statistics(request: Request, wanted: ConvertRequest, subject: _Subject | None) -> int:
+    from sft_tui.plan.statistics import source_statistics, statistics_lines
+
     found = source_statistics(
         wanted,
-        model=model,
-        template=request.template,
-        python=wanted.train_python or find_train_python(needed=True),
+        model=Path(subject.model) if subject else None,
+        template=subject.guess.name if subject else None,
+        python=subject.python if subject else None,
         cutoff_len=_number(request.cutoff_len, "--cutoff-len"),
     )
     if request.json:
@@ -93,26 +147,24 @@ def _number(text: str, flag: str) -> int:
     raise refuse("bad_number", message, hint=_("Give a whole number, such as {flag} 5.").format(flag=flag))
 
 
-def _render(request: Request, wanted: ConvertRequest, page: PreviewPage, model: str) -> Rendering:
+def _render(request: Request, page: PreviewPage, subject: _Subject) -> Rendering:
     from sft_tui.factory.dataset_info import entry_for
 
-    python = wanted.train_python or find_train_python(needed=True)
-    if python is None:
+    if subject.python is None:
         message = _("Tokens can only be shown where LLaMA-Factory is installed, and it was not found.")
         hint = _("Name its Python with --train-python, or see: sft-tui doctor")
         raise refuse("no_environment", message, exit_code=ExitCode.PREFLIGHT, hint=hint)
-    if request.template is None:
-        message = _("--model needs --template: the same text becomes other tokens under another template.")
-        raise refuse("no_template", message, key="model.template", hint=_("For Qwen2.5: --template qwen"))
     data_args: dict[str, Any] = {
-        "template": request.template,
+        "template": subject.guess.name,
         "cutoff_len": _number(request.cutoff_len, "--cutoff-len"),
     }
     data_args |= {flag: True for flag in _FLAGS if getattr(request, flag)}
+    if request.enable_thinking is not None:
+        data_args["enable_thinking"] = request.enable_thinking == "true"
     samples = [row.sample for row in page.rows if row.sample is not None]
-    with Renderer(python) as renderer:
+    with Renderer(subject.python) as renderer:
         entry = entry_for(page.format, page.columns, page.tags, "preview.jsonl")
-        return renderer.render(samples, entry, model=model, data_args=data_args)
+        return renderer.render(samples, entry, model=subject.model, data_args=data_args)
 
 
 def as_json(page: PreviewPage, rendering: Rendering | None) -> dict[str, Any]:

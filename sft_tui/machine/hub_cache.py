@@ -33,6 +33,11 @@ class CachedModel:
     held_bytes: int = 0
 
 
+def may_be_on_a_hub(named: str) -> bool:
+    """Whether a model that is `named` so and is no directory here could be one of a hub (`owner/name`)."""
+    return named.count("/") == 1 and not named.startswith((".", "/", "~"))
+
+
 def cache_directory(source: str, environment: Mapping[str, str] = os.environ) -> Path:
     """Where the library of `huggingface` or `modelscope` keeps models, from its environment variables."""
     home = Path(environment.get("HOME") or str(Path.home()))

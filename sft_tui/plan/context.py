@@ -231,9 +231,9 @@ def _look_at_base(answers: Answers, base: Path, project: Path, factory: Factory)
 
 def _downloaded(named: str, source: str) -> Path | None:
     """Where the hub's model `named` is in the cache of its library."""
-    from sft_tui.machine.hub_cache import find_model
+    from sft_tui.machine.hub_cache import find_model, may_be_on_a_hub
 
-    if named.count("/") != 1 or named.startswith((".", "/", "~")):
+    if not may_be_on_a_hub(named):
         return None
     try:
         return find_model(named, source).directory

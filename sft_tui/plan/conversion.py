@@ -40,8 +40,6 @@ def conversion_request(
     With `reasoning: auto`, reasoning is kept where `template` has a place for it (or is unknown).
     """
     data = answers.data
-    keeps = template is None or template.reasoning if data.reasoning == "auto" else data.reasoning == "keep"
-    words = template.thought_words[:2] if template is not None and template.reasoning else ()
     return ConvertRequest(
         source=source,
         out_dir=out_dir,
@@ -58,10 +56,17 @@ def conversion_request(
         strict=data.strict,
         sheet=data.sheet,
         train_python=train_python if source.startswith("hub:") else None,
-        reasoning="keep" if keeps else "drop",
-        thought=(words[0], words[-1]) if keeps and words else None,
+        **reasoning_for(data.reasoning, template),
         mask_history=answers.train.get("mask_history") is True,
     )
+
+
+def reasoning_for(wanted: str, template: Template | None) -> dict[str, Any]:
+    """What a `ConvertRequest` says of reasoning that is `wanted` (auto, keep or drop) under `template`."""
+    keeps = template is None or template.reasoning if wanted == "auto" else wanted == "keep"
+    words = template.thought_words[:2] if template is not None and template.reasoning else ()
+    thought = (words[0], words[-1]) if keeps and words else None
+    return {"reasoning": "keep" if keeps else "drop", "thought": thought}
 
 
 def convert_and_register(request: ConvertRequest, progress: Callable[[Progress], None] | None = None) -> ConvertResult:

@@ -14,6 +14,7 @@ from sft_tui.factory.check.context import ANSWER_KEYS
 from sft_tui.factory.deepspeed import zero_config
 from sft_tui.factory.options import TESTED_VERSION
 from sft_tui.i18n import _
+from sft_tui.machine.hub_cache import may_be_on_a_hub
 from sft_tui.machine.installing import install_command
 from sft_tui.machine.system import existing_parent
 from sft_tui.plan.context import DATA_KINDS, template_of
@@ -141,7 +142,7 @@ def _check_notify(situation: Situation, problems: Problems) -> None:
 def _check_model(answers: Answers, situation: Situation, problems: Problems) -> None:
     model = situation.model
     if model.directory is None:
-        if answers.model.path.startswith((".", "/", "~")) or answers.model.path.count("/") != 1:
+        if not may_be_on_a_hub(answers.model.path):
             message = _("There is no model directory {path}.").format(path=answers.model.path)
             hint = _("Give the directory that holds config.json, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct.")
             problems.error("model_not_found", message, key="model.path", hint=hint)

@@ -74,7 +74,8 @@ def test_fixed_texts_and_mapping_show_their_effect(here: Path) -> None:
         (["a.csv", "--rows", "0"], 2),
         (["a.csv", "--rows", "x"], 2),
         (["a.csv", "--input-column", "nope"], 2),
-        (["a.csv", "--model", str(MODEL)], 2),
+        (["a.csv", "--model", "./nowhere"], 2),
+        (["a.csv", "--model", str(MODEL), "--enable-thinking", "maybe"], 2),
     ],
 )
 def test_refusals(here: Path, words: list[str], code: int) -> None:
@@ -103,6 +104,26 @@ def test_tokens_and_labels(here: Path) -> None:
     assert tokens["trained"] == sum(label != -100 for label in tokens["labels"]) > 0
     refused = shown(here, "a.csv", *words[:2], "--template", "llama", *words[4:], code=3)
     assert "llama" in refused["problems"][0]["message"]
+
+
+@pytest.mark.real
+def test_the_template_is_decided_and_its_reason_told(here: Path) -> None:
+    done = run(here, "a.csv", "--rows", "1", "--json", "--model", str(MODEL), "--train-python", sys.executable)
+    page = json.loads(done.stdout)
+    assert page["template"]["name"] == "qwen" and page["template"]["certain"] is True
+    assert page["template"]["why"] in done.stderr
+    assert page["rows"][0]["tokens"]["trained"] > 0
+
+
+@pytest.mark.real
+def test_what_is_trained_depends_on_thinking(here: Path) -> None:
+    words = ["a.csv", "--rows", "1", "--model", str(MODEL), "--template", "qwen3", "--train-python", sys.executable]
+    with_it, without = (
+        shown(here, *words, "--enable-thinking", thinking)["rows"][0]["tokens"] for thinking in ("true", "false")
+    )
+    assert with_it["ids"] == without["ids"]
+    assert "<think>" in marked(with_it["texts"], with_it["labels"]).split("[[")[-1]
+    assert "</think>" in marked(without["texts"], without["labels"]).split("[[")[0]
 
 
 def test_statistics_of_all_rows(tmp_path: Path) -> None:
