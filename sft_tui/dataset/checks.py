@@ -17,7 +17,9 @@ from sft_tui.problems import ExitCode, Problems, refuse
 _NAME = re.compile(r"[\w-]+", re.ASCII)
 _NOT_NAME = re.compile(r"[^\w-]+")
 _DATA_SUFFIXES = re.compile(
-    r"(\.(csv|tsv|tab|psv|txt|jsonl?|ndjson|parquet|pq|parq|xlsx|xlsm|arrow|feather|gz|gzip|zst|zstd))+$", re.IGNORECASE
+    r"(\.(csv|tsv|tab|psv|txt|jsonl?|ndjson|parquet|pq|parq|xlsx|xlsm|xlsb|xls|ods|arrow|feather|orc|dta|sas7bdat|xpt"
+    r"|z?sav|xml|gz|gzip|zst|zstd))+$",
+    re.IGNORECASE,
 )
 
 

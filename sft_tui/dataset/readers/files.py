@@ -23,11 +23,16 @@ from sft_tui.problems import ExitCode, Refusal, nearest, refuse
 
 HUB = "hub:"
 TEXT_KINDS = ("csv", "json")
+TABLES = ("orc", "stata", "sas", "spss", "xml")
+"""Kinds that `TableReader` reads."""
+WORKBOOKS = ("xlsx", "sheets")
 _SUFFIXES = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".tab": "csv", ".psv": "csv",
     ".json": "json", ".jsonl": "json", ".ndjson": "json", ".geojson": "json",
     ".parquet": "parquet", ".pq": "parquet", ".parq": "parquet",
     ".xlsx": "xlsx", ".xlsm": "xlsx", ".arrow": "arrow", ".feather": "arrow",
+    ".xls": "sheets", ".xlsb": "sheets", ".ods": "sheets", ".orc": "orc", ".dta": "stata",
+    ".sas7bdat": "sas", ".xpt": "sas", ".sav": "spss", ".zsav": "spss", ".xml": "xml",
 }  # fmt: skip
 _PACKED = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _NOT_DATA = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
@@ -37,9 +42,10 @@ _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file of a source. `kind` is csv, json, parquet, arrow or xlsx; `partitions` the columns of its path.
+    """One file of a source. `kind` is csv, json, parquet, arrow, one of WORKBOOKS or of TABLES.
 
-    `named` is whether the user gave this very file, not a directory that it was found in.
+    `partitions` holds the columns that its path tells; `named` is whether the user gave this very file, not a directory
+    that it was found in.
     """
 
     path: Path
@@ -99,6 +105,11 @@ def unreadable(path: Path | str, reason: object, hint: str | None = None, code: 
     return refuse(code, message, exit_code=ExitCode.PREFLIGHT, path=str(path), key="data.source", hint=hint)
 
 
+def damaged() -> str:
+    """The hint for a file that breaks off or makes no sense."""
+    return _("The file is damaged or half downloaded: get it again.")
+
+
 def resolve(source: str) -> list[SourceFile]:
     """The files that `source` names, in path order. Refuses what is missing, empty or of no kind that can be read."""
     if not source.strip():
@@ -131,7 +142,9 @@ def _paths(source: str) -> Iterator[tuple[Path, Path | None]]:
     if path.is_dir():
         names = sorted(_walk(path))
         if not names:
-            hint = _("Files are read whose names end in .csv, .tsv, .json, .jsonl, .parquet or .xlsx (or .gz, .zst).")
+            hint = _(
+                "Files are read whose names end in .csv, .tsv, .json, .jsonl, .parquet, .arrow or .xlsx, and others."
+            )
             raise unreadable(source, _("no data file is in this directory"), hint, code="empty_source")
         yield from ((name, path) for name in names)
     elif path.exists():
@@ -199,9 +212,14 @@ def _partitions(path: Path, root: Path) -> dict[str, str | None]:
 _HEAD_BYTES = 8 << 10
 _STREAM = b"\xff\xff\xff\xff"
 """How an Arrow file without a footer begins, as the library `datasets` writes it."""
+_BINARY: tuple[tuple[bytes, str], ...] = (
+    (b"PAR1", "parquet"), (b"PARE", "parquet"), (b"ARROW1", "arrow"), (b"ORC", "orc"),
+    (b"\xd0\xcf\x11\xe0", "sheets"), (b"<stata_dta>", "stata"), (b"$FL2", "spss"), (b"$FL3", "spss"),
+    (bytes(12) + b"\xc2\xea\x81\x60", "sas"), (b"HEADER RECORD*******LIBRARY", "sas"),
+)  # fmt: skip
+_OLD_STATA = tuple(bytes((version,)) for version in range(102, 116))
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "lfs"),
-    (b"\xd0\xcf\x11\xe0", "xls"),
     (b"SQLite format 3", "sqlite"),
     (b"%PDF", "pdf"),
     (b"{\\rtf", "rtf"),
@@ -211,8 +229,8 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ", "xz"),
     (b"7z\xbc\xaf", "7z"),
     (b"Rar!", "rar"),
+    (b"FEA1", "feather 1"),
     (b"Obj\x01", "avro"),
-    (b"ORC", "orc"),
 )
 
 
@@ -220,8 +238,6 @@ def _foreign_sentence(kind: str) -> tuple[str, str]:
     """Why a file of this foreign kind is refused, and what to do."""
     if kind == "lfs":
         return _("it is a Git LFS pointer, not the data"), _("Fetch the data with: git lfs pull")
-    if kind == "xls":
-        return _("it is an old Excel file (.xls)"), _("Open it and save it as .xlsx or .csv.")
     if kind == "html":
         return _("it is a web page, not data"), _("Download the file itself (look for a raw or download link).")
     if kind == "pickle":
@@ -240,21 +256,26 @@ def _kind(file: SourceFile, magic: bytes) -> str:
     if magic[257:262] == b"ustar":
         foreign = "tar"
     if magic[:4] == b"PK\x03\x04":
-        foreign = None if _is_workbook(file) else "zip"
-        if foreign is None:
-            return "xlsx"
+        book = _workbook_kind(file)
+        if book is not None:
+            return book
+        foreign = "zip"
     if foreign:
         reason, hint = _foreign_sentence(foreign)
         raise unreadable(file.path, reason, hint)
-    binary = "parquet" if magic[:4] in (b"PAR1", b"PARE") else None
-    if magic[:6] == b"ARROW1" or (magic[:4] == _STREAM and _SUFFIXES.get(file.suffix) == "arrow"):
+    binary = next((kind for head, kind in _BINARY if magic.startswith(head)), None)
+    if magic[:4] == _STREAM and _SUFFIXES.get(file.suffix) == "arrow":
         binary = "arrow"
+    if _SUFFIXES.get(file.suffix) == "stata" and magic[:1] in _OLD_STATA and magic[1:3] in (b"\1\1", b"\2\1"):
+        binary = "stata"
     if binary:
         if file.compression:
             raise unreadable(file.path, _("it is a compressed {kind} file").format(kind=binary), _("Unpack it first."))
         return binary
     named = _SUFFIXES.get(file.suffix)
-    if named in ("parquet", "xlsx", "arrow"):
+    if named == "xml" and text.startswith(b"<") and not file.compression:
+        return named
+    if named not in (*TEXT_KINDS, None):
         reason = _("it is no {kind} file, although its name says so").format(kind=named)
         raise unreadable(file.path, reason, _("It may be damaged or half downloaded: get it again."))
     if encoding.is_no_text(magic):
@@ -266,14 +287,21 @@ def _kind(file: SourceFile, magic: bytes) -> str:
     return "json" if plain[:1] == b"{" or re.match(rb"\[\s*[\[{\"]", plain) else "csv"
 
 
-def _is_workbook(file: SourceFile) -> bool:
+def _workbook_kind(file: SourceFile) -> str | None:
+    """Which kind of workbook a zip container is; None where it is something else."""
     import zipfile
 
     try:
         with zipfile.ZipFile(file.path) as archive:
-            return any(name.startswith("xl/") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return False
+            names = archive.namelist()
+            if "xl/workbook.bin" in names:
+                return "sheets"
+            if any(name.startswith("xl/") for name in names):
+                return "xlsx"
+            kind = archive.read("mimetype") if "mimetype" in names else b""
+            return "sheets" if kind.startswith(b"application/vnd.oasis.opendocument.spreadsheet") else None
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, zlib.error):
+        return None
 
 
 @contextmanager
@@ -282,8 +310,7 @@ def reading(file: SourceFile) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error) as error:
-        hint = _("The file is damaged or half downloaded: get it again.")
-        raise unreadable(file.path, error, hint) from None
+        raise unreadable(file.path, error, damaged()) from None
     except OSError as error:
         raise unreadable(file.path, error.strerror or error) from None
 

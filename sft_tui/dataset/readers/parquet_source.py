@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.readers.batch import Batch, Task, Wanted
-from sft_tui.dataset.readers.files import SourceFile, unreadable
+from sft_tui.dataset.readers.files import SourceFile, damaged, unreadable
 from sft_tui.dataset.readers.parquet_parts import Part, read_ahead, text_parts
 from sft_tui.dataset.rows.text import to_text
-from sft_tui.i18n import _
 from sft_tui.problems import Problem
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class ParquetReader:
         self.file = file
         self.notes: list[Problem] = []
         self._taken = 0
-        with _reading(file):
+        with reading_tables(file):
             self._parquet = parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20)
             self._schema = self._parquet.schema_arrow
         self.rows = int(self._parquet.metadata.num_rows)
@@ -78,7 +77,7 @@ class ParquetReader:
         rows = wanted.block_bytes * max(self.rows, 1) // max(plain, 1)
         size = min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
         groups, skip, left = (None, 0, self.rows) if part is None else (list(part.groups), part.skip, part.rows)
-        with _reading(self.file):
+        with reading_tables(self.file):
             for batch in self._parquet.iter_batches(
                 batch_size=size, row_groups=groups, columns=present, use_threads=True
             ):
@@ -101,8 +100,8 @@ class ArrowReader:
         self.notes: list[Problem] = []
         self.position = 0
         """Bytes of the file read so far."""
-        with _reading(file):
-            self._schema = self._open()[0]
+        with reading_tables(file):
+            self._names = [str(name) for name in self._open()[0].names]
 
     def _open(self) -> tuple[Any, Iterator[tuple[Any, int]]]:
         """The schema, and the record batches with the bytes of the file that were read with each."""
@@ -119,12 +118,12 @@ class ArrowReader:
 
     def columns(self) -> list[str]:
         """The top-level columns."""
-        return [str(name) for name in self._schema.names]
+        return list(self._names)
 
     def tasks(self, wanted: Wanted) -> Iterator[Task]:
         """The rows, in slices of each record batch."""
         columns = wanted.columns if wanted.columns is not None else tuple(self.columns())
-        with _reading(self.file):
+        with reading_tables(self.file):
             for batch, taken in self._open()[1]:
                 self.position = taken
                 size = max(batch.num_rows * wanted.block_bytes // max(batch.nbytes, 1), _FEWEST_ROWS)
@@ -133,14 +132,14 @@ class ArrowReader:
 
 
 @contextmanager
-def _reading(file: SourceFile) -> Iterator[None]:
+def reading_tables(file: SourceFile) -> Iterator[None]:
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).split("\n", 1)[0][:200]
-        raise unreadable(file.path, reason, _("The file is damaged or half downloaded: get it again.")) from None
+        raise unreadable(file.path, reason, damaged()) from None
 
 
 def _of_frame(frame: pl.DataFrame, columns: Sequence[str]) -> Batch:
@@ -167,7 +166,7 @@ def _hollow(height: int, columns: Sequence[str], wanted: Wanted) -> Batch:
 
 
 def _batch(file: SourceFile, batch: Any, columns: Sequence[str], wanted: Wanted) -> Batch:
-    with _reading(file):
+    with reading_tables(file):
         return _records(batch, columns) if wanted.as_records or wanted.columns is None else _table(batch, columns)
 
 

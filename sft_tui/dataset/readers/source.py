@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from sft_tui.dataset.readers.batch import SMALL_BLOCK_BYTES, Batch, Reader, Record, Task, Wanted
-from sft_tui.dataset.readers.files import HUB, SourceFile, resolve
+from sft_tui.dataset.readers.files import HUB, TABLES, WORKBOOKS, SourceFile, resolve
 from sft_tui.dataset.readers.splits import split_note
 from sft_tui.dataset.request import Columns
 from sft_tui.dataset.rows.marks import FILE_SPLIT
@@ -32,10 +32,14 @@ def open_reader(file: SourceFile, sheet: str | None, *, whole: bool) -> Reader:
         from sft_tui.dataset.readers.json_source import JsonReader
 
         return JsonReader(file, whole=whole)
-    if file.kind == "xlsx":
+    if file.kind in WORKBOOKS:
         from sft_tui.dataset.readers.xlsx_source import XlsxReader
 
         return XlsxReader(file, sheet)
+    if file.kind in TABLES:
+        from sft_tui.dataset.readers.table_source import TableReader
+
+        return TableReader(file)
     from sft_tui.dataset.readers import parquet_source
 
     return parquet_source.ParquetReader(file) if file.kind == "parquet" else parquet_source.ArrowReader(file)
@@ -65,7 +69,7 @@ class Source:
             self.files = [self._hub.file]
         else:
             self.files = resolve(source)
-        if sheet is not None and all(file.kind != "xlsx" for file in self.files):
+        if sheet is not None and all(file.kind not in WORKBOOKS for file in self.files):
             message = _("--sheet names a sheet of a workbook, but {source} is none.").format(source=source)
             raise refuse("no_workbook", message, key="data.sheet", hint=_("Leave --sheet away."))
 
@@ -91,7 +95,7 @@ class Source:
     @property
     def sparse(self) -> bool:
         """Whether the records come out of tables, whose objects have every field that one of them has."""
-        return any(file.kind in ("parquet", "arrow", "hub") for file in self.files)
+        return any(file.kind in ("parquet", "arrow", "hub", *TABLES) for file in self.files)
 
     def reader(self, file: SourceFile) -> Reader:
         """The reader for `file`; those of the first files are kept, because finding out what they are takes time."""

@@ -33,7 +33,12 @@ def guard_workbook(path: Path) -> None:
         reason = _("unpacked it would be {gib} GiB, {ratio} times its size: no workbook is like that")
         text = reason.format(gib=round(total / GIB, 1), ratio=total // max(path.stat().st_size, 1))
         raise unreadable(path, text, code="archive_bomb")
-    shared = max((part.file_size for part in parts if part.filename.lower().endswith("sharedstrings.xml")), default=0)
+    shared = max((part.file_size for part in parts if _is_held(part.filename.lower())), default=0)
     if shared > _MOST_SHARED_BYTES:
         text = _("its texts are {gib} GiB unpacked, too many to hold in memory").format(gib=round(shared / GIB, 1))
         raise unreadable(path, text, _("Save the sheet as .csv or .parquet."), code="workbook_too_large")
+
+
+def _is_held(name: str) -> bool:
+    """Whether the part `name` is held in memory as a whole: shared texts, and all of what calamine reads."""
+    return name.endswith(("sharedstrings.xml", ".bin")) or name == "content.xml"
