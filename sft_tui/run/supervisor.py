@@ -50,6 +50,8 @@ _RESERVE_BYTES = 256 << 10
 """Room that is kept on the disk for the run's last words."""
 _QUICK_S = 2.0
 """How long a trainer has that is to end at once, before it is killed: too short for it to begin a checkpoint."""
+_SAVE_S = float(os.environ.get("SFT_TUI_STOP_PATIENCE_S", "600"))
+"""How long a training that was asked to stop has for its step and its checkpoint, before it is ended without them."""
 _FAILED_STAGE_EXIT = {
     "convert": ExitCode.PREFLIGHT,
     "train": ExitCode.TRAIN,
@@ -71,6 +73,7 @@ class Supervisor:
         self._gone = False
         self._stop: RequestKind | None = None
         self._stop_reason: str | None = None
+        self._saving_since: float | None = None
         self._shrunk = 0
         self._crash_waits = waits_between(plan.restart_on_crash)
         self._meter: PeakMeter | None = None
@@ -349,6 +352,7 @@ class Supervisor:
                 self._stop, self._stop_reason = RequestKind.STOP, monitor.must_stop
                 self._state.message = monitor.must_stop
                 self._stop_and_save(planned, process)
+            self._end_what_does_not_stop(process)
             time.sleep(_POLL_S)
         if monitor is not None and monitor.look():
             self._save()
@@ -376,7 +380,19 @@ class Supervisor:
         process.signal(commands.stop_signal(planned.argv), commands.is_worker)
         self._state.move_to(Status.STOPPING)
         self._save()
-        self._events.add("warning", id="stopping", message=_("Stopping at the next step and saving."), hint=None)
+        self._saving_since = time.monotonic()
+        message = _("Stopping at the next step and saving; what has not ended in {minutes} minutes is ended without.")
+        text = message.format(minutes=f"{_SAVE_S / 60:.3g}")
+        self._events.add("warning", id="stopping", message=text, hint=_("At once: sft-tui stop --now"))
+
+    def _end_what_does_not_stop(self, process: StageProcess) -> None:
+        """A training that hangs does not come to the end of its step."""
+        if self._saving_since is None or time.monotonic() - self._saving_since < _SAVE_S:
+            return
+        self._saving_since = None
+        message = _("The training did not stop by itself; it is ended, and what is saved are its checkpoints.")
+        self._events.add("warning", id="stop_hangs", message=message, hint=None)
+        self._end(process, _QUICK_S)
 
     def _end(self, process: StageProcess, patience_s: float) -> None:
         ending = process.end(patience_s)

@@ -165,3 +165,17 @@ def test_after_a_reboot_what_was_on_is_brought_back(begin: Callable[[dict[str, A
     assert project.sft("wait", "apples").code == 0
     assert project.state()["stages"]["train"]["attempt"] == 2
     assert json.loads(project.sft("service", "--bring-back", "--json").out) == []
+
+
+def test_a_training_that_hangs_when_it_is_to_stop_is_ended_after_a_time_that_is_said(
+    begin: Callable[[dict[str, Any]], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFT_TUI_STOP_PATIENCE_S", "1.5")
+    project = begin({**LONG, "fail": {"at_step": 2, "hang": True}})
+    assert project.sft("stop", "apples", "--wait").code == 0
+    assert project.state()["status"] == "stopped"
+    assert living(project) == []
+    lines = (project.path / "runs/apples/events.jsonl").read_text(encoding="utf-8").splitlines()
+    told = {event["id"]: event["message"] for event in map(json.loads, lines) if event["type"] == "warning"}
+    assert "0.025 minutes" in told["stopping"]
+    assert "did not stop by itself" in told["stop_hangs"]
