@@ -13,6 +13,7 @@ import contextlib
 import errno
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from sft_tui.project.files import open_append, parse_json
 from sft_tui.project.tail import Tail
 
 Event = dict[str, Any]
+_MOST_UNWRITTEN = 1000
 
 
 def make_event(kind: str, **fields: Any) -> Event:
@@ -63,12 +65,16 @@ class EventLog:
     def __init__(self, path: Path, tell: Callable[[Event], None] | None = None) -> None:
         self._path = path
         self._tell = tell
+        self._unwritten: deque[Event] = deque(maxlen=_MOST_UNWRITTEN)
 
     def add(self, kind: str, **fields: Any) -> None:
-        """An event happens now. A full disk must not end the run that could still finish."""
+        """An event happens now. A full disk must not end the run: what it does not take is written with the next."""
         event = make_event(kind, **fields)
+        self._unwritten.append(event)
         with contextlib.suppress(OSError):
-            append_event(self._path, event)
+            while self._unwritten:
+                append_event(self._path, self._unwritten[0])
+                self._unwritten.popleft()
         if self._tell is not None:
             self._tell(event)
 

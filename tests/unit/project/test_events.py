@@ -119,3 +119,13 @@ def test_on_a_full_disk_no_half_of_a_line_is_left(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _FULL, str(path)], capture_output=True, text=True, check=False)
     assert "OSError" in done.stderr
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["0", "1", "2"]
+
+
+def test_what_a_full_disk_did_not_take_is_written_with_the_next_event(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "events.jsonl"
+    log = EventLog(path)
+    log.add("metric", id="first")
+    log.add("metric", id="second")
+    path.parent.mkdir()
+    log.add("metric", id="third")
+    assert _ids(EventReader(path)) == ["first", "second", "third"]
