@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.headless.arguments import add_json, add_set
@@ -88,10 +89,12 @@ def run(request: Request) -> int:
         from sft_tui.headless import measure_command
 
         return measure_command.run(request)
+    from sft_tui.headless.find import find_project
     from sft_tui.plan.settings import parse_settings
     from sft_tui.plan.subject import Question, judged, subject_of
 
-    question = Question(request.model, request.preset, request.gpu_memory, request.gpus, request.samples, request.dir)
+    project = str(find_project(Path(request.dir))) if request.dir is not None else None
+    question = Question(request.model, request.preset, request.gpu_memory, request.gpus, request.samples, project)
     subject = subject_of(question, parse_settings(request.set))
     found = judged(subject, fit=request.fit, tokens=request.tokens)
     if request.json:

@@ -45,18 +45,21 @@ def run(request: Request) -> int:
         return _list(request, factory)
     if not request.key:
         raise refuse("usage", _("Name an option, or use --search WORDS or --all."))
-    return _one(request.key, factory, as_json=request.json)
+    return _one(request.key, factory, _values_of(request.config), as_json=request.json)
 
 
-def _one(key: str, factory: Factory, *, as_json: bool) -> int:
+def _one(key: str, factory: Factory, values: dict[str, Any], *, as_json: bool) -> int:
     from sft_tui.factory.explain import as_lines, explain
+    from sft_tui.yaml_io import scalar
 
     explanation = explain(key, factory)
     if as_json:
-        put_json(asdict(explanation))
+        put_json(asdict(explanation) | ({"value": values[key]} if key in values else {}))
         return int(ExitCode.DONE)
     for line in as_lines(explanation):
         put(line)
+    if key in values:
+        put(_("In this config: {value}").format(value=scalar(values[key])))
     _say_source(factory)
     return int(ExitCode.DONE)
 
