@@ -66,7 +66,7 @@ def run(request: Request) -> int:
     else:
         say((_("Written: {place}") if done else _("It is there already: {place}")).format(place=place))
     say(
-        _("At the next boot the runs of {project} that were on then go on at their last checkpoint.").format(
+        _("At the next boot the runs of {project} that were on before go on from their last checkpoint.").format(
             project=project
         )
     )

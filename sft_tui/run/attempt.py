@@ -91,12 +91,12 @@ def _prepare_training(
             append_whole(log, b"")  # the trainer would go on in the middle of a line
         stage.lines_read = min(stage.lines_read, len(read_metrics(log)))  # what nobody was told will be told
         return
-    stage.lines_read = 0
-    state.metrics = {}
+    stage.lines_read, state.metrics = 0, {}
     if found or commands.has_weights(layout.save_dir):
         kept = set_aside(layout.save_dir)
         text = _("The training starts from its first step. What was trained before is kept in {path}.")
         attempt.notes.append(("adapter_kept", text.format(path=_shown(layout, kept))))
+    (layout.save_dir / commands.TRAINER_LOG).unlink(missing_ok=True)  # it is in the events, and not of this attempt
 
 
 def _goes_on(point: Checkpoint, plan: Plan, stage: StageState, parts: Mapping[str, str]) -> bool:

@@ -148,6 +148,17 @@ def test_training_fails_and_a_second_try_goes_on(tmp_path: Path) -> None:
     assert (stages["convert"]["attempt"], stages["train"]["attempt"]) == (1, 2)
 
 
+def test_what_an_attempt_logged_is_not_told_again_when_the_next_starts_over(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"steps": 12, "startup_s": 1.5, "fail": {"at_step": 8, "times": 1}})
+    project.answer(train={"logging_steps": 1, "save_steps": 1000})
+    assert project.run().code == 4
+    assert project.run().code == 0
+    told = list(_events(project))
+    begun = max(at for at, event in enumerate(told) if event["type"] == "stage_started" and event["stage"] == "train")
+    steps = [event["step"] for event in told[begun:] if event["type"] == "metric" and "loss" in event]
+    assert steps == list(range(1, 13))
+
+
 def test_export_fails_and_training_is_not_repeated(tmp_path: Path) -> None:
     project = make_project(tmp_path, "export_fails")
     failed = project.run()
