@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from sft_tui.i18n import N_, _
 from sft_tui.problems import ExitCode, Fix, Problem, Refusal, Severity, nearest
@@ -27,10 +27,15 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
+def _as_written(value: Any) -> Any:
+    """A name that YAML reads as a number or a truth value: 2024, true."""
+    return str(value).lower() if isinstance(value, int) else value
+
+
 class RunAnswers(_Section):
     """What the run is called and where its project is."""
 
-    name: Annotated[StrictStr, Field(pattern=SLUG, max_length=80)] | None = Field(
+    name: Annotated[StrictStr, Field(pattern=SLUG, max_length=80), BeforeValidator(_as_written)] | None = Field(
         None,
         description="Name of the run: small letters, digits, hyphens. Made from model, dataset and time if absent.",
     )

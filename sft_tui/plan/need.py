@@ -72,11 +72,9 @@ def memory_of_draft(data: Mapping[str, Any], answers_path: Path, gpus: GpuReport
     from sft_tui.plan.context import gather
     from sft_tui.plan.decide import decide
 
-    if not (data.get("model") or {}).get("path"):
+    if not _given(data, "model", "path"):
         return MemoryNeed(why=_("it depends on the model, which is chosen in the next step"))
-    _problems, answers = validate(
-        {**data, "data": data["data"] if (data.get("data") or {}).get("source") else _NO_DATA}
-    )
+    _problems, answers = validate({**data, "data": data["data"] if _given(data, "data", "source") else _NO_DATA})
     if answers is None:
         return MemoryNeed(why=_("the answers have mistakes"))
     try:
@@ -84,6 +82,12 @@ def memory_of_draft(data: Mapping[str, Any], answers_path: Path, gpus: GpuReport
     except Refusal as refusal:
         return MemoryNeed(why=refusal.problems[0].message)
     return memory_need(situation, decide(answers, situation), deep=deep)
+
+
+def _given(data: Mapping[str, Any], section: str, key: str) -> bool:
+    """Whether the draft says something there; a section may be of any shape in it."""
+    values = data.get(section)
+    return isinstance(values, Mapping) and bool(values.get(key))
 
 
 def memory_need(situation: Situation, decided: Decisions, *, deep: bool = True) -> MemoryNeed:

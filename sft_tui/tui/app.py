@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
+from textual.filter import Monochrome, NoColor
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import Input
 
@@ -104,6 +106,10 @@ class SftApp(App[int]):
         self._hook = CrashHook(self)
         ScrollBar.renderer = AsciiScrollBar if signs.ascii else ScrollBarRender
         super().__init__()
+        if (
+            self.no_color
+        ):  # the base chose the filter by its own theme; ours has the terminal's colours, which have no grey
+            self._filters = [NoColor() if isinstance(each, Monochrome) else each for each in self._filters]
         self.animation_level = "none"
         self.theme = theme
 
@@ -141,7 +147,12 @@ class SftApp(App[int]):
             screen.mount(Cover())
 
     async def on_event(self, event: events.Event) -> None:
-        """While a screen is covered, only what is typed into a field and leaving reach it: nothing starts unseen."""
+        """While a screen is covered, only what is typed into a field and leaving reach it: nothing starts unseen.
+
+        What is typed while leaving reaches none.
+        """
+        if self._exit and isinstance(event, events.Key):
+            return
         if isinstance(event, events.Key) and not event.is_forwarded and too_small(self.size):
             types = isinstance(self.focused, Input) and (event.is_printable or event.key == "backspace")
             if not types and event.key not in ("f10", "ctrl+q", "ctrl+c"):
@@ -228,10 +239,8 @@ class SftApp(App[int]):
         draft.set("run.dir", None)  # it led from runs/<run> to the project
         draft.answers_path = self.project / "answers.yaml"
         self.draft = draft
-        if key and key.startswith("train."):
-            self.show_wizard("config", key)
-        else:
-            self.show_wizard(step_of_key(key))
+        step = step_of_key(key)
+        self.show_wizard(step, *([key] if step == "config" else []))
 
     def new_draft(self) -> None:
         """Begin with empty answers."""
@@ -257,7 +266,7 @@ class SftApp(App[int]):
 
     def keep(self, step: str | None = None) -> None:
         """Store what the present screen holds and save the draft."""
-        if isinstance(self.screen, BaseScreen):
+        if isinstance(self.screen, BaseScreen) and self.screen.is_mounted and self.is_running:
             self.screen.store()
         self.draft.save(step)
 
@@ -290,6 +299,8 @@ class SftApp(App[int]):
 
     def _handle_exception(self, error: Exception) -> None:
         """An error that nobody expected: leave in order, with a report in a file instead of a traceback."""
+        if self._exit and isinstance(error, NoMatches):
+            return  # a key or an answer arrived while the screens are being taken down
         first = self._exception is None
         self._return_code = 1
         if first:
@@ -371,9 +382,19 @@ def _count_tokens(task: Task, app: SftApp, answers: Answers) -> None:
         task.post(TokensKnown(found))
 
 
+STEP_OF_SECTION = {
+    "hardware": "gpu",
+    "model": "model",
+    "preset": "model",
+    "data": "data",
+    "train": "config",
+    "export": "config",
+    "on_failure": "config",
+    "run": "config",
+}
+"""The step of the wizard on which each section of the answers is given."""
+
+
 def step_of_key(key: str | None) -> str:
-    """The wizard's step on which the answer `key` is given."""
-    section = (key or "").partition(".")[0]
-    return {"hardware": "gpu", "model": "model", "preset": "model", "data": "data", "train": "config"}.get(
-        section, "gpu"
-    )
+    """The wizard's step on which the answer `key` is given; the first one of them where it is not known."""
+    return STEP_OF_SECTION.get((key or "").partition(".")[0], "gpu")

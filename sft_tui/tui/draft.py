@@ -32,6 +32,7 @@ class Draft:
     answers_path: Path = Path("answers.yaml")
     saved: float = 0.0
     opened_from: Path | None = None
+    started: bool = False
 
     @property
     def base(self) -> Path:
@@ -89,8 +90,10 @@ class Draft:
         from sft_tui.answers import validate
 
         data = dict(self.data)
-        data["model"] = {"path": "-", **self.data.get("model", {})}
-        data["data"] = {"source": "-", **self.data.get("data", {})}
+        for section, key in (("model", "path"), ("data", "source")):
+            given = data.get(section, {})
+            if isinstance(given, dict):
+                data[section] = {key: "-", **given}
         return validate(data)
 
     @property
@@ -100,10 +103,10 @@ class Draft:
         return state_directory() / "drafts" / f"{digest}.yaml"
 
     def save(self, step: str | None = None) -> None:
-        """Keep the draft; a full or read-only disk only means that it is not offered next time."""
+        """Keep the draft, unless a run was made of it; a full or read-only disk only means that it is not offered."""
         if step is not None:
             self.step = step
-        if not self.touched:
+        if self.started or not self.touched:
             return
         self.saved = time.time()
         with contextlib.suppress(OSError):
@@ -126,6 +129,11 @@ class Draft:
         """Forget the kept draft."""
         with contextlib.suppress(OSError):
             self.file.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """A run was made of it: it is kept no more, and not saved again by whoever still holds it."""
+        self.started = True
+        self.discard()
 
 
 def kept_draft(project: Path) -> tuple[Draft | None, Path | None]:

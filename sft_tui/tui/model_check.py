@@ -29,12 +29,19 @@ class ModelFinding:
     problems: tuple[Problem, ...] = ()
 
     @property
+    def needs_trust(self) -> bool:
+        """Whether only Python code that comes with the model could train it, and nobody has allowed that."""
+        return any(p.code == "needs_remote_code" for p in self.problems)
+
+    @property
     def error(self) -> Problem | None:
         """The first problem that keeps it from being trained."""
         return next((p for p in self.problems if p.severity is Severity.ERROR), None)
 
 
-def look_at_model(text: str, base: Path, project: Path, factory: Factory) -> ModelFinding:
+def look_at_model(
+    text: str, base: Path, project: Path, factory: Factory, *, trust_remote_code: bool = False
+) -> ModelFinding:
     """A path is a path if it exists, relative to the answers or the project; else it is a hub id if it looks so."""
     from sft_tui.plan.names import resolve_path
 
@@ -43,7 +50,7 @@ def look_at_model(text: str, base: Path, project: Path, factory: Factory) -> Mod
         return _none(text, Problem("model_missing", _("No model is given."), key="model.path", hint=hint))
     directory = resolve_path(text, (base, project))
     if directory is not None:
-        return _directory(text, directory, factory)
+        return _directory(text, directory, factory, trust_remote_code)
     if text.startswith(("/", ".", "~")) or not _HUB_ID.match(text):
         return _none(text, _not_there(text, factory))
     return _hub(text, factory)
@@ -64,11 +71,11 @@ def _not_there(text: str, factory: Factory) -> Problem:
     return Problem("model_not_found", message, key="model.path", hint=hint)
 
 
-def _directory(text: str, directory: Path, factory: Factory) -> ModelFinding:
+def _directory(text: str, directory: Path, factory: Factory, trust_remote_code: bool) -> ModelFinding:
     from sft_tui.factory.check.model_dir import read_model_dir
     from sft_tui.factory.templates import template_for_model
 
-    model = read_model_dir(directory, factory.architectures)
+    model = read_model_dir(directory, factory.architectures, trust_remote_code=trust_remote_code)
     if not model.config:
         return ModelFinding(text, True, "", "", "", False, tuple(model.problems))
     guess = template_for_model(str(directory), model.config, factory)

@@ -123,12 +123,14 @@ class BaseScreen(Screen[Any]):
             bar.show(text, self.primary_label(), severity)
 
     def action_primary(self) -> None:
-        """Enter."""
-        self.primary()
+        """Enter; one that comes before the screen is there was meant for another."""
+        if self.is_mounted:
+            self.primary()
 
     def action_back(self) -> None:
-        """Esc."""
-        self.back()
+        """Esc; as with Enter."""
+        if self.is_mounted:
+            self.back()
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:

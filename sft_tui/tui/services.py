@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sft_tui.plan.need import MemoryNeed, PresetNeeds
     from sft_tui.presets import Preset
     from sft_tui.project.layout import RunLayout
+    from sft_tui.tui.draft import Draft
     from sft_tui.tui.model_check import ModelFinding
     from sft_tui.tui.statistics import Job
 
@@ -75,11 +76,12 @@ class Services:
         factory = load_factory(environment.python, environment.packages) if environment else load_factory()
         return Machine(environment, factory, self.gpus(), read_system(Path.cwd()), load_presets())
 
-    def look_at_model(self, text: str, base: Path, project: Path, machine: Machine) -> ModelFinding:
+    def look_at_model(self, text: str, draft: Draft, machine: Machine) -> ModelFinding:
         """What the model that `text` names is, and everything that is wrong with it."""
         from sft_tui.tui.model_check import look_at_model
 
-        return look_at_model(text, base, project, machine.factory)
+        trusted = draft.get("train.trust_remote_code") is True
+        return look_at_model(text, draft.base, draft.project, machine.factory, trust_remote_code=trusted)
 
     def preset_needs(self, data: dict[str, Any], answers_path: Path, machine: Machine) -> PresetNeeds:
         """What `auto` means, and what each preset needs on the chosen cards."""

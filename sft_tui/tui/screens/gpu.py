@@ -22,6 +22,8 @@ from sft_tui.tui.widgets.fold import Fold
 from sft_tui.units import GIB
 
 POLL_S = 2.0
+FEW = 6
+"""Up to so many cards each is offered by itself; of more, only the one that the answers name."""
 LAUNCHERS = {
     "auto": N_("auto: one process a card"),
     "deepspeed": N_("deepspeed: the training is divided among the cards (ZeRO)"),
@@ -201,13 +203,17 @@ class GpuScreen(CostScreen):
             free = max(gpus, key=lambda g: g.free_bytes) if gpus else None
             note = _("now GPU {index}, {name}").format(index=free.index, name=clean(free.name, " ")) if free else ""
             items.append(Item("auto", _("The freest card (recommended)"), note))
-        for gpu in gpus if len(gpus) <= 6 else ():
-            items.append(Item(f"gpu:{gpu.index}", self._gpu_line(gpu)))
-        if len(gpus) > 1:
+        mode = self._mode()
+        for gpu in gpus:
+            if len(gpus) <= FEW or mode == f"gpu:{gpu.index}":
+                items.append(Item(f"gpu:{gpu.index}", self._gpu_line(gpu)))
+        if mode.startswith("gpu:") and mode not in [item.id for item in items]:
+            items.append(Item(mode, _absent(mode.removeprefix("gpu:"))))
+        if len(gpus) > 1 or mode == "several":
             items.append(Item("several", _("Several cards together")))
         items.append(Item("none", _("The processor (CPU): slow, for tiny models and for trying out")))
         choice = self.query_one("#gpu-mode", Choice)
-        choice.set_items(items, [self._mode()])
+        choice.set_items(items, [mode])
 
     def _mode(self) -> str:
         chosen = self.sft.draft.get("hardware.gpus", "auto")
@@ -236,10 +242,13 @@ class GpuScreen(CostScreen):
         mode.set_items([Item(i.id, lines.get(i.id, i.label), i.note, i.enabled) for i in mode.items])
         cards = self.query_one("#gpu-cards", Choice)
         chosen = None
+        items = [Item(str(gpu.index), self._gpu_line(gpu)) for gpu in gpus]
+        wanted = self.sft.draft.get("hardware.gpus")
+        named = [str(i) for i in wanted] if isinstance(wanted, list) else []
+        items += [Item(i, _absent(i)) for i in named if i not in {item.id for item in items}]
         if not cards.items:
-            wanted = self.sft.draft.get("hardware.gpus")
-            chosen = [str(i) for i in wanted] if isinstance(wanted, list) else [str(g.index) for g in gpus]
-        cards.set_items([Item(str(gpu.index), self._gpu_line(gpu)) for gpu in gpus], chosen)
+            chosen = named or [item.id for item in items]
+        cards.set_items(items, chosen)
         cards.display = mode.value == "several"
 
     @on(Choice.Changed)
@@ -286,3 +295,7 @@ class GpuScreen(CostScreen):
         if mode == "none":
             return _("No GPU will be touched. Next: choose the model")
         return _("Looking does not use a card. Next: choose the model")
+
+
+def _absent(index: str) -> str:
+    return _("GPU {index}  named in the answers, not there now").format(index=index)

@@ -17,7 +17,7 @@ from sft_tui.tui.memory_view import need_text, preset_text
 from sft_tui.tui.model_check import ModelFinding
 from sft_tui.tui.services import Machine
 from sft_tui.tui.text import clean
-from sft_tui.tui.widgets.choice import Choice, Item
+from sft_tui.tui.widgets.choice import Choice, Item, Toggle
 from sft_tui.tui.widgets.chooser import Chooser
 from sft_tui.tui.widgets.field import Field
 from sft_tui.tui.widgets.path_field import PathField
@@ -81,6 +81,14 @@ class ModelScreen(CostScreen):
         hubs = [Item("huggingface", "Hugging Face"), Item("modelscope", "ModelScope")]
         hub = Chooser(hubs, str(draft.get("model.source", "huggingface")), title=_("Hub"), id="hub")
         yield Field(_("Download from"), hub, key="model.source", id="hub-field")
+        trust = Toggle(draft.get("train.trust_remote_code") is True, id="trust")
+        yield Field(
+            _("Run the model's code"),
+            trust,
+            key="train.trust_remote_code",
+            note=_("with your rights; only if you trust its source"),
+            id="trust-field",
+        )
         template = Chooser((), str(draft.get("model.template", "auto")), title=_("Template"), id="template")
         yield Field(_("Chat template"), template, key="model.template", id="template-field")
         yield Static("", id="model-memory", classes="note gap", markup=False)
@@ -90,6 +98,7 @@ class ModelScreen(CostScreen):
     def on_mount(self) -> None:
         """Fill in what is known of the machine, and look at a model that was given before."""
         self.query_one("#hub-field").display = False
+        self.query_one("#trust-field").display = self.query_one("#trust", Toggle).value
         self.query_one("#model-memory").display = False
         self._show_template()
         super().on_mount()
@@ -138,7 +147,7 @@ class ModelScreen(CostScreen):
     def _look(self, text: str) -> None:
         app = self.sft
         machine = app.machine or app.services.machine()
-        finding = app.services.look_at_model(text, app.draft.base, app.project, machine)
+        finding = app.services.look_at_model(text, app.draft, machine)
         self.post_message(self.Looked(finding))
 
     @on(Looked)
@@ -167,6 +176,7 @@ class ModelScreen(CostScreen):
         else:
             self._field.show(f"{self.sft.signs.done} {finding.summary}")
         self.query_one("#hub-field").display = not finding.local and finding.error is None
+        self.query_one("#trust-field").display = finding.needs_trust or self.query_one("#trust", Toggle).value
         self._show_template()
         self.refresh_actions()
 
@@ -175,8 +185,10 @@ class ModelScreen(CostScreen):
         found = finding.template if finding is not None and finding.error is None else ""
         label = _("auto: {template}").format(template=found) if found else _("auto")
         items = [Item("auto", label, finding.template_how if found and finding is not None else "")]
-        items += [Item(name, name) for name in sorted(machine.factory.templates)] if machine is not None else []
         chooser = self.query_one("#template", Chooser)
+        wanted = str(self.sft.draft.get("model.template", "auto"))
+        names = set(machine.factory.templates) | {wanted} if machine is not None else {wanted}
+        items += [Item(name, name) for name in sorted(names - {"auto"})]
         chooser.set_items(items)
         field = self.query_one("#template-field", Field)
         if chooser.value != "auto" or finding is None or not found:
@@ -186,6 +198,13 @@ class ModelScreen(CostScreen):
         else:
             text = _("A guess: {how} A wrong template spoils the training; choose it if you know it.")
             field.show(text.format(how=finding.template_how), "warning")
+
+    @on(Toggle.Changed, "#trust")
+    def _trust_changed(self) -> None:
+        """The answer about the model is about the other answer."""
+        self.sft.draft.set("train.trust_remote_code", self.query_one("#trust", Toggle).value or None)
+        self.finding = None
+        self._look(self._field.value)
 
     @on(Chooser.Changed, "#template")
     def _template_changed(self) -> None:
@@ -201,6 +220,8 @@ class ModelScreen(CostScreen):
         for name, preset in machine.presets.items():
             items.append(Item(name, preset.shown_title(), preset.shown_description() + self._fit_text(name)))
         chosen = str(self.sft.draft.get("preset", "auto"))
+        if chosen not in [item.id for item in items]:
+            items.append(Item(chosen, chosen, _("not known here")))
         choice = self.query_one("#preset", Choice)
         if choice.items and choice.value is not None:
             chosen = choice.value
@@ -276,11 +297,13 @@ class ModelScreen(CostScreen):
         """The model, where it comes from, its template, the preset."""
         draft = self.sft.draft
         draft.set("model.path", self._field.value)
-        template = self.query_one("#template", Chooser)
-        draft.set("model.template", template.value if template.items else None)
+        template = self.query_one("#template", Chooser).value
+        draft.set("model.template", template if template != "auto" or draft.get("model.template") else None)
         hub = self.query_one("#hub", Chooser).value
         draft.set("model.source", hub if hub != "huggingface" else None)
-        draft.set("preset", self.query_one("#preset", Choice).value)
+        preset = self.query_one("#preset", Choice).value
+        if preset is not None:  # before the machine is known there are none to choose from
+            draft.set("preset", preset)
 
     def primary(self) -> None:
         """Look at the model first, then go on."""

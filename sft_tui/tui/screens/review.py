@@ -19,6 +19,7 @@ from sft_tui.problems import Problem, Refusal
 from sft_tui.project.layout import RunLayout
 from sft_tui.tui.app import step_of_key
 from sft_tui.tui.cost_screen import CostScreen, copied
+from sft_tui.tui.draft import Draft
 from sft_tui.tui.review_pages import HUB, MEMORY, problem_lines, review_pages
 from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.tabs import Page, TabBar, Tabs
@@ -39,10 +40,11 @@ class ReviewScreen(CostScreen):
     class Assessed(Message):
         """What the answers amount to, with everything that speaks against it."""
 
-        def __init__(self, found: Assessment, info: str) -> None:
+        def __init__(self, found: Assessment, info: str, data: dict[str, Any]) -> None:
             super().__init__()
             self.found = found
             self.info = info
+            self.data = data
 
     class Started(Message):
         """The run has begun, or why it has not."""
@@ -55,6 +57,7 @@ class ReviewScreen(CostScreen):
     def __init__(self) -> None:
         super().__init__()
         self.found: Assessment | None = None
+        self._looked_at: dict[str, Any] = {}
         self._starting = False
         self._saving = False
         self._overwrite: str | None = None
@@ -90,11 +93,13 @@ class ReviewScreen(CostScreen):
             info = self.sft.services.dataset_info(found)
         except Refusal as refusal:
             info = str(refusal)
-        self.post_message(self.Assessed(found, info))
+        self.post_message(self.Assessed(found, info, data))
 
     @on(Assessed)
     def _has_assessed(self, event: Assessed) -> None:
-        self.found = event.found
+        if event.data != self.sft.draft.data:
+            return  # the answers are others by now, and are being looked at
+        self.found, self._looked_at = event.found, event.data
         self.query_one("#review-wait").display = False
         pages = review_pages(event.found, event.info, self.size.width - 4, self.sft.signs)
         self.query_one(Tabs).set_pages(pages)
@@ -111,6 +116,7 @@ class ReviewScreen(CostScreen):
         """Everything once more with the other training options."""
         self.found, self._refused = None, ()
         self.query_one("#review-wait").display = True
+        self.refresh_actions()
         self._look_again()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -209,6 +215,8 @@ class ReviewScreen(CostScreen):
             self._save()
         elif self.found is None or self._starting:
             self.say(_("one moment"))
+        elif self._looked_at != self.sft.draft.data:
+            self.draft_changed()
         elif self._only_memory:
             self.action_memory()
         elif self._errors:
@@ -222,7 +230,7 @@ class ReviewScreen(CostScreen):
         if self.found is not None and not self._starting:
             self._starting = True
             self.say(_("starting"))
-            self._start_run(self.found, force)
+            self._start_run(self.found, force, self.sft.draft)
 
     def action_force(self) -> None:
         """`f`: start though the memory seems too small or the hub does not answer, after asking."""
@@ -244,12 +252,13 @@ class ReviewScreen(CostScreen):
         return [*self._refused, *(self.found.errors if self.found is not None else [])]
 
     @work(thread=True, group="start", exclusive=True)
-    def _start_run(self, found: Assessment, force: bool) -> None:
+    def _start_run(self, found: Assessment, force: bool, draft: Draft) -> None:
         try:
             layout = self.sft.services.start(found, force=force)
         except Refusal as refusal:
             self.post_message(self.Started(None, refusal.problems))
             return
+        draft.finish()  # here, because the window may be closed before the message arrives
         self.post_message(self.Started(layout, ()))
 
     @on(Started)
@@ -263,7 +272,7 @@ class ReviewScreen(CostScreen):
             tabs.show(0)
             self.say(_("It was not started; nothing was written."), "error")
             return
-        self.sft.draft.discard()
+        self.sft.new_draft()
         self.sft.kept = None
         self.sft.open_run(event.layout)
 

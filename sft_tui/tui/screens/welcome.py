@@ -15,7 +15,7 @@ from sft_tui.i18n import _
 from sft_tui.tui.background import Task, in_background
 from sft_tui.tui.screen import WizardScreen
 from sft_tui.tui.text import clean, pad, wrapped
-from sft_tui.tui.widgets.bars import app_of, signs_of
+from sft_tui.tui.widgets.bars import STEPS, app_of, signs_of
 from sft_tui.tui.widgets.choice import Choice, Item
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ class WelcomeScreen(WizardScreen):
         match self.query_one("#begin", Choice).value:
             case "kept" if app.kept is not None:
                 app.draft = app.kept
-                app.go(app.kept.step if app.kept.step not in ("welcome", "run") else "gpu")
+                known = [name for name, _label in STEPS if name not in ("welcome", "run")]
+                app.go(app.kept.step if app.kept.step in known else "gpu")
             case "run":
                 app.open_run(app.services.runs(app.project)[0])
             case "demo":

@@ -96,12 +96,13 @@ class FullLog(LogTail):
 
     def action_goto(self) -> None:
         """Ask for a line's number."""
-        self._asking_line = True
         self.action_search()
+        self._asking_line = True
         self.query_one(Input).placeholder = _("number of a line, then Enter")
 
     def action_search(self) -> None:
         """Open the search field."""
+        self._asking_line = False
         field = self.query_one(Input)
         field.placeholder = _("search, then Enter")
         field.value = ""

@@ -25,6 +25,7 @@ class SettingField(Field):
         self.setting = setting
         self.base = base
         self._choices = choices
+        self._text = kind == "str" and not setting.key.startswith("train.")  # a name is one, also where it is 2024
         super().__init__(
             _(setting.label) if setting.label else setting.key,
             self._make(value, base, kind, choices, optional),
@@ -60,7 +61,7 @@ class SettingField(Field):
                 return None
             return next((c for c in self._choices or () if show_typed(c) == control.value), control.value)
         assert isinstance(control, LineInput)
-        return parse_typed(control.value)
+        return control.value.strip() or None if self._text else parse_typed(control.value)
 
     @property
     def own(self) -> bool:

@@ -188,3 +188,14 @@ async def test_long_lines_scroll_sideways(tmp_path: Path) -> None:
         assert "END" in screen_text(app)
         await pilot.press(*["left"] * 10)
         assert "END" not in screen_text(app)
+
+
+async def test_a_search_after_an_abandoned_line_number_is_a_search(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write_lines(path, 100)
+    app = LogApp(path, full=True)
+    async with app.run_test(size=(60, 12)) as pilot:
+        await settle(pilot, lambda: "line 99" in screen_text(app))
+        await pilot.press("g", "escape", "slash", *"line 42", "enter")
+        await settle(pilot, lambda: "line 42" in screen_text(app))
+        assert "is no number" not in screen_text(app)
