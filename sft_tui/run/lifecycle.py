@@ -303,7 +303,8 @@ def _starting(layout: RunLayout) -> Iterator[None]:
 
 def _launch(layout: RunLayout, *how: str) -> None:
     """Start a supervisor (with `ADOPT` or `EXPORT`) in a session of its own; wait till it has taken over (a second)."""
-    clear_requests(layout)
+    if ADOPT not in how:  # who adopts goes on with what the lost supervisor was asked for
+        clear_requests(layout)
     earlier = read_state(layout)
     before = earlier.updated if earlier else 0.0
     with _supervisor_log(layout) as log:

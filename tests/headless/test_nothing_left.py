@@ -13,6 +13,8 @@ import psutil
 import pytest
 
 from sft_tui.project.identity import ProcessRef
+from sft_tui.project.layout import RunLayout
+from sft_tui.project.requests import Request, RequestKind, leave_request
 from sft_tui.run.leftovers import keepers, leftovers, sweep
 from tests.headless import Project, make_project
 from tests.waiting import until
@@ -127,6 +129,18 @@ def test_no_trainer_is_started_beside_a_living_one_whatever_the_state_says(
     assert project.run("--detach").code == 0
     until(lambda: supervisor(project) != alone)
     assert set(living(project)) == set(before)
+
+
+def test_a_stop_that_its_supervisor_did_not_live_to_read_is_not_lost(
+    begin: Callable[[dict[str, Any]], Project],
+) -> None:
+    project = begin(LONG)
+    alone = supervisor(project)
+    os.kill(alone, signal.SIGKILL)
+    until(lambda: not ProcessRef.of(alone).alive())
+    leave_request(RunLayout(project.path, "apples"), Request(RequestKind.STOP_NOW))
+    assert project.sft("attach", "apples", "--plain").code == 130
+    assert project.state()["status"] == "stopped" and not living(project)
 
 
 def test_torchrun_is_found_beside_the_training_python(begin: Callable[[dict[str, Any]], Project]) -> None:
