@@ -79,7 +79,7 @@ async def test_messages_of_others_are_never_parsed(tmp_path: Path) -> None:
         screen.post_message(type(screen).Started(None, problems))  # type: ignore[attr-defined]
         await settle(pilot)
         assert "bad [/b]" in text(app)
-        screen.post_message(type(screen).Assessed(Assessment(problems=problems), ""))  # type: ignore[attr-defined]
+        screen.post_message(type(screen).Assessed(Assessment(problems=problems), "", app.draft.data))  # type: ignore[attr-defined]
         await settle(pilot)
         for value in NASTY:
             screen.say(value, "error")
