@@ -94,6 +94,9 @@ def _fault(path: Path, state: Mapping[str, Any]) -> str | None:
         return _("{name} is cut off").format(name=broken)
     if not any(path.glob("*.safetensors")) and not any(path.glob("*.bin")) and not divided:
         return _("the weights are missing")
+    config = "adapter_config.json" if any(path.glob("adapter_model.*")) else "config.json"
+    if not divided and not _read_json(path / config):
+        return _("{name} is missing or cut off").format(name=config)
     return weights_fault(path)
 
 

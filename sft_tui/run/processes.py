@@ -121,6 +121,12 @@ class StageProcess:
             self._living = [*self._all(), *self._keepers()]
         return not self._living
 
+    def has_left_nobody(self, works: Callable[[Sequence[str]], bool]) -> bool:
+        """Whether the program and its keeper are gone, and none of what they have left is one that `works`."""
+        if self.reference.alive() or self._keepers():
+            return False
+        return not any(works(_command(process.pid)) for process in self._all())
+
     def signal(self, number: int, choose: Callable[[Sequence[str]], bool] | None = None) -> int:
         """Send signal `number` to those of its processes whose command line `choose` accepts, or to itself.
 

@@ -353,6 +353,8 @@ class Supervisor:
                 self._state.message = monitor.must_stop
                 self._stop_and_save(planned, process)
             self._end_what_does_not_stop(process)
+            if process.has_left_nobody(commands.is_worker):
+                process.end()  # as its keeper would have done
             time.sleep(_POLL_S)
         if monitor is not None and monitor.look():
             self._save()

@@ -7,6 +7,7 @@ import csv
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -156,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fault", nargs="+", choices=sorted(FAULTS), help="only these kinds")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started deaf to it
     options: dict[str, Any] = {"jobs": args.jobs, "keep": args.trial is not None, "only": args.fault}
     with tempfile.TemporaryDirectory(prefix="chaos-cache-") as cache:
         os.environ["XDG_CACHE_HOME"] = cache

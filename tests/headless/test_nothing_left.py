@@ -102,6 +102,18 @@ def test_a_killed_keeper_does_not_end_a_run_that_trains(begin: Callable[[dict[st
     assert not living(project)
 
 
+def test_what_a_trainer_left_whose_keeper_was_killed_does_not_hold_up_its_run(
+    begin: Callable[[dict[str, Any]], Project],
+) -> None:
+    project = begin({"steps": 40, "step_s": 0.05, "helpers": 1})
+    for pid in (supervisor(project), keeper(project)):
+        os.kill(pid, signal.SIGKILL)
+    project.sft("runs")
+    until(lambda: ended(project))
+    assert project.state()["status"] == "finished" and project.state()["stages"]["train"]["attempt"] == 1
+    assert not living(project)
+
+
 def test_ranks_that_lost_everybody_are_adopted_and_ended_by_a_stop(begin: Callable[[dict[str, Any]], Project]) -> None:
     project = begin(RANKS)
     for pid in (supervisor(project), keeper(project), trainer(project)):

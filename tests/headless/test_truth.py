@@ -235,17 +235,18 @@ def test_model_changed_before_resuming_is_refused_and_from_start_trains_anew(tmp
     assert list(project.path.glob("saves/apples.before-1/checkpoint-15"))
 
 
-def test_the_newest_checkpoint_is_torn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["optimizer.pt", "adapter_config.json"])
+def test_the_newest_checkpoint_is_torn(tmp_path: Path, name: str) -> None:
     project = make_project(tmp_path, {"steps": 20, "fail": {"at_step": 15, "text": "RuntimeError: no"}})
     project.answer(train={"save_steps": 5})
     assert project.run().code == 4
-    torn = project.path / "saves/apples/checkpoint-15/optimizer.pt"
+    torn = project.path / "saves/apples/checkpoint-15" / name
     torn.write_bytes(torn.read_bytes()[:40])
     project.fake.set_scenario({"steps": 20})
     assert project.sft("resume", "apples").code == 0
     assert _events(project, "stage_started")[2]["from_step"] == 10
     (said,) = [event for event in _events(project, "warning") if event["id"] == "checkpoint_torn"]
-    assert "15" in said["message"] and "optimizer.pt" in said["message"]
+    assert "15" in said["message"] and name in said["message"]
     assert (project.path / "saves/apples/torn-checkpoint-15").is_dir()
 
 
