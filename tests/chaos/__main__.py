@@ -90,16 +90,14 @@ def trial(
     """Do one trial; None where all held, "skipped: ..." or what did not hold."""
     root = Path(tempfile.mkdtemp(prefix=f"chaos-{number}-"))
     world = make_world(root, random.Random(f"{seed}/{number}"), real=real)
-    inputs = digest([world.project / "model", world.project / "rows.csv"])
+    inputs = digest([world.project])
     found = None
     try:
         FAULTS[fault](world)
         truth(world)
         bring_home(world)
         inputs = {str(world.project / Path(k).relative_to(root / "project")): v for k, v in inputs.items()}
-        if world.sources != ["rows"]:
-            inputs = {k: v for k, v in inputs.items() if not k.endswith("rows.csv")}
-        judge(world, references, inputs)
+        judge(world, references, {k: v for k, v in inputs.items() if Path(k).name not in world.changed})
     except Skip as skip:
         found = f"skipped: {skip}"
     except Violation as violation:

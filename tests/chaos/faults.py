@@ -248,6 +248,7 @@ def two_unnamed_starts(world: World) -> None:
     """Two starts without a name at once are two runs, or one is refused."""
     answers = world.project / "answers.yaml"
     answers.write_text(answers.read_text().replace("name: apples", "name: null"))
+    world.changed.add("answers.yaml")
     both = [world.popen("--non-interactive", "answers.yaml", "--detach", "--json") for _ in range(2)]
     told = [process.communicate(timeout=90) for process in both]
     good = [json.loads(out)["run"] for (out, _err), process in zip(told, both, strict=True) if not process.returncode]
@@ -276,6 +277,7 @@ def _other_source(world: World) -> None:
     lives = bool(world.processes())
     learned_before = world.state().get("stages", {}).get("train", {}).get("status") == "finished"
     name = world.rng.choice(["other", "longer", "shorter"])
+    world.changed.add("rows.csv")
     shutil.copyfile(world.root / f"{name}.csv", world.project / "rows.csv")
     time.sleep(0.05)  # who had read and compared it all just before writes that down now
     read_before = lives and any((world.project / "data").glob("*.convert.json"))

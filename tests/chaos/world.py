@@ -55,6 +55,7 @@ class World:
     notes: list[str] = field(default_factory=list)
     events_torn: bool = False
     lines_torn: int = 0
+    changed: set[str] = field(default_factory=set)
     sources: list[str] = field(default_factory=lambda: ["rows"])
 
     def __post_init__(self) -> None:
