@@ -101,7 +101,9 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     vocab = read.size("vocab", "vocab_size", "padded_vocab_size")
     kv_heads = read.optional("num_key_value_heads", "multi_query_group_num", "num_kv_heads") or heads
     intermediate = read.optional("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim") or 4 * hidden
-    if max(hidden / _MOST["hidden"], layers / _MOST["layers"], vocab / _MOST["vocab"]) > 1 or kv_heads > heads:
+    head_dim = read.optional("head_dim", "kv_channels") or hidden // heads
+    too_large = max(hidden / _MOST["hidden"], layers / _MOST["layers"], vocab / _MOST["vocab"]) > 1
+    if too_large or kv_heads > heads or head_dim < 1:
         raise refuse("absurd_config", _("The sizes in config.json cannot be those of a language model."))
     moe = _experts(config, read, layers)
     return Architecture(
@@ -111,7 +113,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         layers=layers,
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=read.optional("head_dim", "kv_channels") or hidden // heads,
+        head_dim=head_dim,
         intermediate=intermediate,
         vocab=vocab,
         tied=bool(config.get("tie_word_embeddings", kind in ("gemma", "gemma2", "gemma3_text"))),

@@ -44,6 +44,17 @@ class Tmux:
         """Type `text` as it is."""
         self._run("send-keys", "-t", "s", "-l", text)
 
+    def fill(self, text: str) -> None:
+        """Type `text` into the focused field, as who looks does: again where the step was not there yet."""
+        for _try in range(20):
+            self.type(text)
+            deadline = time.monotonic() + 3
+            while time.monotonic() < deadline:
+                if f"[{text}" in self.screen():
+                    return
+                time.sleep(0.2)
+        raise AssertionError(f"{text} does not arrive:\n{self.screen()}")
+
     def press(self, *keys: str) -> None:
         """Press keys by their names."""
         for key in keys:
@@ -98,10 +109,10 @@ def walk_to_the_start(tmux: Tmux, command: str, file: str) -> int:
     tmux.wait_for("Next: choose the model")
     tmux.press("Enter")
     tmux.wait_for("Which model should learn?")
-    tmux.type("model")
+    tmux.fill("model")
     tmux.press("Enter")
     tmux.wait_for("Which examples should it learn from?")
-    tmux.type(file)
+    tmux.fill(file)
     tmux.press("Enter")
     tmux.wait_for("Which column is what?")
     tmux.press("Enter")

@@ -178,7 +178,8 @@ def test_nobody_is_touched_who_got_the_number_of_an_adopted_process(mark: Mark, 
 
 
 def test_a_stopped_keeper_and_a_stopped_program_do_not_hang_anybody(mark: Mark) -> None:
-    process = start(mark, "trap 'exit 4' USR1; while true; do sleep 0.1; done")
+    process = start(mark, "trap 'exit 4' USR1; touch ready; while true; do sleep 0.1; done")
+    until((mark.run_dir / "ready").exists)
     (keeper,) = keepers(mark.run_dir)
     os.kill(keeper.pid, signal.SIGSTOP)
     os.kill(process.reference.pid, signal.SIGSTOP)
