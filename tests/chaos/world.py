@@ -129,7 +129,7 @@ class World:
 
     def state(self) -> dict[str, Any]:
         """state.json as it is; empty where it cannot be read."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             data = json.loads((self.run_dir / "state.json").read_text(encoding="utf-8"))
             return data if isinstance(data, dict) else {}
         return {}
