@@ -13,7 +13,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 4 ? 2 * n : 
 
 help:
 	@echo "make demo       the whole way on the CPU with a tiny model: from examples to a merged model"
-	@echo "make test       all tests, with real LLaMA-Factory runs (about eight minutes on two cores)"
+	@echo "make test       all tests, with real LLaMA-Factory runs (about twelve minutes on two cores)"
 	@echo "make chaos      300 random faults over the fake trainer, 12 over the real one (SEED=1)"
 	@echo "make check      lint, types, import contracts, complete catalogues"
 	@echo "make bench      measurements side by side, as ratios"
