@@ -29,6 +29,7 @@ from sft_tui.project.files import NotAPlainFile, open_append, open_lock, write_a
 from sft_tui.project.identity import ProcessRef
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import STAGES, Plan, PlannedStage
+from sft_tui.project.rebuild import rebuilt_state
 from sft_tui.project.requests import RequestKind, take_requests
 from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
 from sft_tui.project.whereabouts import Anchor
@@ -115,6 +116,21 @@ class Supervisor:
         self._events.add("run_started", **who, **({"parent": self._plan.parent} if self._plan.parent else {}))
         if rebuilt:
             self._events.add("state_rebuilt", message=_("state.json was put together again from plan and events."))
+        self._tell_what_was_not()
+
+    def _tell_what_was_not(self) -> None:
+        """Put into the events what an earlier supervisor could not: on a full disk, or because it was killed."""
+        told = (rebuilt_state(self._layout) or {}).get("stages", {})
+        for name, stage in self._state.stages.items():
+            of_stage = told.get(name, {})
+            stage.lines_read = min(stage.lines_read, of_stage.get("lines_read", 0))
+            if not stage.status.final or of_stage.get("status") == stage.status:
+                continue
+            if name == "train":
+                self._monitor_of(stage).look()
+            seconds = round((stage.finished or 0.0) - (stage.started or 0.0), 1)
+            fields = {"status": stage.status.value, "exit_code": stage.exit_code, "seconds": seconds}
+            self._events.add("stage_finished", stage=name, **fields)
 
     def _follow(self) -> bool:
         """Go where the run's project has been moved to; whether it has been. A run whose directory is gone stops."""
@@ -367,7 +383,11 @@ class Supervisor:
     def _look_once_more(self, stage: StageState) -> None:
         """Tell what a training has logged since its supervisor was lost."""
         if self._state.stage == "train":
-            Monitor(self._layout, self._state, stage, self._events, None).look()
+            self._monitor_of(stage).look()
+
+    def _monitor_of(self, stage: StageState) -> Monitor:
+        """Of a training that is over."""
+        return Monitor(self._layout, self._state, stage, self._events, None)
 
     def _answer_requests(self, planned: PlannedStage, process: StageProcess) -> None:
         for request in take_requests(self._layout):

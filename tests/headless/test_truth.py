@@ -363,6 +363,20 @@ def test_a_disk_that_fills_up_in_training_is_the_reason_that_is_told(tmp_path: P
         subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
+def test_what_a_full_disk_kept_out_of_the_events_is_told_by_the_next_supervisor(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert project.run().code == 0
+    path = project.path / "runs/apples/events.jsonl"
+    whole = path.read_text().splitlines(keepends=True)
+    ended = [line for line in whole if '"stage_finished"' in line and '"train"' in line]
+    metrics = [line for line in whole if '"metric"' in line]
+    lost = ended + metrics[-3:] + [line for line in whole if '"progress"' in line][-3:]
+    path.write_text("".join(line for line in whole if line not in lost))
+    assert project.sft("resume", "apples", "--set", "save_total_limit=1").code == 0 and not _started(project, 4)
+    assert [event["stage"] for event in _events(project, "stage_finished")].count("train") == 1
+    assert {event["step"] for event in _events(project, "metric")} == {json.loads(line)["step"] for line in metrics}
+
+
 def test_the_supervisor_stays_small() -> None:
     code = (
         "import sft_tui.run.supervisor, sys, re, pathlib;"

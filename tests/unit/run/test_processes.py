@@ -105,7 +105,8 @@ def test_a_killed_launcher_takes_its_ranks_along(mark: Mark) -> None:
 
 
 def test_end_asks_and_then_kills_the_whole_tree(mark: Mark) -> None:
-    process = start(mark, _SLEEPER + _STUBBORN + "trap '' TERM; kill -STOP $$; wait")
+    # who waited only for its children would end by itself in the moment after the last of them was killed
+    process = start(mark, _SLEEPER + _STUBBORN + "trap '' TERM; kill -STOP $$; wait; kill -STOP $$")
     until(lambda: psutil.Process(process.reference.pid).status() == psutil.STATUS_STOPPED)
     until(lambda: len(leftovers(mark.run_dir)) == 3)
     until(lambda: "ignoring" in (mark.run_dir / "log").read_text())
