@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (long lines are data)
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,41 @@ _CELL = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_OF_ONE_TYPE = st.sampled_from([
+    st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.sampled_from(["a", "train", "x.png", "", "https://a.org/b"]),
+    st.lists(st.sampled_from(["a", "b"]), max_size=2),
+    st.fixed_dictionaries({"system": st.sampled_from(["", "deep"]), "more": st.fixed_dictionaries({"label": st.booleans()})}),
+    st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": st.just("a")}), max_size=2),
+    st.dates(),
+])  # fmt: skip
+"""Cells as a typed table holds them, also objects and lists within."""
+
+
+def _rows(data: st.DataObject, names: list[str], kind: str) -> list[dict[str, Any]]:
+    cells = {name: _CELL if kind == "jsonl" else data.draw(_OF_ONE_TYPE) | st.none() for name in names}
+    return data.draw(st.lists(st.fixed_dictionaries(cells), min_size=2, max_size=4))
+
+
+def _written(folder: Path, rows: list[dict[str, Any]], kind: str) -> str:
+    path = folder / f"a.{kind}"
+    if kind == "jsonl":
+        return write(folder, rows)
+    if kind == "parquet":
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+        return str(path)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        for row in rows:
+            table.writerow({k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in row.items()})
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), names=st.lists(_NAMES, min_size=1, max_size=7, unique=True))
-def test_no_column_goes_unmentioned(data: st.DataObject, names: list[str], tmp_path: Path) -> None:
-    row = st.fixed_dictionaries(dict.fromkeys(names, _CELL))
-    rows = data.draw(st.lists(row, min_size=2, max_size=4))
-    source = write(tmp_path, rows)
+def test_no_column_goes_unmentioned(data: st.DataObject, names: list[str], kind: str, tmp_path: Path) -> None:
+    source = _written(tmp_path, _rows(data, names, kind), kind)
     request = ConvertRequest(source, tmp_path / "out", name="x", overwrite=True)
     try:
         result = convert(request)
