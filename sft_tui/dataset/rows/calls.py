@@ -39,6 +39,8 @@ def _tool(tool: Any) -> Any:
         return tool
     if parameters is not None and not isinstance(parameters, dict):
         raise Malformed(_("the parameters of tool {name} are no object").format(name=inner["name"]))
+    if properties is None and parameters and all(isinstance(schema, dict) for schema in parameters.values()):
+        properties, parameters = parameters, None  # named without the schema around them, as xLAM does
     described = {name: schema for name, schema in (properties or {}).items() if schema is not None}
     filled = {"type": "object", **(parameters or {}), "properties": described}
     return (

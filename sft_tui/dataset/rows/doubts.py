@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sft_tui.dataset.request import Columns
+from sft_tui.dataset.rows.foreign import foreign_texts
 from sft_tui.dataset.rows.marks import FILE_SPLIT, Head, present, says_bad
 from sft_tui.dataset.rows.names import fold, is_bad
 from sft_tui.dataset.rows.text import json_text
@@ -51,6 +52,7 @@ def doubts(columns: Columns, head: Head) -> Iterator[Problem]:
     if columns.output and is_bad(columns.output):
         message = _("The answers are taken from `{column}`, which by its name holds the worse ones.")
         yield Problem("bad_answers", message.format(column=columns.output), Severity.WARNING, key="data.columns.output")
+    yield from foreign_texts(columns, head)
 
 
 def _rest(columns: Columns, head: Head) -> dict[str, None]:

@@ -77,9 +77,13 @@ def map_columns(
         mapped = _map_turns(columns, turns, asked, shape, head)
     else:
         if not asked.mapped():
+            _refuse_single_turns(columns, head)
             _refuse_running_text(columns)
         mapped = _map_texts(columns, asked, shape, head)
-    return replace(mapped, columns=_with_extras(mapped.columns, columns, asked, head))
+    complete = _with_extras(mapped.columns, columns, asked, head)
+    for role in MEDIA:
+        _refuse_stored(role, getattr(complete, role), head)
+    return replace(mapped, columns=complete)
 
 
 def _with_extras(mapped: Columns, columns: Sequence[str], asked: Columns, head: Head) -> Columns:
@@ -104,6 +108,17 @@ def _with_extras(mapped: Columns, columns: Sequence[str], asked: Columns, head: 
     if mapped.messages:
         guessed.pop("reasoning", None)
     return replace(mapped, **guessed)
+
+
+def _refuse_stored(role: str, column: str | None, head: Head) -> None:
+    """Refuse pictures that are in the data themselves, as data sets on hubs have them."""
+    values = present(column, head) if column else []
+    items = (item for value in values for item in (value if isinstance(value, list | tuple) else [value]))
+    if any(isinstance(item, dict) and isinstance(item.get("bytes"), bytes | str) for item in items):
+        message = _("`{column}` holds pictures, films or sounds themselves; LLaMA-Factory reads files.")
+        hint = _('Write each to a file and its path into the column, or pass them over: {flag} ""')
+        text, way = message.format(column=column), hint.format(flag=FLAGS[role])
+        raise refuse("stored_files", text, key=f"data.columns.{role}", hint=way)
 
 
 def _holds_files(head: Head, column: str) -> bool:
@@ -183,6 +198,18 @@ def _first_keys(head: Head, column: str) -> set[str]:
             turns: Any = parse_json(value) if isinstance(value, str) else value
             return set(turns[0])
     return set()
+
+
+def _refuse_single_turns(columns: Sequence[str], head: Head) -> None:
+    """Refuse rows that are one message of a conversation each: a role beside a text, and neither prompt nor answer."""
+    folded = {fold(column) for column in columns}
+    sides = (*found(columns, (*KNOWN["input"], *KNOWN["output"])), *by_parts(columns, "output", head))
+    if not sides and not folded.isdisjoint(ROLE_KEYS) and not folded.isdisjoint(TEXT_KEYS):
+        message = _("Each row is one message of a conversation (columns: {columns}), not a prompt with its answer.")
+        hint = _("Join the messages of each conversation into a list of turns: {example}")
+        example = '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
+        text = message.format(columns=listed(columns))
+        raise refuse("single_turns", text, key="data.columns.messages", hint=hint.format(example=example))
 
 
 def _refuse_running_text(columns: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction", "instructions", "instruct", "指令", "指示", "任务说明"),
     "input": (
         "input", "question", "query", "prompt", "problem", "user", "human", "userinput", "userprompt", "userquery",
-        "usermessage", "inputtext", "inputs", "q", "问题", "提问", "题目", "输入", "输入文本", "用户", "用户输入",
-        "用户问题", "问", "问句", "提示", "提示词",
+        "usermessage", "inputtext", "inputs", "q", "ask", "问题", "提问", "题目", "输入", "输入文本", "用户",
+        "用户输入", "用户问题", "问", "问句", "提示", "提示词",
     ),
     "output": (
         "output", "answer", "response", "completion", "reply", "target", "assistant", "outputs", "outputtext",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sft_tui.dataset.rows.foreign import is_talk
 from sft_tui.dataset.rows.marks import Head
 from sft_tui.dataset.rows.names import KNOWN, fold, found
 from sft_tui.dataset.rows.roles import ASSISTANT, ROLE_KEYS, ROLES
@@ -69,6 +70,8 @@ def _refusal(columns: Sequence[str], better: str, head: Head, is_turns: Callable
         options = f"--messages-column {better}"
     elif talks and _is_answered(talks[0], head):
         options = f"--messages-column {talks[0]}"
+    elif is_talk(value):
+        return _refused(columns, _("Each is a whole conversation in one text: write its turns into a list first."))
     elif talks:
         options = f"--messages-column {talks[0]} --output-column {better}"
     else:

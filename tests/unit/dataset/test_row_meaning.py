@@ -282,7 +282,7 @@ def test_files_that_are_stored_in_the_data_are_refused(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(Refusal) as refusal:
         convert(ConvertRequest(str(tmp_path / "a.parquet"), tmp_path / "out"))
-    assert refusal.value.problems[0].code == "no_rows"
+    assert refusal.value.problems[0].code == "stored_files"
 
 
 # -- reasoning, tool calls, other shapes ---------------------------------------------------------------------------
