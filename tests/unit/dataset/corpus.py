@@ -134,6 +134,7 @@ def csv_cases() -> Iterator[Case]:
         put("a.csv", texts),
         "a.csv",
         qa(("NA", "None"), ("null", "NaN"), ("007", "1.10"), ("12345678901234567890", "1e5"), ("true", "2024-01-01")),
+        notes=("placeholders", "placeholders"),
     )
     yield Case(
         "csv blank cells",
