@@ -258,7 +258,7 @@ def json_cases() -> Iterator[Case]:
     empties = '{"question": null, "answer": "a"}\n{"answer": "a"}\n{"question": "q", "answer": NaN}\n{"question":"q","answer":" "}\n{"question":"NaN","answer":"null"}\n'
     yield Case(
         "json missing values", put("a.jsonl", empties), "a.jsonl", qa(("NaN", "null")),
-        {"empty_input": (1, 2), "empty_output": (3, 4)},
+        {"empty_input": (1, 2), "empty_output": (3, 4)}, notes=("placeholders", "placeholders"),
     )  # fmt: skip
     broken = '{"question": "q1", "answer": "a1"}\n{"question": "q2", \n[1]\nnull\n"x"\n5\n{"question": "q2", "answer": "a2"}\n'
     yield Case("json broken lines", put("a.jsonl", broken), "a.jsonl", TWO_ROWS, {"malformed": (2, 3, 4, 5, 6)})
