@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ import pytest
 from sft_tui.factory.check import CheckContext, check_yaml_file
 from sft_tui.factory.options import Factory
 from sft_tui.factory.probe import load_factory
+from sft_tui.machine.gpus import Gpu
 from sft_tui.problems import Problem, Severity
+from sft_tui.units import GIB
+from tests.corpora import public_style
 from tests.corpora.workspace import build
 
 pytestmark = pytest.mark.xdist_group("corpora")  # one workspace for all
@@ -41,8 +45,6 @@ def factory() -> Factory:
 
 
 def _without(factory: Factory, packages: list[str]) -> Factory:
-    from dataclasses import replace
-
     return replace(factory, versions={k: v for k, v in factory.versions.items() if k not in packages})
 
 
@@ -90,6 +92,38 @@ def test_what_is_right_raises_no_alarm(path: Path, workspace: Path, factory: Fac
 def test_warnings_on_right_configs_are_rare(workspace: Path, factory: Factory) -> None:
     warned = [p.stem for p in GOOD if any(q.severity is Severity.WARNING for q in _check(p, workspace, factory))]
     assert len(warned) <= len(GOOD) // 20, warned
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return public_style.write(tmp_path_factory.mktemp("public"))
+
+
+@pytest.mark.parametrize("cards", [None, 0, 2])
+def test_public_configs_raise_no_alarm(public: Path, factory: Factory, cards: int | None) -> None:
+    """Nothing on a machine of unknown cards and on one with cards; without cards only that there are none."""
+    assert len(public_style.CONFIGS) >= 60
+    gpus = (
+        None
+        if cards is None
+        else [Gpu(at, f"GPU-{at}", "H100", 80 * GIB, 0, 80 * GIB, 0, 40, 80, (9, 0), ()) for at in range(cards)]
+    )
+    context = CheckContext(replace(factory, versions={}), public, gpus=gpus, cpus=64)
+    alarms = {
+        f"{name}: {problem}"
+        for name in public_style.CONFIGS
+        for problem in check_yaml_file(public / f"{name.replace('/', '__')}.yaml", context)
+        if problem.severity is not Severity.INFO and not (cards == 0 and problem.code == "no_gpu")
+    }
+    assert alarms == set()
+
+
+@pytest.mark.parametrize("what", public_style.OTHERS)
+def test_what_is_no_config_is_said_in_one_line(public: Path, factory: Factory, what: str) -> None:
+    path = public / f"{what.replace(' ', '_')}.yaml"
+    found = check_yaml_file(path, CheckContext(factory, public))
+    assert [problem.code for problem in found] == ["other_file"]
+    assert what in found[0].message
 
 
 @pytest.mark.real

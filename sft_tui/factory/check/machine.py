@@ -127,7 +127,8 @@ def check_machine(findings: Findings) -> None:
     for key in ("pure_bf16", "tf32", "fsdp") if not gpus else ():
         if findings.on(key):
             message = _("`{key}` needs a GPU, and none is visible here.").format(key=key)
-            report("no_gpu", key, message, _("Delete the line."), fix=("unset",))
+            elsewhere = _("Delete the line, or start the training on a machine with a GPU.")
+            report("no_gpu", key, message, _("Delete the line.") if on_cpu else elsewhere, fix=("unset",))
     if not gpus and not on_cpu:
         _no_gpu(findings)
     elif gpus and not on_cpu:

@@ -60,9 +60,13 @@ def other_kind(options: Mapping[str, Any], known: Iterable[str] | None = None) -
 
     Without the `known` options of LLaMA-Factory only files of other programs are told.
     """
+    message = _("This is no config of LLaMA-Factory that can be checked: it is {what}.")
+    if "task" in options and ("n_shot" in options or "save_dir" in options):
+        text = message.format(what=_("one of `llamafactory-cli eval`, a command that it no longer has"))
+        way = _("To evaluate: `do_predict: true` with `predict_with_generate: true` in a train YAML.")
+        return Problem("other_file", text, hint=way)
     if "model_name_or_path" in options:
         return None
-    message = _("This is no config of LLaMA-Factory that can be checked: it is {what}.")
     hint = _("Give a train or merge YAML, or an answers file.")
     if options and all(_is_entry(value) for value in options.values()):
         text = _("This is a register of data sets (dataset_info.json) with {count} entries, not a config.")
