@@ -1,4 +1,7 @@
-"""LLaMA-Factory's own loader takes what was written, and trains on exactly the ids that the preview shows."""
+"""LLaMA-Factory's own loader takes what was written, and trains on exactly the ids that the preview shows.
+
+What it trains on is the same as without the conversion, where its own register can describe the source.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,14 @@ from sft_tui.dataset import Columns, ConvertRequest, ConvertResult
 from sft_tui.factory.dataset_info import read_dataset_info
 from sft_tui.factory.rendering import Renderer
 from sft_tui.plan.conversion import convert_and_register
+from tests.end_to_end.factory_sets import KINDS, register, write
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("factory_dataset")]  # one LLaMA-Factory for all
 
 MODEL = Path(__file__).parents[2] / "data" / "demo" / "model"
 TEMPLATES = ("qwen", "qwen3", "llama3", "default")
+ALL_TEMPLATES = ("qwen3", "llama3", "glm4", "mistral", "default")
+"""For the comparison with what LLaMA-Factory is given by hand: different marks, systems, and ways to call tools."""
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"train_on_prompt": True},
@@ -82,36 +91,54 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Conv
     results = {}
     for name, rows in (("alpaca", alpaca_rows()), ("chat", chat_rows()), ("history", history_rows()),
                        ("judged", judged_rows())):  # fmt: skip
-        source = folder / f"{name}.jsonl"
-        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
         columns = Columns(input="question", output="answer", system="sys") if name == "alpaca" else Columns()
-        results[name] = convert_and_register(ConvertRequest(str(source), folder / "data", columns=columns))
+        source = str(write(folder / f"{name}.jsonl", rows))
+        results[name] = convert_and_register(ConvertRequest(source, folder / "data", columns=columns))
+    own = {}
+    for name, kind in KINDS.items():
+        request = ConvertRequest(
+            str(write(folder / f"{name}.jsonl", kind.rows)), folder / "kinds", columns=kind.columns
+        )
+        convert_and_register(replace(request, mask_history=kind.mask_history))
+        own |= dict([register(folder / "kinds", name, kind)])
+    info = read_dataset_info(folder / "kinds")
+    (folder / "kinds" / "dataset_info.json").write_text(json.dumps({**info, **own}))
     return folder, results
 
 
 def configs(folder: Path) -> list[dict[str, Any]]:
     """A training config for each dataset, template and option."""
-    base = {
-        "stage": "sft", "do_train": True, "finetuning_type": "lora", "use_cpu": True, "report_to": "none",
-        "model_name_or_path": str(MODEL), "dataset_dir": str(folder / "data"), "output_dir": str(folder / "saves"),
-        "overwrite_cache": True,
-    }  # fmt: skip
     return [
-        {**base, "cutoff_len": 256, **option, "template": template, "dataset": f"{name}_train"}
+        {**_base(folder, "data"), **option, "template": template, "dataset": f"{name}_train"}
         for name in ("alpaca", "chat", "history", "judged")
         for template in TEMPLATES
         for option in OPTIONS
     ]
 
 
-@pytest.mark.real
-def test_preview_shows_what_is_trained_on(data: tuple[Path, dict[str, ConvertResult]]) -> None:
-    folder, results = data
-    assert {name: result.written for name, result in results.items()} == {
-        "alpaca": 13, "chat": 4, "history": 2, "judged": 2,
+def kind_configs(folder: Path) -> list[dict[str, Any]]:
+    """A training config for each kind of data and each template, converted and by hand."""
+    return [
+        {**_base(folder, "kinds"), "mask_history": kind.mask_history, "template": template, "dataset": f"{name}_{way}"}
+        for name, kind in KINDS.items()
+        for template in ALL_TEMPLATES
+        for way in ("train", "own")
+    ]
+
+
+def _base(folder: Path, data: str) -> dict[str, Any]:
+    return {
+        "stage": "sft", "do_train": True, "finetuning_type": "lora", "use_cpu": True, "report_to": "none",
+        "model_name_or_path": str(MODEL), "dataset_dir": str(folder / data), "output_dir": str(folder / "saves"),
+        "overwrite_cache": True, "cutoff_len": 256,
     }  # fmt: skip
-    requests = configs(folder)
-    (folder / "requests.json").write_text(json.dumps(requests))
+
+
+@pytest.fixture(scope="module")
+def answers(data: tuple[Path, dict[str, ConvertResult]]) -> list[dict[str, list[list[int]]]]:
+    """What LLaMA-Factory makes of all configs, in their order."""
+    folder, _results = data
+    (folder / "requests.json").write_text(json.dumps([*configs(folder), *kind_configs(folder)]))
     script = Path(__file__).with_name("factory_dataset.py")
     done = subprocess.run(
         [sys.executable, str(script), str(folder / "requests.json"), str(folder / "answers.json")],
@@ -121,11 +148,36 @@ def test_preview_shows_what_is_trained_on(data: tuple[Path, dict[str, ConvertRes
         env={**os.environ, "HF_HOME": str(folder / "cache"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    answers = json.loads((folder / "answers.json").read_text())
+    found: list[dict[str, list[list[int]]]] = json.loads((folder / "answers.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_conversion_changes_nothing_that_is_trained_on(
+    data: tuple[Path, dict[str, ConvertResult]], answers: list[dict[str, Any]], name: str
+) -> None:
+    folder, _results = data
+    asked = kind_configs(folder)
+    made = dict(zip([(a["dataset"], a["template"]) for a in asked], answers[-len(asked) :], strict=True))
+    for template in ALL_TEMPLATES:
+        converted, by_hand = made[f"{name}_train", template], made[f"{name}_own", template]
+        assert converted["input_ids"] == by_hand["input_ids"], template
+        assert converted["labels"] == by_hand["labels"], template
+        assert len(converted["labels"]) == len(KINDS[name].by_hand or KINDS[name].rows)
+        assert all(any(label != -100 for label in row) for row in converted["labels"])
+
+
+def test_preview_shows_what_is_trained_on(
+    data: tuple[Path, dict[str, ConvertResult]], answers: list[dict[str, Any]]
+) -> None:
+    folder, results = data
+    assert {name: result.written for name, result in results.items()} == {
+        "alpaca": 13, "chat": 4, "history": 2, "judged": 2,
+    }  # fmt: skip
     info = read_dataset_info(folder / "data")
     kept = ("template", "cutoff_len", "train_on_prompt", "mask_history", "packing", "neat_packing")
     with Renderer(sys.executable) as renderer:
-        for request, answer in zip(requests, answers, strict=True):
+        for request, answer in zip(configs(folder), answers, strict=False):
             entry = info[request["dataset"]]
             lines = (folder / "data" / entry["file_name"]).read_text("utf-8").splitlines()
             options = {key: value for key, value in request.items() if key in kept}
