@@ -39,7 +39,7 @@ def resolve_command(command: Sequence[str], base: Path, project: Path) -> tuple[
 
 
 def resolve_source(text: str, base: Path, project: Path) -> str:
-    """The source as an absolute path; a hub name or an address stays as it is.
+    """The source as an absolute path, or several with commas between; a hub name or an address stays as it is.
 
     A missing file starts at `base`, a glob as well.
     """
@@ -56,6 +56,9 @@ def resolve_source(text: str, base: Path, project: Path) -> str:
         and any(project.glob(text))
     ):
         return str(project / path)
+    parts = [resolve_path(part.strip(), (base, project)) for part in text.split(",") if part.strip()]
+    if "," in text and all(parts):
+        return ",".join(map(str, parts))
     return str(path if path.is_absolute() else base / path)
 
 

@@ -94,7 +94,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Conv
         columns = Columns(input="question", output="answer", system="sys") if name == "alpaca" else Columns()
         source = str(write(folder / f"{name}.jsonl", rows))
         results[name] = convert_and_register(ConvertRequest(source, folder / "data", columns=columns))
-    own = {}
+    own: dict[str, Any] = {}
     for name, kind in KINDS.items():
         request = ConvertRequest(
             str(write(folder / f"{name}.jsonl", kind.rows)), folder / "kinds", columns=kind.columns

@@ -147,3 +147,13 @@ def test_a_role_that_no_column_shall_play_is_no_unknown_column(tmp_path: Path) -
     rows: list[dict[str, object]] = [{"question": "q", "answer": "a", "label": 0}, {"question": "q", "answer": "b"}]
     found = data_problems(tmp_path, rows, columns={"label": ""})
     assert list(found) == ["unused_columns info"]
+
+
+def test_files_with_commas_between_are_found_beside_the_answers(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text('{"question": "q", "answer": "a"}\n' * 30)
+    answers = make_answers(data={"source": "a.jsonl, b.jsonl"})
+    situation = gather(answers, tmp_path / "answers.yaml")
+    assert situation.source == f"{tmp_path}/a.jsonl,{tmp_path}/b.jsonl"
+    found = preflight(answers, situation, make_plan(answers, situation))
+    assert [problem.code for problem in found if problem.key and problem.key.startswith("data.")] == []
