@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from sft_tui.i18n import N_, _
 from sft_tui.problems import ExitCode, Fix, Problem, Refusal, Severity, nearest
@@ -93,12 +105,67 @@ class ColumnAnswers(_Section):
     split: StrictStr | None = Field(None, description='Column that names train and test rows; `""` for none.')
 
 
+class SourceAnswers(_Section):
+    """One of several sources, each with its own mapping; what is absent is as under `data`."""
+
+    path: Annotated[StrictStr, Field(min_length=1)] | None = Field(None, description="A file, as `data.source` takes.")
+    hub: Annotated[StrictStr, Field(min_length=1)] | None = Field(None, description="A data set's name on a hub.")
+    registered: Annotated[StrictStr, Field(min_length=1)] | None = Field(
+        None, description="Name of an entry in the `dataset_info.json` of `dataset_dir`."
+    )
+    dataset_dir: StrictStr | None = Field(
+        None, description="Directory with the `dataset_info.json` of `registered`; the project's `data` if absent."
+    )
+    name: Annotated[StrictStr, Field(pattern=DATASET_NAME, max_length=80)] | None = Field(
+        None, description="Name of its data set in the project; the source's stem if absent."
+    )
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="How often a sample is drawn from it, beside the weights of the others."
+    )
+    split: StrictStr | None = Field(None, description="Split of a data set on a hub; `train` if absent.")
+    format: Literal["auto", "columns", "alpaca", "sharegpt", "openai"] | None = Field(None, description="Its rows.")
+    columns: ColumnAnswers | None = Field(None, description="Mapping of its columns.")
+    instruction: StrictStr | None = Field(None, description="Fixed instruction for its rows that have none.")
+    system: StrictStr | None = Field(None, description="Fixed system prompt for its rows that have none.")
+    max_samples: Annotated[StrictInt, Field(ge=1)] | None = Field(None, description="At most so many of its rows.")
+    sheet: StrictStr | None = Field(None, description="Sheet, if it is a workbook.")
+
+    @property
+    def text(self) -> str:
+        """The source in a word: a path, `hub:NAME`, or the name that is registered."""
+        if self.hub is not None:
+            return f"hub:{self.hub.removeprefix('hub:')}{f'@{self.split}' if self.split else ''}"
+        return self.path or self.registered or ""
+
+
+def _source_from_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+_Source = Annotated[SourceAnswers, BeforeValidator(_source_from_path)]
+
+
+def _one_of_two(schema: dict[str, Any]) -> None:
+    schema["required"] = [key for key in schema["required"] if key != "source"]
+    schema["anyOf"] = [{"required": ["source"]}, {"required": ["sources"]}]
+
+
 class DataAnswers(_Section):
     """Which examples the model learns from, and how they become samples."""
 
-    source: Annotated[StrictStr, Field(min_length=1)] = Field(
-        description="A json, jsonl, csv, tsv, parquet or xlsx file, a directory of them, or `hub:` and a name."
+    model_config = ConfigDict(json_schema_extra=_one_of_two)
+
+    source: Annotated[
+        StrictStr,
+        Field(min_length=1),
+        WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = Field(
+        description="A json, jsonl, csv, tsv, parquet or xlsx file, a directory of them, `hub:` and a name, or a list."
     )
+    sources: Annotated[list[_Source], Field(min_length=1)] | None = Field(
+        None, description="Several sources instead of `source`; with weights they are interleaved, else concatenated."
+    )
+    eval: _Source | None = Field(None, description="A source to evaluate on; a file's path will do.")
     format: Literal["auto", "columns", "alpaca", "sharegpt", "openai"] = Field("auto", description="Shape of the rows.")
     columns: ColumnAnswers = Field(default_factory=lambda: ColumnAnswers(), description="Mapping of the columns.")
     instruction: StrictStr | None = Field(None, description="Fixed instruction for rows that have none.")
@@ -118,6 +185,25 @@ class DataAnswers(_Section):
     name: Annotated[StrictStr, Field(pattern=DATASET_NAME, max_length=80)] | None = Field(
         None, description="Name of the dataset in dataset_info.json; the source's stem if absent."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        """A list under `source` is `sources`; of several, `source` is the first, for who looks at one alone."""
+        if not isinstance(given, dict):
+            return given
+        if isinstance(given.get("source"), list) and "sources" not in given:
+            given = {**given, "sources": given["source"]}
+            del given["source"]
+        sources = given.get("sources")
+        if not isinstance(sources, list) or not sources:
+            return given
+        first = sources[0]
+        with contextlib.suppress(ValidationError):  # told where it stands
+            first = SourceAnswers.model_validate(_source_from_path(first)).text
+        if given.get("source", first) != first:
+            raise ValueError(_("either `source` or `sources` is expected, not both"))
+        return {**given, "source": first if isinstance(first, str) and first else "-"}
 
 
 class ExportAnswers(_Section):
@@ -218,13 +304,22 @@ def _key_of(loc: tuple[int | str, ...], data: Any) -> str:
     model: Any = Answers
     keys: list[str] = []
     for index, part in enumerate(loc):
+        if isinstance(part, int) and model is SourceAnswers:
+            keys.append(str(part))
+            continue
         fields = getattr(model, "model_fields", None)
         if fields is None:
             break
         keys.append(str(part))
         if index + 1 < len(loc) or part in fields:
-            model = fields[part].annotation if part in fields else None
+            model = _section_of(fields[part].annotation) if part in fields else None
     return ".".join(keys)
+
+
+def _section_of(annotation: Any) -> Any:
+    """The section that a field of this type holds, be it optional or in a list; else the type itself."""
+    inner = (_section_of(part) for part in get_args(annotation))
+    return next((part for part in inner if hasattr(part, "model_fields")), annotation)
 
 
 _REASONS = {
@@ -234,8 +329,11 @@ _REASONS = {
     "bool_type": N_("true or false is expected"),
     "dict_type": N_("lines of `key: value`, indented below it, are expected"),
     "model_type": N_("lines of `key: value`, indented below it, are expected"),
+    "value_error": N_("either `source` or `sources` is expected, not both"),
     "list_type": N_("a list is expected"),
     "string_too_short": N_("it must not be empty"),
+    "too_short": N_("it must not be empty"),
+    "greater_than": N_("a number above 0 is expected"),
     "string_too_long": N_("it is too long"),
 }
 _EXPECTED = {
@@ -316,7 +414,7 @@ def unknown_key(key: str, known: list[str]) -> Problem:
 def _names_beside(key: str) -> list[str]:
     model: Any = Answers
     for part in key.split(".")[:-1]:
-        model = model.model_fields[part].annotation
+        model = model if part.isdigit() else _section_of(model.model_fields[part].annotation)
     return list(model.model_fields)
 
 
@@ -347,20 +445,32 @@ def dump_answers(answers: Answers) -> str:
                 for k, v in everything[section].items()
                 if k in values or k in always.get(section, ())
             }
+        if "sources" in shown:
+            shown = {k: v for k, v in shown.items() if k != "source"}
         if not shown:
             continue
         out.append(f"{section}:")
         for key, value in shown.items():
-            clean = {k: v for k, v in value.items() if v is not None} if key == "columns" else value
-            out.append(f"  {key}: {scalar(clean)}")
+            if key == "sources":
+                out += ["  sources:", *(f"    - {scalar(_without_nulls(source))}" for source in value)]
+            else:
+                out.append(f"  {key}: {scalar(_without_nulls(value) if key in ('columns', 'eval') else value)}")
     return "\n".join(out) + "\n"
 
 
-def answers_hash(answers: Answers, source: str, model: str, adapter: str | None = None) -> str:
-    """A fingerprint of what is decided, without the run's name: source, model and adapter as they were found."""
+def _without_nulls(value: Any) -> Any:
+    return {k: _without_nulls(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+def answers_hash(answers: Answers, model: str, adapter: str | None = None) -> str:
+    """A fingerprint of what is decided, without the run's name: the answers name their sources as they were found,
+    and so are model and adapter.
+    """
     data = answers.model_dump(mode="json", exclude={"run": True, "model": {"adapter"}})
-    data["data"]["source"] = source
+    for key in ("sources", "eval"):  # otherwise the fingerprint is that of versions which knew none
+        if data["data"][key] is None:
+            del data["data"][key]
     data["model"]["path"] = model
-    if adapter is not None:  # otherwise the fingerprint is that of versions which knew none
+    if adapter is not None:
         data["model"]["adapter"] = adapter
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -90,7 +90,8 @@ def default_name(source: str) -> str:
 def find_target(request: ConvertRequest, files: Sequence[SourceFile]) -> Target:
     """The files to write. Refuses a source that would be written over, and a directory that is none."""
     name = request.name or default_name(request.source)
-    target = Target(name, request.out_dir / f"{name}_train.jsonl", request.out_dir / f"{name}_test.jsonl")
+    other = "test" if request.side == "train" else "train"
+    target = Target(name, *(request.out_dir / f"{name}_{side}.jsonl" for side in (request.side, other)))
     for parent in (request.out_dir, *request.out_dir.absolute().parents):
         if parent.exists() and not parent.is_dir():
             message = _("{path} is no directory.").format(path=parent)

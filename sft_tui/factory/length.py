@@ -14,6 +14,7 @@ from typing import Any
 _BATCH, _ACCUMULATION, _EPOCHS, _CUTOFF = 8.0, 1.0, 3.0, 2048.0
 _PACKED_TOGETHER = 1000
 """`preprocessing_batch_size`: so many rows of a process are packed together."""
+_DRAWN_TOGETHER, _MOST_DRAWN = 1000, 20_000_000
 
 
 def held_out_rows(options: Mapping[str, Any], rows: int) -> int:
@@ -24,12 +25,62 @@ def held_out_rows(options: Mapping[str, Any], rows: int) -> int:
     return int(size) if size >= 1 else math.ceil(size * rows)
 
 
-def trained_rows(options: Mapping[str, Any], rows: int) -> int:
-    """Rows that are trained on, of `rows` in the dataset; 0 where nothing is left, which LLaMA-Factory refuses."""
+def trained_rows(options: Mapping[str, Any], *rows: int) -> int:
+    """Rows that are trained on, of so many `rows` in each dataset; 0 where nothing is left, which LLaMA-Factory
+    refuses.
+    """
+    mixed = mixed_rows(options, rows)
+    return max(mixed - held_out_rows(options, mixed), 0)
+
+
+def mixed_rows(options: Mapping[str, Any], rows: Sequence[int]) -> int:
+    """Rows of the mix of datasets with so many `rows` each, of which `max_samples` bounds each.
+
+    As `datasets.interleave_datasets` draws them, with the same seed (`_interleave_map_style_datasets`, version 3 and
+    4): until one (`interleave_under`) or each of them (`interleave_over`) was read to its end.
+    """
     limit = options.get("max_samples")
-    if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0:
-        rows = min(rows, limit)
-    return max(rows - held_out_rows(options, rows), 0)
+    bounded = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
+    counts = [min(count, limit) if bounded and limit else count for count in rows]
+    strategy = options.get("mix_strategy") or "concat"
+    if len(counts) < 2 or strategy not in ("interleave_under", "interleave_over") or not all(counts):
+        return sum(counts)
+    whole = strategy == "interleave_over"
+    shares = _shares(options.get("interleave_probs"), len(counts))
+    if not shares:
+        return (max if whole else min)(counts) * len(counts)
+    return _drawn(counts, shares, int(_number(options, "seed", 42.0) or 0), whole=whole)
+
+
+def _shares(value: Any, count: int) -> list[float]:
+    """The probabilities of `count` datasets; none where they are not given, or not as they must be."""
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    try:
+        found = [float(word) for word in words]
+    except (TypeError, ValueError):
+        return []
+    return found if len(found) == count and all(share > 0 for share in found) and abs(sum(found) - 1) < 1e-6 else []
+
+
+def _drawn(counts: Sequence[int], shares: Sequence[float], seed: int, *, whole: bool) -> int:
+    """How many samples are drawn until one dataset was read to its end, or, with `whole`, each of them."""
+    import numpy as np
+
+    expected = max(count / share for count, share in zip(counts, shares, strict=True))
+    if whole and expected > _MOST_DRAWN:
+        return round(expected)
+    random = np.random.default_rng(seed)
+    ends: list[int] = []
+    left, drawn = list(counts), 0
+    while len(ends) < (len(counts) if whole else 1):
+        draws = random.choice(len(counts), size=_DRAWN_TOGETHER, p=shares)
+        for at, more in enumerate(left):
+            places = np.flatnonzero(draws == at)
+            if 0 < more <= len(places):
+                ends.append(drawn + int(places[more - 1]) + 1)
+            left[at] -= len(places)
+        drawn += _DRAWN_TOGETHER
+    return max(ends) if whole else min(ends)
 
 
 def is_packed(options: Mapping[str, Any]) -> bool:

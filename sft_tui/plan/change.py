@@ -231,11 +231,19 @@ def _check_export(plan: Plan) -> None:
 
 
 def _rows_without_source(plan: Plan) -> int | None:
-    """How many rows were converted of a source that is gone since; None where it is there, or nobody knows."""
+    """How many rows were converted of a source that is gone since; None where it is there, or nobody knows.
+
+    Of several, all must be there.
+    """
     from sft_tui.plan.conversion import read_proof, request_from_json
 
     request = request_from_json(plan.conversion, Path(plan.project))
-    if request.source.startswith("hub:") or os.path.lexists(request.source) or any(c in request.source for c in "*?["):
+    if (
+        plan.more_conversions
+        or request.source.startswith("hub:")
+        or os.path.lexists(request.source)
+        or any(c in request.source for c in "*?[")
+    ):
         return None
     proof = read_proof(request.out_dir, plan.dataset)
     return proof[1].train_rows + proof[1].test_rows if proof else None

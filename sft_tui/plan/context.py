@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,11 @@ from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment, Search, find_environment
 from sft_tui.machine.gpus import GpuReport, read_gpus, usable
 from sft_tui.machine.system import System, read_system
-from sft_tui.plan.conversion import conversion_request, fingerprint, read_proof
-from sft_tui.plan.names import (
-    choose_dataset_name,
-    choose_run_name,
-    portable,
-    resolve_command,
-    resolve_path,
-    resolve_source,
-)
+from sft_tui.plan.conversion import fingerprint, read_proof
+from sft_tui.plan.data_lengths import of_all
+from sft_tui.plan.names import choose_run_name, portable, resolve_command, resolve_path
 from sft_tui.plan.peaks import Peak, read_peaks
+from sft_tui.plan.sources import Part, find_parts, located, trained_parts, with_names
 from sft_tui.presets import Preset, load_presets, read_preset
 from sft_tui.problems import Refusal, refusing_locked
 from sft_tui.project.files import read_json
@@ -75,6 +70,8 @@ class Situation:
     `rows` of the source are None where nobody counted yet, `converted` rows of the train file where the data was not
     converted yet. `peaks` are what earlier runs of the project needed, `notify` is the
     command of the answers with its program where it was found, `lengths` says how long the samples are, where known.
+    Where there are several sources or one to evaluate on, `parts` are all of them; `source` and `dataset` are the first
+    that is trained on, the other figures those of all that are.
     """
 
     base: Path
@@ -94,6 +91,13 @@ class Situation:
     peaks: tuple[Peak, ...] = ()
     notify: tuple[str, ...] = ()
     lengths: DataLengths | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def trained(self) -> str:
+        """The registered names of the data that is trained on, as the option `dataset` has them."""
+        named = [part.registered for part in self.parts if not part.evaluates]
+        return ",".join(named) or f"{self.dataset}_train"
 
     @property
     def environment(self) -> Environment | None:
@@ -139,43 +143,71 @@ def gather(
     python = search.environment.python if search.environment else None
     factory = load_factory(python, search.environment.packages if search.environment else None)
     model = look_at_model(answers, base, project, factory)
-    source = resolve_source(answers.data.source, base, project)
-    run = choose_run_name(answers, project, model.path, source, fresh=fresh, adapter=model.adapter)
+    parts = find_parts(answers, base, project)
+    named = located(answers, parts)
+    run = choose_run_name(named, project, model.path, adapter=model.adapter, fresh=fresh)
     template = template_of(answers, model, factory)
-    dataset = choose_dataset_name(answers, project, source, template, light=light, train_python=python)
-    request = conversion_request(answers, source, project / "data", dataset, template, python)
     gpus = read_gpus()
-    lengths = None
-    if usable(answers.hardware.gpus, gpus.gpus):
-        lengths = _lengths(request, model, template, python, count=count_tokens)
+    wanted = count_tokens if usable(answers.hardware.gpus, gpus.gpus) else None
+    parts = tuple(
+        _looked_at(part, project, model, template, python, rows=rows, light=light, count_tokens=wanted)
+        for part in with_names(parts, project, template, light=light, train_python=python)
+    )
+    trained = [part for part in parts if not part.evaluates]
     return Situation(
         base=base,
         project=project,
         run=run,
-        dataset=dataset,
-        source=source,
+        dataset=trained[0].dataset,
+        source=trained[0].source,
         system=read_system(project),
         gpus=gpus,
         search=search,
         factory=factory,
         model=model,
         presets=_presets(answers.preset, base, project),
-        rows=_rows(source, answers.data.sheet, light=light) if rows is None else rows,
-        converted=converted_rows(request),
+        rows=_sum(part.rows for part in trained),
+        converted=_sum(part.converted for part in trained),
         peaks=read_peaks(project),
         notify=resolve_command(answers.run.notify or (), base, project),
-        lengths=lengths,
+        lengths=of_all([part.lengths for part in trained]),
+        parts=parts if answers.data.sources or answers.data.eval else (),
     )
+
+
+def _looked_at(
+    part: Part,
+    project: Path,
+    model: ModelFacts,
+    template: Template | None,
+    python: str | None,
+    *,
+    rows: int | None,
+    light: bool,
+    count_tokens: bool | None,
+) -> Part:
+    """`part` with its rows and lengths, as far as they are known; `count_tokens` None: lengths are not needed."""
+    request = part.request(project / "data", template, python)
+    found = None if count_tokens is None else _lengths(request, model, template, python, count=count_tokens)
+    counted = _rows(part.source, part.answers.data.sheet, light=light) if rows is None else rows
+    return replace(part, rows=counted, converted=converted_rows(request), lengths=found)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """The sum of counts; None where one is not known."""
+    found = list(counts)
+    return None if None in found else sum(count or 0 for count in found)
 
 
 def with_lengths(answers: Answers, situation: Situation) -> Situation:
     """`situation` with the samples' lengths counted, whether a GPU is used or not; may take some seconds."""
-    python = situation.environment.python if situation.environment else None
+    python = situation.train_python
     template = template_of(answers, situation.model, situation.factory)
-    folder = situation.project / "data"
-    request = conversion_request(answers, situation.source, folder, situation.dataset, template, python)
-    found = _lengths(request, situation.model, template, python, count=True)
-    return replace(situation, lengths=found)
+    requests = [
+        part.request(situation.project / "data", template, python) for part in trained_parts(answers, situation)
+    ]
+    found = [_lengths(request, situation.model, template, python, count=True) for request in requests]
+    return replace(situation, lengths=of_all(found))
 
 
 def template_of(answers: Answers, model: ModelFacts, factory: Factory) -> Template | None:

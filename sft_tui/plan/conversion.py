@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from sft_tui.project.files import read_json, write_atomically, write_json
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.factory.options import Template
+    from sft_tui.project.plan_record import Plan
 
 PROOF_SUFFIX = ".convert.json"
 _VERSION = 2
@@ -128,6 +130,11 @@ def fingerprint(request: ConvertRequest) -> str:
     else:
         files = [_stamp(file.path) + sorted(file.partitions.items()) for file in resolve(request.source)]
     options["source"] = files
+    before = [read_json(request.out_dir / f"{name}{PROOF_SUFFIX}") for name in options.pop("before")]
+    if before:  # what they hold is not written once more
+        options["before"] = [proof.get("fingerprint") if isinstance(proof, dict) else None for proof in before]
+    if options["side"] == "train":  # as before there were others
+        del options["side"]
     text = json.dumps({"version": _VERSION, **options}, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
@@ -169,20 +176,32 @@ def _result_of(data: dict[str, Any], out_dir: Path) -> ConvertResult:
     )
 
 
-def free_name(out_dir: Path, stem: str, mark: str) -> str:
-    """`stem`, or `stem-2`, `stem-3` and so on: the first that is unused or was made by the fingerprint `mark`."""
+def numbered(stem: str) -> Iterator[str]:
+    """`stem`, `stem-2`, `stem-3` and so on."""
+    yield stem
+    yield from (f"{stem}-{number}" for number in count(2))
+
+
+def free_name(out_dir: Path, stem: str, mark: str, taken: Collection[str] = ()) -> str:
+    """The first of `numbered` names that is unused or was made by the fingerprint `mark`, and is not `taken`."""
     entries = read_dataset_info(out_dir)
-    number = 1
-    while True:
-        name = stem if number == 1 else f"{stem}-{number}"
+    for name in numbered(stem):
+        if name in taken:
+            continue
         proof = read_proof(out_dir, name)
         if proof is not None and proof[0] == mark:
             return name
         parts = (f"{name}_train", f"{name}_test")
-        taken = any(part in entries or (out_dir / f"{part}.jsonl").exists() for part in parts)
-        if not taken and not (out_dir / f"{name}{PROOF_SUFFIX}").exists():
+        used = any(part in entries or (out_dir / f"{part}.jsonl").exists() for part in parts)
+        if not used and not (out_dir / f"{name}{PROOF_SUFFIX}").exists():
             return name
-        number += 1
+    raise AssertionError
+
+
+def requests_of(plan: Plan) -> list[ConvertRequest]:
+    """The conversions of a plan, in the order in which they are done."""
+    found = [request_from_json(data, Path(plan.project)) for data in (plan.conversion, *plan.more_conversions)]
+    return sorted(found, key=lambda request: request.side == "train")
 
 
 def request_from_json(data: dict[str, Any], project: Path) -> ConvertRequest:
@@ -192,4 +211,9 @@ def request_from_json(data: dict[str, Any], project: Path) -> ConvertRequest:
     thought = data.get("thought")
     source = data["source"] if data["source"].startswith(HUB) else str(project / data["source"])
     request = ConvertRequest(**{**data, "columns": Columns(**data["columns"]), "source": source})
-    return replace(request, out_dir=project / request.out_dir, thought=tuple(thought) if thought else None)
+    return replace(
+        request,
+        out_dir=project / request.out_dir,
+        thought=tuple(thought) if thought else None,
+        before=tuple(request.before),
+    )

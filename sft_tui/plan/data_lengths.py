@@ -11,7 +11,7 @@ import heapq
 import os
 import random
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -66,6 +66,19 @@ class DataLengths:
         return (*self.sample, self.longest)
 
 
+def of_all(found: Sequence[DataLengths | None]) -> DataLengths | None:
+    """The lengths of the samples of several data sets together; None where those of one are not known."""
+    known = [lengths for lengths in found if lengths is not None]
+    if len(known) < len(found) or len(known) < 2:
+        return known[0] if len(known) == len(found) and known else None
+    rows = sum(lengths.rows for lengths in known)
+    sample: list[int] = []
+    for lengths in known:  # each with its share, as far as they were drawn
+        sample += lengths.sample[: max(1, round(_SAMPLED_ROWS * lengths.rows / max(rows, 1)))]
+    longest = max(lengths.longest for lengths in known)
+    return DataLengths(longest, all(lengths.exact for lengths in known), rows, tuple(sample))
+
+
 def known_lengths(request: ConvertRequest, model: Path | None, template: Template | None) -> DataLengths | None:
     """What was counted before for this source, model and template; None where nothing was, or something changed."""
     place = _place(request, model, template)
@@ -108,16 +121,16 @@ def count_lengths(
 def lengths_of_plan(plan: Plan, *, count: bool = False) -> DataLengths | None:
     """The lengths of the samples that `plan` trains on, as they are known, or counted if asked."""
     from sft_tui.factory.probe import load_factory
-    from sft_tui.plan.conversion import request_from_json
+    from sft_tui.plan.conversion import requests_of
 
     here = Path(plan.project) / plan.model
     model = here if here.is_dir() else None
     python = str(plan.environment["python"]) if "/" in str(plan.environment["python"]) else None
     template = load_factory(python).templates.get(plan.template)
-    request = request_from_json(plan.conversion, Path(plan.project))
+    requests = [request for request in requests_of(plan) if request.side == "train"]
     if count:
-        return count_lengths(request, model, template, python)
-    return known_lengths(request, model, template)
+        return of_all([count_lengths(request, model, template, python) for request in requests])
+    return of_all([known_lengths(request, model, template) for request in requests])
 
 
 def _lines(request: ConvertRequest, stack: ExitStack, late: Record | None) -> Iterable[bytes] | None:

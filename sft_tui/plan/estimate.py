@@ -30,8 +30,9 @@ def lengths_for(situation: Situation, options: Mapping[str, Any]) -> DataLengths
 
     `options` may name other data than the run's own, or add texts that were not counted.
     """
-    own = f"{situation.dataset}_train"
-    other = options.get("dataset", own) != own or options.get("eval_dataset") or options.get("default_system")
+    own, evaluated = situation.trained, any(part.evaluates for part in situation.parts)
+    other = options.get("dataset", own) != own or options.get("default_system")
+    other = other or (options.get("eval_dataset") and not evaluated)
     return None if other or options.get("stage", "sft") != "sft" else situation.lengths
 
 

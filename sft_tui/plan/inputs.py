@@ -11,7 +11,7 @@ from typing import Any
 
 from sft_tui.factory.dataset_info import read_dataset_info
 from sft_tui.i18n import _
-from sft_tui.plan.conversion import fingerprint, request_from_json
+from sft_tui.plan.conversion import fingerprint, requests_of
 from sft_tui.problems import Refusal
 from sft_tui.project.plan_record import Plan
 
@@ -83,10 +83,12 @@ def differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def _of_conversion(plan: Plan) -> dict[str, str]:
     try:
-        source = fingerprint(request_from_json(plan.conversion, Path(plan.project)))
+        marks = {request.name: fingerprint(request) for request in requests_of(plan)}
     except (Refusal, OSError):
         return {}
-    return {"source": source, "name": plan.dataset}
+    if len(marks) == 1:
+        return {"source": marks[plan.dataset], "name": plan.dataset}
+    return {"source": _hash(marks), "name": ",".join(plan.datasets)}
 
 
 def _of_training(plan: Plan) -> dict[str, str]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.dataset.output.split import test_rows
 from sft_tui.factory.length import is_packed, optimizer_steps, packed_sequences, trained_rows
 from sft_tui.plan.estimate import lengths_for
+from sft_tui.plan.sources import trained_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sft_tui.answers import Answers
     from sft_tui.plan.context import Situation
+    from sft_tui.plan.sources import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,12 @@ class RunLength:
     exact: bool = False
 
 
-def file_rows(answers: Answers, situation: Situation) -> tuple[int | None, bool]:
+def file_rows(part: Part) -> tuple[int | None, bool]:
     """Rows of the train file, and whether they are written: until then some may be left out, or split by the source."""
-    if situation.converted is not None:
-        return situation.converted, True
-    data, lengths = answers.data, situation.lengths
-    rows = lengths.rows if lengths is not None else situation.rows
+    if part.converted is not None:
+        return part.converted, True
+    data, lengths = part.answers.data, part.lengths
+    rows = lengths.rows if lengths is not None else part.rows
     if rows is None:
         return None, False
     rows = min(rows, data.max_samples or rows)
@@ -43,10 +45,12 @@ def file_rows(answers: Answers, situation: Situation) -> tuple[int | None, bool]
 
 def run_length(answers: Answers, situation: Situation, options: Mapping[str, Any], processes: int) -> RunLength:
     """What the training with `options` in so many `processes` amounts to, as far as it is known now."""
-    rows, exact = file_rows(answers, situation)
-    if rows is None or options.get("dataset", f"{situation.dataset}_train") != f"{situation.dataset}_train":
+    files = [file_rows(part) for part in trained_parts(answers, situation)]
+    known = [rows for rows, _written in files if rows is not None]
+    exact = all(written for _rows, written in files)
+    if len(known) < len(files) or options.get("dataset", situation.trained) != situation.trained:
         return RunLength(None, optimizer_steps(options, None, processes))
-    rows = trained_rows(options, rows)
+    rows = trained_rows(options, *known)
     sequences: int | None = rows
     if is_packed(options):
         lengths = lengths_for(situation, options)

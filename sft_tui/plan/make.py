@@ -13,11 +13,12 @@ from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment
 from sft_tui.plan.check_answers import check_answers
 from sft_tui.plan.context import template_of
-from sft_tui.plan.conversion import conversion_request
+from sft_tui.plan.conversion import PROOF_SUFFIX
 from sft_tui.plan.decide import Decisions, decide
 from sft_tui.plan.estimate import planned_disk
 from sft_tui.plan.names import portable
 from sft_tui.plan.options import deepspeed_from_the_project
+from sft_tui.plan.sources import located, parts_of
 from sft_tui.problems import ExitCode
 from sft_tui.project.plan_record import Plan, PlannedFile, PlannedStage
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
     from sft_tui.plan.context import Situation
+    from sft_tui.plan.sources import Part
 
 _MODULES_DIR = Path(__file__).parent.parent
 _NOWHERE = Environment("python", ("llamafactory-cli",), "")
@@ -45,6 +47,7 @@ def make_plan(answers: Answers, situation: Situation, decided: Decisions | None 
     options, gpus, preset = decided.options, decided.cards, decided.choice.preset
     merge = commands.merge_options(options, situation.run, answers.export.size_gb, answers.export.device)
     environment = situation.environment or _NOWHERE
+    made = _conversions(answers, situation)
     return Plan(
         project=str(situation.project),
         run=situation.run,
@@ -57,14 +60,17 @@ def make_plan(answers: Answers, situation: Situation, decided: Decisions | None 
         stages=_stages(answers, situation, decided, environment),
         train_options=options,
         merge_options=merge,
-        conversion=_conversion(answers, situation),
+        conversion=made[0],
+        more_conversions=tuple(made[1:]),
         verification=_verification(options, merge, gpus, situation.system.cpu_bf16),
         environment=_environment_record(environment),
         reasons=_reasons(answers, situation, decided),
         warnings=tuple(problems),
         estimate=decided.estimate,
         headless_command=f"sft-tui --non-interactive {shlex.quote(f'runs/{situation.run}/answers.yaml')} --fresh",
-        answers_hash=answers_hash(answers, situation.source, situation.model.path, situation.model.adapter),
+        answers_hash=answers_hash(
+            located(answers, parts_of(answers, situation)), situation.model.path, situation.model.adapter
+        ),
         parent=situation.model.parent,
         on_failure={"oom": answers.on_failure.oom},
         wait=answers.hardware.wait,
@@ -101,9 +107,8 @@ def _parent_text(situation: Situation) -> str:
 
 def relocated(answers: Answers, situation: Situation) -> Answers:
     """The answers as they are kept in `runs/<run>/`: valid from there, with the run's name."""
-    source, preset, zero = situation.source, answers.preset, answers.train.get("deepspeed")
-    if not source.startswith("hub:"):
-        source = portable(Path(source), situation.project)
+    preset, zero = answers.preset, answers.train.get("deepspeed")
+    answers = located(answers, parts_of(answers, situation), situation.project)
     own = situation.presets.get(preset)
     if own is not None and own.path is not None and preset != own.name:  # a file of the user's
         preset = portable(own.path, situation.project)
@@ -115,7 +120,6 @@ def relocated(answers: Answers, situation: Situation) -> Answers:
             "run": answers.run.model_copy(
                 update={"name": situation.run, "dir": "../..", "notify": list(situation.notify) or None}
             ),
-            "data": answers.data.model_copy(update={"source": source}),
             "model": answers.model.model_copy(
                 update={"path": situation.model.path, "adapter": situation.model.adapter}
             ),
@@ -152,15 +156,20 @@ def _files(
     return tuple(files)
 
 
-def _conversion(answers: Answers, situation: Situation) -> dict[str, Any]:
+def _conversions(answers: Answers, situation: Situation) -> list[dict[str, Any]]:
+    """The conversion of the first source that is trained on, and those of the others."""
     from dataclasses import asdict
 
     template = template_of(answers, situation.model, situation.factory)
-    python = situation.train_python
-    request = conversion_request(answers, situation.source, Path("data"), situation.dataset, template, python)
-    inside = Path(request.source).is_relative_to(situation.project) and "," not in request.source
-    source = Path(request.source).relative_to(situation.project).as_posix() if inside else request.source
-    return asdict(request) | {"out_dir": "data", "source": source}
+
+    def conversion(part: Part) -> dict[str, Any]:
+        request = part.request(Path("data"), template, situation.train_python)
+        inside = Path(request.source).is_relative_to(situation.project) and "," not in request.source
+        source = Path(request.source).relative_to(situation.project).as_posix() if inside else request.source
+        return asdict(request) | {"out_dir": "data", "source": source}
+
+    parts = sorted(parts_of(answers, situation), key=lambda part: part.evaluates)
+    return [conversion(part) for part in parts]
 
 
 def _verification(
@@ -183,7 +192,8 @@ def _verification(
 def _stages(
     answers: Answers, situation: Situation, decided: Decisions, environment: Environment
 ) -> tuple[PlannedStage, ...]:
-    run, dataset, gpus = situation.run, situation.dataset, decided.cards
+    run, gpus = situation.run, decided.cards
+    proofs = tuple(f"data/{part.dataset}{PROOF_SUFFIX}" for part in parts_of(answers, situation))
     here = {"PYTHONUNBUFFERED": "1"}
     visible = commands.gpu_environment([gpu.uuid for gpu in gpus], [gpu.index for gpu in gpus])
     modelscope = answers.model.source == "modelscope" and not situation.model.local
@@ -191,7 +201,7 @@ def _stages(
     train_yaml = f"configs/{run}/{commands.TRAIN_CONFIG}"
     convert_argv = (situation.python, "-m", "sft_tui.run.convert", f"runs/{run}")
     stages = (
-        PlannedStage("convert", convert_argv, f"logs/{run}/convert.log", (f"data/{dataset}.convert.json",), here),
+        PlannedStage("convert", convert_argv, f"logs/{run}/convert.log", proofs, here),
         PlannedStage(
             "train",
             commands.train_argv(environment.cli, train_yaml, _overrides(situation, decided.options)),

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_tui.plan.conversion import conversion_request, fingerprint, free_name
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
-    from sft_tui.factory.options import Template
 
 
 def resolve_path(text: str, places: Iterable[Path]) -> Path | None:
@@ -75,13 +73,14 @@ def slug(text: str, limit: int = 40) -> str:
     return cleaned[:limit].strip("-")
 
 
-def choose_run_name(
-    answers: Answers, project: Path, model: str, source: str, *, fresh: bool, adapter: str | None = None
-) -> str:
-    """The run's name: as given, or the one that an earlier run with the same answers has, or a new one."""
-    name = answers.run.name
+def choose_run_name(answers: Answers, project: Path, model: str, *, fresh: bool, adapter: str | None = None) -> str:
+    """The run's name: as given, or the one that an earlier run with the same answers has, or a new one.
+
+    The sources of the answers stand in them as they were found.
+    """
+    name, source = answers.run.name, answers.data.source
     if name is None:
-        earlier = None if fresh else _same_run(answers, project, source, model, adapter)
+        earlier = None if fresh else _same_run(answers, project, model, adapter)
         if earlier:
             return earlier
         parts = [slug(Path(model).name), slug(source_stem(source)), time.strftime("%Y%m%d-%H%M")]
@@ -105,27 +104,14 @@ def _unused(name: str, project: Path) -> str:
     return candidate
 
 
-def _same_run(answers: Answers, project: Path, source: str, model: str, adapter: str | None) -> str | None:
+def _same_run(answers: Answers, project: Path, model: str, adapter: str | None) -> str | None:
     """The newest run of the project that was planned from the same answers."""
     from sft_tui.answers import answers_hash
     from sft_tui.project.layout import runs_of
 
-    wanted = answers_hash(answers, source, model, adapter)
+    wanted = answers_hash(answers, model, adapter)
     for layout in runs_of(project):
         plan = read_json(layout.plan)
         if isinstance(plan, dict) and plan.get("answers_hash") == wanted:
             return layout.name
     return None
-
-
-def choose_dataset_name(
-    answers: Answers, project: Path, source: str, template: Template | None, *, light: bool, train_python: str | None
-) -> str:
-    """The dataset's name: as given, or the source's with a number where other data has that; `light` does not look."""
-    if answers.data.name:
-        return answers.data.name
-    stem = re.sub(r"[^\w-]+", "-", source_stem(source)).strip("-_") or "dataset"  # letters of any script
-    if light:
-        return stem
-    request = conversion_request(answers, source, project / "data", stem, template, train_python)
-    return free_name(project / "data", stem, fingerprint(request))

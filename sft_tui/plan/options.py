@@ -16,6 +16,7 @@ from sft_tui.machine.gpus import DRIVER_BYTES
 from sft_tui.plan.estimate import fits, lengths_for, model_config
 from sft_tui.plan.length import RunLength, run_length
 from sft_tui.plan.names import portable, resolve_path
+from sft_tui.plan.sources import parts_of
 from sft_tui.presets import Preset, choose_preset
 from sft_tui.problems import Refusal
 from sft_tui.project.files import read_json
@@ -178,12 +179,30 @@ def _for_the_machine(situation: Situation, cards: tuple[Gpu, ...]) -> dict[str, 
 def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
     return {
         "model_name_or_path": situation.model.path,
-        "dataset": f"{situation.dataset}_train",
+        "dataset": situation.trained,
+        **_mixed(answers, situation),
         "template": situation.model.template,
-        "max_samples": answers.data.max_samples,
+        "max_samples": _most_samples(answers, situation),
         "output_dir": f"./saves/{situation.run}",
         "logging_dir": tensorboard_dir(situation.run),
     }
+
+
+def _mixed(answers: Answers, situation: Situation) -> dict[str, Any]:
+    """How several sources are mixed, and what is evaluated on."""
+    weights = [part.weight for part in situation.parts if part.weight is not None]
+    evaluated = [part.registered for part in situation.parts if part.evaluates]
+    options: dict[str, Any] = {"eval_dataset": ",".join(evaluated)} if evaluated else {}
+    if len(weights) > 1 and answers.train.get("mix_strategy") != "concat":
+        shares = ",".join(repr(weight / sum(weights)) for weight in weights)
+        options |= {"mix_strategy": "interleave_under", "interleave_probs": shares}
+    return options
+
+
+def _most_samples(answers: Answers, situation: Situation) -> int | None:
+    """`max_samples`, which holds for each data set: the most that any source may have, None where one has no bound."""
+    bounds = [part.answers.data.max_samples for part in parts_of(answers, situation)]
+    return None if None in bounds else max(bound or 0 for bound in bounds)
 
 
 def _of_the_adapter(model: ModelFacts) -> dict[str, Any]:

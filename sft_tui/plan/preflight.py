@@ -18,10 +18,10 @@ from sft_tui.machine.hub_cache import may_be_on_a_hub
 from sft_tui.machine.installing import install_command
 from sft_tui.machine.system import existing_parent
 from sft_tui.plan.context import DATA_KINDS, template_of
-from sft_tui.plan.conversion import conversion_request
 from sft_tui.plan.estimate import model_config, more_cards
 from sft_tui.plan.gpu_headroom import cards_of, holder, waiting_helps
 from sft_tui.plan.length import file_rows, run_length
+from sft_tui.plan.sources import parts_of, trained_parts
 from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
 from sft_tui.units import GIB, size_text
 from sft_tui.yaml_io import scalar
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sft_tui.answers import Answers
     from sft_tui.machine.gpus import Gpu
     from sft_tui.plan.context import Situation
+    from sft_tui.plan.sources import Part
     from sft_tui.project.plan_record import Plan
 
 
@@ -62,10 +63,10 @@ def _look(
     _check_project(situation, problems)
     _check_notify(situation, problems)
     _check_model(answers, situation, problems)
-    readable = (_glance_at_data if light else _check_data)(answers, situation, problems)
+    readable = _check_data(answers, situation, problems, light=light)
     if readable:
         readable = _check_split(answers, situation, problems)
-    judged = situation if readable else replace(situation, rows=None)
+    judged = situation if readable else replace(situation, rows=None, parts=_uncounted(situation))
     cards = cards_of(plan, situation.gpus)
     problems.extend(check_options(answers, judged, plan.train_options, cards))
     _check_memory(situation, plan, problems, force=force)
@@ -78,6 +79,10 @@ def _look(
     unknown = situation.factory.source == "probe" and situation.factory.version != TESTED_VERSION
     if unknown and not light and problems.ok:
         problems.extend(verdict_of_plan(situation, plan))
+
+
+def _uncounted(situation: Situation) -> tuple[Part, ...]:
+    return tuple(replace(part, rows=None) for part in situation.parts)
 
 
 def verdict_of_plan(situation: Situation, plan: Plan) -> list[Problem]:
@@ -151,15 +156,31 @@ def _check_model(answers: Answers, situation: Situation, problems: Problems) -> 
         problems.add(replace(problem, key="model.path"))
 
 
-def _check_data(answers: Answers, situation: Situation, problems: Problems) -> bool:
+def _check_data(answers: Answers, situation: Situation, problems: Problems, *, light: bool) -> bool:
+    """Look at each source; whether all have data. Of several, each problem names the source that it is about."""
+    parts, good = parts_of(answers, situation), True
+    for part in parts:
+        own = Problems()
+        good = (_glance_at_part(part, own) if light else _check_part(part, situation, own)) and good
+        if len(parts) == 1:
+            problems.extend(own)
+            continue
+        key = "data.eval" if part.evaluates else "data.sources"
+        for problem in own:
+            message = problem.message if part.source in problem.message else f"{part.source}: {problem.message}"
+            problems.add(replace(problem, message=message, key=key, fix=None))
+    return good
+
+
+def _check_part(part: Part, situation: Situation, problems: Problems) -> bool:
     """Convert the first rows, which shows what is wrong with columns, format and file; whether there is data."""
     from sft_tui.dataset import preview
     from sft_tui.dataset.rows.media import MEDIA
     from sft_tui.dataset.tally import page_notes
     from sft_tui.factory.check.dataset_files import media_sentence
 
-    template, folder = template_of(answers, situation.model, situation.factory), situation.project / "data"
-    request = conversion_request(answers, situation.source, folder, situation.dataset, template, situation.train_python)
+    template = template_of(part.answers, situation.model, situation.factory)
+    request = part.request(situation.project / "data", template, situation.train_python)
     try:
         page = preview(request, 1, 20)
     except Refusal as refusal:
@@ -171,30 +192,30 @@ def _check_data(answers: Answers, situation: Situation, problems: Problems) -> b
         return False
     if not page.more and all(row.sample is None for row in page.rows):
         reasons = ", ".join(sorted({row.drop for row in page.rows if row.drop})) or _("it has none")
-        message = _("No row of {source} can be used: {reasons}.").format(source=situation.source, reasons=reasons)
-        hint = _("Look at them: sft-tui preview {source}").format(source=situation.source)
+        message = _("No row of {source} can be used: {reasons}.").format(source=part.source, reasons=reasons)
+        hint = _("Look at them: sft-tui preview {source}").format(source=part.source)
         problems.error("source_empty", message, key="data.source", hint=hint)
         return False
     for note in (*page.notes, *page_notes(page, request)):
         problems.add(replace(note, key=_data_key(note.key)))
     media = [role for role in MEDIA if role in page.mapping.mapped()]
     if media and template is not None and not template.media:
-        message, hint = media_sentence(situation.dataset, template.name)
+        message, hint = media_sentence(part.dataset, template.name)
         problems.error("template_media", message, key=f"data.columns.{media[0]}", hint=hint)
     return True
 
 
-def _glance_at_data(answers: Answers, situation: Situation, problems: Problems) -> bool:
+def _glance_at_part(part: Part, problems: Problems) -> bool:
     """Look at the head of the source: is it there, has it rows, has it the columns that were named?"""
     from sft_tui.factory.check.records import read_records
 
-    if situation.source.startswith("hub:"):
+    if part.source.startswith("hub:"):
         return True
-    path = Path(situation.source)
+    path = Path(part.source)
     if not path.exists():
-        if any(c in situation.source for c in "*?["):
+        if any(c in part.source for c in "*?["):
             return True
-        message = _("{path} does not exist.").format(path=situation.source)
+        message = _("{path} does not exist.").format(path=part.source)
         problems.error("source_not_found", message, key="data.source", hint=_("Check the path of the data file."))
         return False
     kind = DATA_KINDS.get(path.suffix.lower()) if path.is_file() else None
@@ -206,19 +227,21 @@ def _glance_at_data(answers: Answers, situation: Situation, problems: Problems) 
         problems.error(code, records.fault[1], key="data.source")
         return False
     if records.fault is None and records.columns:
-        _check_columns(answers, sorted(records.columns), problems)
+        _check_columns(part.answers, sorted(records.columns), problems)
     return True
 
 
 def _check_split(answers: Answers, situation: Situation, problems: Problems) -> bool:
     """Whether the test rows leave something to train on."""
-    if not situation.rows or file_rows(answers, situation)[0] != 0:
-        return True
-    message = _("`data.test_size: {size}` leaves nothing to train on: there are only {rows} rows.")
-    rows = min(situation.rows, answers.data.max_samples or situation.rows)
-    text = message.format(size=answers.data.test_size, rows=rows)
-    problems.error("out_of_range", text, key="data.test_size", hint=_("Write a smaller number, for example 0.1."))
-    return False
+    for part in trained_parts(answers, situation):
+        if part.rows and file_rows(part)[0] == 0:
+            message = _("`data.test_size: {size}` leaves nothing to train on: there are only {rows} rows.")
+            rows = min(part.rows, part.answers.data.max_samples or part.rows)
+            text = message.format(size=answers.data.test_size, rows=rows)
+            hint = _("Write a smaller number, for example 0.1.")
+            problems.error("out_of_range", text, key="data.test_size", hint=hint)
+            return False
+    return True
 
 
 def _check_columns(answers: Answers, there: list[str], problems: Problems) -> None:
@@ -252,7 +275,9 @@ def check_options(
     """What is wrong with the training's `options` on `gpus`, with keys as they stand in the answers."""
     from sft_tui.plan.options import by_torchrun
 
-    own = {f"{situation.dataset}_train": file_rows(answers, situation)[0], f"{situation.dataset}_test": None}
+    parts = parts_of(answers, situation)
+    own: dict[str, int | None] = {f"{part.dataset}_test": None for part in parts}
+    own |= {part.registered: file_rows(part)[0] for part in parts}
     context = CheckContext(
         factory=situation.factory,
         base_dir=situation.project,

@@ -60,12 +60,13 @@ class Plan:
 
     `project` is absolute; `run` the run's name; `dataset` the name whose `_train` entry is trained on.
     `train_options` and `merge_options` are what the two YAML files say. `conversion` holds the arguments of the
-    conversion. `reasons` says in a sentence each what was chosen for the user and why (template, preset, gpus,
-    environment, ...). `headless_command` repeats the run. With `wait` the training starts once its GPU memory is free,
-    on any cards with `any_gpu`; `force` starts it though the memory seems too small. `notify` is a program and its
-    arguments that are told of alarms and of the end. With `overwrite_model` a merged model that is there is replaced by
-    the new one; otherwise it is kept beside. A training that crashes is started again `restart_on_crash` times. `disk`
-    is what one `checkpoint` and the `result` take, in bytes, where the model is known.
+    conversion, `more_conversions` those of further sources. `reasons` says in a sentence each what was chosen for the
+    user and why (template, preset, gpus, environment, ...). `headless_command` repeats the run. With `wait` the
+    training starts once its GPU memory is free, on any cards with `any_gpu`; `force` starts it though the memory seems
+    too small. `notify` is a program and its arguments that are told of alarms and of the end. With `overwrite_model` a
+    merged model that is there is replaced by the new one; otherwise it is kept beside. A training that crashes is
+    started again `restart_on_crash` times. `disk` is what one `checkpoint` and the `result` take, in bytes, where the
+    model is known.
     `parent` is the run whose adapter this one trains further, "" for none that is known.
     """
 
@@ -97,6 +98,12 @@ class Plan:
     restart_on_crash: int = 0
     disk: dict[str, int] = field(default_factory=dict)
     parent: str = ""
+    more_conversions: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of the data sets that the run converts."""
+        return tuple(str(made["name"]) for made in (self.conversion, *self.more_conversions))
 
     def stage(self, name: str) -> PlannedStage | None:
         """The stage called `name`, if the run has it."""
@@ -128,6 +135,7 @@ def plan_from_json(data: dict[str, Any], at: Path | None = None) -> Plan:
     fields["gpus"] = tuple(fields["gpus"])
     fields["warnings"] = ()
     fields["notify"] = tuple(fields.get("notify", ()))
+    fields["more_conversions"] = tuple(fields.get("more_conversions", ()))
     estimate = fields.get("estimate")
     fields["estimate"] = PlannedEstimate(**estimate) if estimate else None
     return Plan(**fields)

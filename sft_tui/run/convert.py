@@ -13,7 +13,7 @@ from sft_tui.dataset.request import ConvertRequest, Progress
 from sft_tui.dataset.rows.unused import mapping_line, unused_note
 from sft_tui.factory.dataset_info import FILE_NAME
 from sft_tui.i18n import _
-from sft_tui.plan.conversion import PROOF_SUFFIX, convert_and_register, fingerprint, request_from_json
+from sft_tui.plan.conversion import PROOF_SUFFIX, convert_and_register, fingerprint, requests_of
 from sft_tui.plan.data_lengths import lengths_of_plan
 from sft_tui.problems import ExitCode, Refusal
 from sft_tui.project.events import append_event, make_event
@@ -31,18 +31,32 @@ def main(run_dir: str) -> int:
     """
     layout = RunLayout(Path(run_dir).parent.parent, Path(run_dir).name)
     plan = plan_from_json(read_json(layout.plan), layout.project)
-    request = request_from_json(plan.conversion, layout.project)
-    if _already_done(request):
-        _say(_("Already converted: {path}").format(path=request.out_dir / f"{request.name}_train.jsonl"))
-        return int(ExitCode.DONE)
+    requests = requests_of(plan)
+    new = False
+    for request in requests:
+        if _already_done(request):
+            path = request.out_dir / f"{request.name}_{request.side}.jsonl"
+            _say(_("Already converted: {path}").format(path=path))
+            continue
+        new = True
+        try:
+            _convert(request, layout)
+        except Refusal as refusal:
+            for problem in refusal.problems:
+                _say(str(problem))
+            return int(refusal.exit_code)
+    if plan.gpus and new:
+        found = lengths_of_plan(plan, count=True)
+        if found is not None:
+            _say(_("No sample has more than {count} tokens.").format(count=found.longest))
+    return int(ExitCode.DONE)
+
+
+def _convert(request: ConvertRequest, layout: RunLayout) -> None:
+    """Convert one source and say what came of it. Raises `Refusal`."""
     _say(_("Converting {source}").format(source=request.source))
-    request = replace(request, overwrite=_is_only_ours(layout, plan.dataset))
-    try:
-        result = convert_and_register(request, _reporter(layout))
-    except Refusal as refusal:
-        for problem in refusal.problems:
-            _say(str(problem))
-        return int(refusal.exit_code)
+    request = replace(request, overwrite=_is_only_ours(layout, str(request.name)))
+    result = convert_and_register(request, _reporter(layout))
     _say(mapping_line(result.mapping))
     for note in (*unused_note(result.unused), *result.notes):
         _say(str(note))
@@ -50,11 +64,6 @@ def main(run_dir: str) -> int:
     summary = _("{train} rows for training, {test} kept for testing, dropped: {dropped}")
     _say(summary.format(train=result.train_rows, test=result.test_rows, dropped=dropped or _("none")))
     _say(_("Written: {path}").format(path=result.train))
-    if plan.gpus:
-        found = lengths_of_plan(plan, count=True)
-        if found is not None:
-            _say(_("No sample has more than {count} tokens.").format(count=found.longest))
-    return int(ExitCode.DONE)
 
 
 def _already_done(request: ConvertRequest) -> bool:
@@ -63,7 +72,7 @@ def _already_done(request: ConvertRequest) -> bool:
     if not isinstance(proof, dict) or proof.get("fingerprint") != fingerprint(request):
         return False
     known = read_json(request.out_dir / FILE_NAME)
-    train = f"{request.name}_train"
+    train = f"{request.name}_{request.side}"
     return (request.out_dir / f"{train}.jsonl").is_file() and isinstance(known, dict) and train in known
 
 
@@ -72,7 +81,13 @@ def _is_only_ours(layout: RunLayout, dataset: str) -> bool:
     if not (layout.project / "data" / f"{dataset}{PROOF_SUFFIX}").is_file():
         return False
     others = (read_json(other.plan) for other in runs_of(layout.project) if other.name != layout.name)
-    return not any(isinstance(plan, dict) and plan.get("dataset") == dataset for plan in others)
+    return not any(isinstance(plan, dict) and dataset in _datasets(plan) for plan in others)
+
+
+def _datasets(plan: dict[str, Any]) -> set[object]:
+    """The names of the data sets that `plan` converts."""
+    more = plan.get("more_conversions") or ()
+    return {plan.get("dataset"), *(made.get("name") for made in more if isinstance(made, dict))}
 
 
 def _reporter(layout: RunLayout) -> Any:

@@ -157,13 +157,16 @@ def _deepspeed_here(plan: Plan, value: object, folder: Path) -> object:
 
 def _longest_data(plan: Plan, situation: Situation, folder: Path) -> None:
     """The dataset `longest` in `folder`: the longest samples, as many as the steps take, repeated if need be."""
-    from sft_tui.dataset import ConvertRequest
     from sft_tui.factory.dataset_info import entries_for, register
-    from sft_tui.plan.conversion import convert_and_register, request_from_json
+    from sft_tui.plan.conversion import convert_and_register, requests_of
 
-    request: ConvertRequest = request_from_json(plan.conversion, situation.project)
-    result = convert_and_register(replace(request, out_dir=folder, name="all", test_size=0))
+    results = [
+        convert_and_register(replace(request, out_dir=folder, name=f"all{number}", test_size=0, before=()))
+        for number, request in enumerate(requests_of(plan))
+        if request.side == "train"
+    ]
     wanted = trial_rows(plan.train_options) * max(1, len(plan.gpus))
+    result = max(results, key=lambda made: max((length for length, _line in _lengths(made.train)), default=0))
     rows = longest(_lengths(result.train), wanted)
     if not rows:
         raise refuse("source_empty", _("The data has no row to measure with."), key="data.source")

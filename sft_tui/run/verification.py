@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
+from collections.abc import Sequence
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ SAMPLES = 3
 def write_verify_spec(layout: RunLayout, plan: Plan) -> Path:
     """Write `runs/<run>/verify_spec.json`: what to compare, and up to three samples, held-out if there are any."""
     path = layout.run_dir / "verify_spec.json"
-    samples, held_out = _samples(layout.project / "data", plan.dataset)
+    samples, held_out = _samples(layout.project / "data", plan.datasets)
     spec: dict[str, Any] = {
         **plan.verification,
         "samples": samples,
@@ -28,8 +29,8 @@ def write_verify_spec(layout: RunLayout, plan: Plan) -> Path:
     return path
 
 
-def _samples(data_dir: Path, dataset: str) -> tuple[list[dict[str, Any]], bool]:
-    for suffix, held_out in (("test", True), ("train", False)):
+def _samples(data_dir: Path, datasets: Sequence[str]) -> tuple[list[dict[str, Any]], bool]:
+    for (suffix, held_out), dataset in product((("test", True), ("train", False)), datasets):
         try:
             with (data_dir / f"{dataset}_{suffix}.jsonl").open(encoding="utf-8") as stream:
                 rows = [json.loads(line) for line in islice(stream, SAMPLES)]

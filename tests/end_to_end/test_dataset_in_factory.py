@@ -17,6 +17,7 @@ import pytest
 
 from sft_tui.dataset import Columns, ConvertRequest, ConvertResult
 from sft_tui.factory.dataset_info import read_dataset_info
+from sft_tui.factory.length import trained_rows
 from sft_tui.factory.rendering import Renderer
 from sft_tui.plan.conversion import convert_and_register
 from tests.end_to_end.factory_sets import KINDS, register, write
@@ -134,11 +135,9 @@ def _base(folder: Path, data: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def answers(data: tuple[Path, dict[str, ConvertResult]]) -> list[dict[str, list[list[int]]]]:
-    """What LLaMA-Factory makes of all configs, in their order."""
-    folder, _results = data
-    (folder / "requests.json").write_text(json.dumps([*configs(folder), *kind_configs(folder)]))
+def loaded(folder: Path, requests: list[dict[str, Any]]) -> list[dict[str, list[list[int]]]]:
+    """What LLaMA-Factory's loader makes of each training config."""
+    (folder / "requests.json").write_text(json.dumps(requests))
     script = Path(__file__).with_name("factory_dataset.py")
     done = subprocess.run(
         [sys.executable, str(script), str(folder / "requests.json"), str(folder / "answers.json")],
@@ -150,6 +149,37 @@ def answers(data: tuple[Path, dict[str, ConvertResult]]) -> list[dict[str, list[
     assert done.returncode == 0, done.stderr[-3000:]
     found: list[dict[str, list[list[int]]]] = json.loads((folder / "answers.json").read_text())
     return found
+
+
+@pytest.fixture(scope="module")
+def answers(data: tuple[Path, dict[str, ConvertResult]]) -> list[dict[str, list[list[int]]]]:
+    """What LLaMA-Factory makes of all configs, in their order."""
+    folder, _results = data
+    return loaded(folder, [*configs(folder), *kind_configs(folder)])
+
+
+MIXES: tuple[dict[str, Any], ...] = (
+    {},
+    {"max_samples": 7},
+    {"mix_strategy": "interleave_under"},
+    {"mix_strategy": "interleave_over"},
+    {"mix_strategy": "interleave_under", "interleave_probs": "0.7,0.2,0.1"},
+    {"mix_strategy": "interleave_over", "interleave_probs": "0.7,0.2,0.1", "seed": 7},
+    {"mix_strategy": "interleave_over", "interleave_probs": "0.1,0.1,0.8", "max_samples": 10, "val_size": 0.1},
+    {"mix_strategy": "interleave_under", "interleave_probs": "0.3,0.3,0.4", "val_size": 3, "seed": 1},
+)
+
+
+def test_a_mix_has_the_rows_that_are_planned(tmp_path: Path) -> None:
+    counts = {"a": 30, "b": 12, "c": 5}
+    for name, count in counts.items():
+        source = tmp_path / f"{name}.jsonl"
+        source.write_text("".join(json.dumps({"input": f"{name} {n}", "output": "x"}) + "\n" for n in range(count)))
+        convert_and_register(ConvertRequest(str(source), tmp_path / "data"))
+    base = {**_base(tmp_path, "data"), "template": "default", "dataset": ",".join(f"{name}_train" for name in counts)}
+    requests = [{**base, **mix} for mix in MIXES]
+    for request, answer in zip(requests, loaded(tmp_path, requests), strict=True):
+        assert len(answer["input_ids"]) == trained_rows(request, *counts.values()), request
 
 
 @pytest.mark.parametrize("name", KINDS)

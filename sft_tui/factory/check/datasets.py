@@ -9,7 +9,7 @@ from typing import Any
 from sft_tui.factory.check.context import Findings
 from sft_tui.factory.check.dataset_entry import Dataset, check_entry, files_of
 from sft_tui.factory.check.dataset_files import check_files
-from sft_tui.factory.length import trained_rows
+from sft_tui.factory.length import mixed_rows, trained_rows
 from sft_tui.i18n import _
 from sft_tui.problems import nearest
 from sft_tui.project.files import read_json
@@ -42,7 +42,7 @@ def check_datasets(findings: Findings) -> int | None:
     for name in named["eval_dataset"]:
         look("eval_dataset", name)
     counts = [count for count in rows if count is not None]
-    return sum(counts) if rows and len(counts) == len(rows) else None
+    return mixed_rows(findings.options, counts) if rows and len(counts) == len(rows) else None
 
 
 def _has_content(path: Path) -> bool:
@@ -181,11 +181,8 @@ def check_split(findings: Findings, rows: int | None) -> int | None:
         return rows
     if rows is None:
         return None
-    limit = findings.get("max_samples") if len(findings.words("dataset")) == 1 else None
-    options = {"val_size": value, "streaming": findings.on("streaming"), "max_samples": limit}
-    trained = trained_rows(options, rows)
+    trained = trained_rows({"val_size": value, "streaming": findings.on("streaming")}, rows)
     if not trained and value > 1e-6:
-        rows = min(rows, limit or rows)
         message = _("`val_size: {value}` leaves nothing to train on: there are only {rows} rows.")
         message = message.format(value=findings.get("val_size"), rows=rows)
         findings.error("out_of_range", "val_size", message, _("Write a smaller number, for example 0.1."))

@@ -14,6 +14,7 @@ from sft_tui.plan.data_lengths import DataLengths
 from sft_tui.plan.length import file_rows, run_length
 from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import preflight
+from sft_tui.plan.sources import parts_of
 from sft_tui.problems import Refusal
 from tests.unit.plan import make_answers, make_gpu, make_situation
 
@@ -37,7 +38,7 @@ def test_the_split_is_that_of_the_conversion(tmp_path: Path, rows: int, size: in
         overwrite=True,
     )
     answers = make_answers(data={"test_size": size, "max_samples": most})
-    planned, _exact = file_rows(answers, make_situation(rows=rows))
+    planned, _exact = file_rows(*parts_of(answers, make_situation(rows=rows)))
     try:
         assert planned == convert(request).train_rows
     except Refusal:
@@ -47,7 +48,7 @@ def test_the_split_is_that_of_the_conversion(tmp_path: Path, rows: int, size: in
 def test_three_rows_leave_one_to_train_on() -> None:
     answers = make_answers(data={"test_size": 0.9})
     situation = make_situation(rows=3)
-    assert file_rows(answers, situation) == (1, False)
+    assert file_rows(*parts_of(answers, situation)) == (1, False)
     found = preflight(answers, situation, make_plan(answers, situation), light=True)
     assert "data.test_size" not in [problem.key for problem in found]
 
