@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 
+from sft_tui import interrupts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,9 +21,7 @@ _INTERRUPTED, _NOBODY_READS = 130, 128 + signal.SIGPIPE
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     sys.excepthook = _crash
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
-            signal.signal(number, _leave)
+    interrupts.watch()  # who is told to go leaves as by Ctrl-C: it cleans up behind itself, and a run goes on
     try:
         code = _run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
@@ -29,11 +29,6 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         code = _NOBODY_READS
     return _flushed(code)
-
-
-def _leave(_number: int, _frame: object) -> None:
-    """What is told to go leaves as by Ctrl-C: it cleans up behind itself, and a run goes on."""
-    raise KeyboardInterrupt
 
 
 def _flushed(code: int) -> int:

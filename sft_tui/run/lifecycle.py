@@ -18,6 +18,7 @@ from typing import Any
 from sft_tui.factory import commands
 from sft_tui.factory.checkpoints import find_checkpoints
 from sft_tui.i18n import _
+from sft_tui.interrupts import leave_if_told
 from sft_tui.plan.change import Change, change, put_in_force, write_plan
 from sft_tui.plan.inputs import differing, inputs, made_from
 from sft_tui.problems import ExitCode, refuse
@@ -289,7 +290,8 @@ def _give_back(layout: RunLayout) -> None:
 
 @contextlib.contextmanager
 def _starting(layout: RunLayout) -> Iterator[None]:
-    """Hold the right to start the run. Waits for who has it."""
+    """Hold the right to start the run. Waits for who has it. Raises `KeyboardInterrupt` where one was told to leave."""
+    leave_if_told()
     try:
         layout.run_dir.mkdir(parents=True, exist_ok=True)
         lock = open_lock(layout.run_dir / ".start.lock")

@@ -279,9 +279,8 @@ def _other_source(world: World) -> None:
     name = world.rng.choice(["other", "longer", "shorter"])
     world.changed.add("rows.csv")
     shutil.copyfile(world.root / f"{name}.csv", world.project / "rows.csv")
-    time.sleep(0.05)  # who had read and compared it all just before writes that down now
-    read_before = lives and any((world.project / "data").glob("*.convert.json"))
-    world.sources = [name, "rows"] if learned_before or read_before else [name]
+    # what was read whole and compared just before may be used; which of both it was, data, steps and model agree on
+    world.sources = [name, "rows"] if learned_before or lives else [name]
     world.note(f"source is {name} from {world.where()} on")
 
 

@@ -278,3 +278,34 @@ def test_bash_completes_commands_options_and_runs(finished: Project) -> None:
     assert complete("attach", "ap") == {"apples"}
     assert "--timeout" in complete("wait", "--t")
     assert finished.sft("completion", "fish").code == finished.sft("completion", "zsh").code == 0
+
+
+_INTERRUPTED_UNHEARD = """
+import os, signal, sys, weakref
+from sft_tui import cli
+from sft_tui.headless import run_command
+
+class Thing:
+    pass
+
+plan = run_command.make_plan
+
+def make_plan(*given):
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    del thing
+    return plan(*given)
+
+run_command.make_plan = make_plan
+sys.exit(cli.main(["--non-interactive", "answers.yaml", "--detach"]))
+"""
+
+
+def test_an_interrupt_that_python_drops_starts_nothing(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    env = {**os.environ, **project.fake.env, **project.env}
+    told = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_UNHEARD], cwd=project.path, env=env, capture_output=True, text=True
+    )
+    assert "Exception ignored" in told.stderr, "this Python drops none there: another way to lose it has to be found"
+    assert told.returncode == 130 and not list(project.path.glob("runs/*/state.json"))
