@@ -19,7 +19,7 @@ def watch() -> None:
 
 
 def _leave(_number: int, _frame: object) -> None:
-    global _told  # noqa: PLW0603 - a signal belongs to the process
+    global _told
     _told = True
     raise KeyboardInterrupt
 
