@@ -92,9 +92,11 @@ def statistics(
     frame: Mapping[str, Any] | None = None,
     cutoff_len: int = 2048,
     batch_size: int = 2,
+    context: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Statistics:
     """What the rows that `request` would write are like: lengths in tokens, duplicates, scripts, doubtful answers."""
     from sft_tui.dataset.stats.data_statistics import statistics as run
 
-    return run(request, model=model, frame=frame, cutoff_len=cutoff_len, batch_size=batch_size, progress=progress)
+    sizes = {"cutoff_len": cutoff_len, "batch_size": batch_size}
+    return run(request, model=model, frame=frame, **sizes, context=context, progress=progress)

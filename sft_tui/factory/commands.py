@@ -81,6 +81,12 @@ def tensorboard_dir(run: str) -> str:
     return f"./logs/{run}/tensorboard"
 
 
+def tensorboard_command(project: Path, run: str) -> str | None:
+    """What to type in the project directory to see a run's curves in a browser; None where it wrote none."""
+    place = tensorboard_dir(run)
+    return f"tensorboard --logdir {place}" if any((project / place).glob("**/events.out.tfevents.*")) else None
+
+
 def plain_command(argv: Sequence[str], env: Mapping[str, str]) -> str:
     """What to type by hand in the project directory: the variables that matter, then the command by its plain name."""
     wanted = (

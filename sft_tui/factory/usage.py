@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sft_tui.factory.commands import ADAPTER_CONFIG, MODELFILE, has_weights
+from sft_tui.factory.commands import ADAPTER_CONFIG, MODELFILE, has_weights, tensorboard_command
 
 _QUESTION = "Hello"
 _PYTHON = (
@@ -37,6 +37,8 @@ def usages(
     question: str = _QUESTION,
 ) -> list[Usage]:
     """The commands for what is there of `run`: its `merged` model, else the adapter on its base model, else none."""
+    curves = tensorboard_command(project, run)
+    last = [Usage("TensorBoard", curves)] if curves else []
     model_dir, saved = f"models/{run}", f"saves/{run}"
     llamafactory = " ".join(shlex.quote(word) for word in cli) or "llamafactory-cli"
     if merged:
@@ -48,9 +50,9 @@ def usages(
         ]
         if (project / model_dir / MODELFILE).is_file():
             found.append(Usage("Ollama", f"ollama create {run} -f {model_dir}/{MODELFILE} && ollama run {run}"))
-        return found
+        return [*found, *last]
     if not has_weights(project / saved):
-        return []
+        return last
     adapter = (project / saved / ADAPTER_CONFIG).is_file()
     model = f"{shlex.quote(base)} --adapter_name_or_path {saved}" if adapter else saved
-    return [Usage("LLaMA-Factory", f"{llamafactory} chat --model_name_or_path {model} --template {template}")]
+    return [Usage("LLaMA-Factory", f"{llamafactory} chat --model_name_or_path {model} --template {template}"), *last]

@@ -55,11 +55,25 @@ def run(request: Request) -> int:
             from sft_tui.project.files import write_atomically
 
             mark = codecs.BOM_UTF8 if raw.startswith(codecs.BOM_UTF8) else b""
-            write_atomically(path, mark + after.encode("utf-8"))
+            fixed = mark + after.encode("utf-8")
+            if fixed != raw:
+                say(_("The file as it was: {path}").format(path=_keep(path)))
+                write_atomically(path, fixed)
             problems = check_file(path)
     if request.verdict and all(p.severity is not Severity.ERROR for p in problems):
         problems += ask_factory(path)
     return report(problems, as_json=request.json)
+
+
+def _keep(path: Path) -> Path:
+    """A copy of the file at `path` beside it, with its mode and under a name that was free."""
+    import itertools
+    import shutil
+
+    names = (path.with_name(f"{path.name}.before{number or ''}") for number in itertools.count())
+    kept = next(name for name in names if not name.exists() and not name.is_symlink())
+    shutil.copy2(path, kept)
+    return kept
 
 
 def ask_factory(path: Path) -> list[Problem]:

@@ -11,6 +11,7 @@ from sft_tui.dataset import statistics
 from sft_tui.factory.rendering import Renderer
 from sft_tui.i18n import _
 from sft_tui.problems import Refusal
+from sft_tui.project.files import read_json
 
 if TYPE_CHECKING:
     from sft_tui.dataset.request import ConvertRequest, Progress
@@ -37,8 +38,22 @@ def source_statistics(
         with contextlib.suppress(Refusal), Renderer(python) as renderer:
             frame = renderer.frame(model=str(model), data_args={"template": template})
     return statistics(
-        request, model=model, frame=frame, cutoff_len=cutoff_len, batch_size=batch_size, progress=progress
+        request,
+        model=model,
+        frame=frame,
+        cutoff_len=cutoff_len,
+        batch_size=batch_size,
+        context=_context(model),
+        progress=progress,
     )
+
+
+def _context(model: Path | None) -> int | None:
+    """The tokens that the model has positions for, None where nobody says so."""
+    config = read_json(model / "config.json") if model is not None else None
+    text = config.get("text_config", config) if isinstance(config, dict) else None
+    limit = text.get("max_position_embeddings") if isinstance(text, dict) else None
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def statistics_lines(found: Statistics) -> list[str]:

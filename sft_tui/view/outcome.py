@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sft_tui.factory.commands import has_weights
+from sft_tui.factory.commands import has_weights, tensorboard_command
 from sft_tui.i18n import N_, _
 from sft_tui.problems import ExitCode
 from sft_tui.project.files import read_json
@@ -152,11 +152,13 @@ def _places(layout: RunLayout, merged: Merged) -> tuple[str, ...]:
         Merged.UNCHECKED: _("merged model, not checked: {path}"),
         Merged.FAILED: _("merged model, which did not pass its checks: {path}"),
     }
+    curves = tensorboard_command(layout.project, layout.name)
+    last = (_("curves: {command} (in {project})").format(command=curves, project=layout.project),) if curves else ()
     if merged in texts:
-        return (texts[merged].format(path=layout.model_dir),)
+        return (texts[merged].format(path=layout.model_dir), *last)
     if has_weights(layout.save_dir):
-        return (_("adapter: {path}").format(path=layout.save_dir),)
-    return ()
+        return (_("adapter: {path}").format(path=layout.save_dir), *last)
+    return last
 
 
 def _ways(layout: RunLayout, state: RunState, status: Status) -> tuple[str, ...]:

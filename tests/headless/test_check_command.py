@@ -80,6 +80,10 @@ def test_fix_writes_what_is_a_single_change_and_shows_it(workspace: Path) -> Non
     assert "# the end\n" in after
     assert "lora_rnak" not in after
     assert yaml.safe_load(after)["template"] == "qwen"
+    assert (workspace / "train.yaml.before").read_text(encoding="utf-8") == text
+    assert "train.yaml.before" in done.stderr
+    assert sft(workspace, "check", "train.yaml", "--fix").returncode == 0
+    assert not (workspace / "train.yaml.before1").exists()
 
 
 @pytest.mark.parametrize(

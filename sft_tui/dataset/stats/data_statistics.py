@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -73,19 +74,20 @@ def statistics(
     frame: Mapping[str, Any] | None = None,
     cutoff_len: int = 2048,
     batch_size: int = 2,
+    context: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Statistics:
     """Look at every row that `request` would write.
 
     With a `model` directory, tokens are counted with its tokenizer, by this Python where it has `tokenizers`, otherwise
-    by `request.train_python`; `frame` (the render script's answer) adds the fixed texts of the template. Raises
-    `Refusal` where the source cannot be read.
+    by `request.train_python`; `frame` (the render script's answer) adds the fixed texts of the template; `context` is
+    for how many tokens the model has positions. Raises `Refusal` where the source cannot be read.
     """
     check_request(request)
     python = python_with_tokenizers(model, request.train_python) if model is not None else None
 
     def look(late: Record | None) -> Statistics:
-        return _look(request, model, python, frame, cutoff_len, batch_size, progress, late)
+        return _look(request, model, python, frame, (cutoff_len, batch_size, context), progress, late)
 
     return with_late_columns(look)
 
@@ -95,14 +97,14 @@ def _look(
     model: Path | None,
     python: str | None,
     frame: Mapping[str, Any] | None,
-    cutoff_len: int,
-    batch_size: int,
+    sizes: tuple[int, int, int | None],
     progress: Callable[[Progress], None] | None,
     late: Record | None,
 ) -> Statistics:
     import numpy as np
 
     content = Content()
+    cutoff_len, batch_size, context = sizes
     with ExitStack() as stack:
         folder = Path(tempfile.gettempdir())
         reading = stack.enter_context(Reading(replace(request, dedupe=True), folder, progress, late))
@@ -130,16 +132,21 @@ def _look(
         cut_off=content.cut_off,
         personal=content.personal,
         tokens=tokens,
-        suggestions=suggest(content.rows, tokens, batch_size),
+        suggestions=suggest(content.rows, tokens, batch_size, context),
     )
 
 
-def suggest(rows: int, tokens: TokenLengths | None, batch_size: int) -> tuple[Suggestion, ...]:
-    """What the numbers say about cutoff length, packing and epochs (the guide's ranges)."""
+def suggest(
+    rows: int, tokens: TokenLengths | None, batch_size: int, context: int | None = None
+) -> tuple[Suggestion, ...]:
+    """What the numbers say about cutoff length, packing and epochs (the guide's ranges).
+
+    No cutoff is suggested beyond `context`, the tokens that the model has positions for.
+    """
     found = [_epochs(rows)] if rows else []
     if tokens is None or not tokens.rows:
         return tuple(found)
-    cutoff = suggested_cutoff(tokens)
+    cutoff = min(suggested_cutoff(tokens), context or sys.maxsize)
     text = _("{share:.1%} of the samples are longer than cutoff_len {cutoff}.")
     found.insert(
         0, Suggestion("cutoff_len", cutoff, text.format(share=tokens.share_longer_than(cutoff), cutoff=cutoff))

@@ -14,6 +14,9 @@ from sft_tui.i18n import _
 _RATES = {"lora": (1e-6, 2e-3), "oft": (1e-6, 5e-3), "full": (1e-7, 1e-4), "freeze": (1e-7, 5e-4)}
 _PREFERENCE_HIGH = 1e-4
 _TINY = 512
+_FAR_BEYOND = 8
+"""A `cutoff_len` of so many times the model's context is surely not meant."""
+_MOST_EPOCHS = 1000
 _SMOKE_TEST = 10
 
 
@@ -37,6 +40,7 @@ def check_mistakes(findings: Findings, rows: int | None, model: ModelDirectory |
     _lora(findings)
     _learning_rate(findings, model)
     _logging(findings)
+    _duration(findings)
     _evaluation(findings)
     _saving(findings)
     _precision(findings)
@@ -141,6 +145,14 @@ def _evaluation(findings: Findings) -> None:
     elif not has_set and findings.get("stage") == "sft" and findings.get("eval_strategy") == "no":
         message = _("There is no validation set, so overfitting will not show.")
         findings.info("no_evaluation", "val_size", message, _("Add `val_size: 0.1` and `eval_strategy: steps`."))
+
+
+def _duration(findings: Findings) -> None:
+    epochs = findings.number("num_train_epochs")
+    if epochs > _MOST_EPOCHS and findings.number("max_steps") <= 0:
+        message = _("`num_train_epochs: {epochs}` trains that often on each row; 1 to 5 times is usual.")
+        text = message.format(epochs=shown(findings.get("num_train_epochs")))
+        findings.warning("unusual_value", "num_train_epochs", text, fix=("set", 3.0))
 
 
 def _saving(findings: Findings) -> None:
@@ -256,7 +268,8 @@ def check_length(findings: Findings, model: ModelDirectory) -> None:
         return
     message = _("`cutoff_len: {cutoff}` is longer than the model's context of {limit} tokens.")
     hint = _("Write `cutoff_len: {limit}` if there are samples as long as that.").format(limit=limit)
-    findings.info("beyond_context", "cutoff_len", message.format(cutoff=int(cutoff), limit=limit), hint)
+    report = findings.warning if cutoff > _FAR_BEYOND * limit else findings.info
+    report("beyond_context", "cutoff_len", message.format(cutoff=int(cutoff), limit=limit), hint)
 
 
 # Options that make whole modules trainable, or float32, beside the adapter.

@@ -35,7 +35,7 @@ RENAMED: dict[str, tuple[str | None, str | None]] = {
     ),
     # LLaMA-Factory: renamed or removed
     "modules_to_save": (
-        "additional_target",
+        None,
         N_("LLaMA-Factory calls it `additional_target`. Most trainings need neither: delete the line."),
     ),
     "cache_path": ("tokenized_path", None),
@@ -158,3 +158,5 @@ RENAMED: dict[str, tuple[str | None, str | None]] = {
     ),
     "resume": ("resume_from_checkpoint", None),
 }
+BY_HAND = frozenset(("data_path", "dataset_path", "train_file"))
+"""Of these the new name alone is not enough: what they name must be registered first."""

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from sft_tui.factory.check.context import Findings
-from sft_tui.factory.check.renamed import RENAMED
+from sft_tui.factory.check.renamed import BY_HAND, RENAMED
 from sft_tui.factory.options import Option
 from sft_tui.i18n import N_, _
 from sft_tui.problems import nearest
@@ -91,6 +91,7 @@ def _unknown(findings: Findings, name: str) -> None:
         hint = _(advice) if advice else _("It is called `{name}`.").format(name=new)
         if new is not None and new not in findings.context.factory.options:
             fix, hint = None, _("Delete the line.")
+        fix = None if name in BY_HAND else fix
         findings.error("unknown_key", name, message, hint, fix=fix)
         return
     known = [n for n, o in findings.context.factory.options.items() if o.in_merge or not findings.merge]

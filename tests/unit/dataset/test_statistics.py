@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sft_tui.dataset import ConvertRequest, convert, statistics
 from sft_tui.dataset.remote.lengths import Counting, Pieces
 from sft_tui.dataset.stats.content_checks import PERSONAL
-from sft_tui.dataset.stats.data_statistics import packing_gain, suggested_cutoff
+from sft_tui.dataset.stats.data_statistics import packing_gain, suggest, suggested_cutoff
 from sft_tui.dataset.stats.token_lengths import TokenLengths
 from sft_tui.factory.dataset_info import entry_for
 from sft_tui.factory.rendering import Renderer
@@ -62,6 +62,7 @@ def test_suggestions_follow_from_lengths() -> None:
     lengths = TokenLengths(1000, ((100, 500), (200, 485), (900, 10), (5000, 5)), 2048, 0.005, 0.5, 1000, True)
     assert [lengths.percentile(share) for share in (0.5, 0.9, 0.99, 1.0)] == [100, 200, 900, 5000]
     assert suggested_cutoff(lengths) == 1024
+    assert [suggest(1000, lengths, 2, context)[0].value for context in (None, 512, 4096)] == [1024, 512, 1024]
     assert lengths.share_longer_than(1024) < 0.01
     same = TokenLengths(10, ((100, 10),), 2048, 0.0, 0.5, 1000, True)
     assert packing_gain(same, 128, 2) == pytest.approx(1.0)

@@ -66,6 +66,16 @@ def test_a_renamed_key_is_renamed(context: CheckContext) -> None:
 def test_the_trap_of_the_guide_is_told(context: CheckContext) -> None:
     problem = found(context, modules_to_save="lm_head")["modules_to_save"]
     assert "additional_target" in (problem.hint or "")
+    assert problem.fix is not None and problem.fix.kind == "unset"
+
+
+def test_what_must_be_registered_first_is_not_only_renamed(context: CheckContext) -> None:
+    assert found(context, train_file="rows.json")["train_file"].fix is None
+
+
+@pytest.mark.parametrize(("key", "value"), [("cutoff_len", 10_000_000), ("num_train_epochs", 99_999_993.0)])
+def test_absurd_sizes_are_warned_of(context: CheckContext, key: str, value: float) -> None:
+    assert found(context, **{key: value})[key].severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(

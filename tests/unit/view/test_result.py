@@ -7,7 +7,8 @@ import shlex
 from pathlib import Path
 
 from sft_tui.project.layout import RunLayout
-from sft_tui.project.state import Status
+from sft_tui.project.state import Status, read_state
+from sft_tui.view.outcome import read_outcome
 from sft_tui.view.result import read_result, write_usage
 from tests.tui.run_screens.run_dirs import make_run
 
@@ -54,6 +55,18 @@ def test_without_a_merge_the_adapter_is_used_on_its_base(tmp_path: Path) -> None
 def test_a_run_that_saved_nothing_has_no_uses(tmp_path: Path) -> None:
     result = read_result(make_run(tmp_path, status=Status.FAILED))
     assert result.usages == () and not result.trained
+
+
+def test_the_curves_are_shown_by_tensorboard_where_there_are_some(tmp_path: Path) -> None:
+    layout = make_run(tmp_path, status=Status.FAILED)
+    curves = layout.log_dir / "tensorboard" / "events.out.tfevents.1.node"
+    curves.parent.mkdir(parents=True)
+    curves.write_bytes(b"x")
+    (usage,) = read_result(layout).usages
+    assert usage.command == f"tensorboard --logdir ./logs/{layout.name}/tensorboard"
+    state = read_state(layout)
+    assert state is not None
+    assert any(usage.command in line for line in read_outcome(layout, state).places)
 
 
 def test_broken_results_are_no_success(tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ POSTED: list[tuple[str, str]] = [
     ),
     ("cli-not-found", "/usr/bin/python3: No module named llamafactory"),
     ("cli-not-found", "ModuleNotFoundError: No module named 'llamafactory'"),
-    ("cli-not-found", "/usr/bin/python: No module named llamafactory.train"),
     (
         "cli-metadata-missing",
         "pkg_resources.DistributionNotFound: The 'llamafactory' distribution was not found and "
@@ -411,6 +410,19 @@ POSTED: list[tuple[str, str]] = [
         "modules-to-save",
         "ValueError: Some keys are not used by the HfArgumentParser: ['lora_bias_trainable', 'modules_to_save']",
     ),
+    ("module-to-start", "/usr/bin/python: No module named llamafactory.train"),
+    (
+        "cli-not-found",
+        "python: Error while finding module specification for 'llamafactory.train' "
+        "(ModuleNotFoundError: No module named 'llamafactory')",
+    ),
+    ("cli-not-found", "/usr/bin/python3: No module named llamafactory"),
+    ("dataset-not-found", "Dataset not found"),
+    ("dataset-not-found", "ValueError: Dataset not found: apples"),
+    ("dataset-not-found", "错误：Dataset not found"),
+    ("template-not-found", "Template not found"),
+    ("template-not-found", "KeyError: 'Template llama not found'"),
+    ("modules-to-save", "`modules_to_save` not supported"),
     ("disk-full", "OSError: [Errno 28] No space left on device"),
     ("disk-full", "tar: x: Cannot write: No space left on device"),
     ("disk-full", "RuntimeError: [enforce fail at inline_container.cc:595] . unexpected pos 576 vs 470"),
