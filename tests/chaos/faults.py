@@ -233,7 +233,7 @@ def two_starts(world: World) -> None:
         words = ["resume", world.run]
     both = [world.popen(*words) for _ in range(2)]
     while any(process.poll() is None for process in both):
-        if len(world.processes("trainer")) > 1:
+        if len(world.trainers()) > 1:
             raise Violation("two trainers of one run at once")
         time.sleep(0.03)
     errors = [process.communicate()[1] for process in both]

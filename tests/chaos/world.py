@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.headless import Result
 
 MARK = "CHAOS_TRIAL"
@@ -154,6 +156,13 @@ class World:
                     if mark in (entry / "environ").read_bytes().split(b"\0") and (not roles or role(command) in roles):
                         found.append(int(entry.name))
         return found
+
+    def trainers(self) -> list[int]:
+        """The trainers; what one of them starts has its command line for a moment, and is none."""
+        found = self.processes("trainer")
+        with contextlib.suppress(psutil.Error):
+            return [pid for pid in found if psutil.Process(pid).ppid() not in found]
+        return []  # one of them has just ended
 
     def described(self) -> str:
         """The living processes as text."""
