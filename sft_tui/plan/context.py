@@ -19,6 +19,7 @@ from sft_tui.machine.gpus import GpuReport, read_gpus, usable
 from sft_tui.machine.system import System, read_system
 from sft_tui.plan.conversion import fingerprint, read_proof
 from sft_tui.plan.data_lengths import of_all
+from sft_tui.plan.kept import ALL, Kept, look_at_rows
 from sft_tui.plan.names import choose_run_name, portable, resolve_command, resolve_path
 from sft_tui.plan.peaks import Peak, read_peaks
 from sft_tui.plan.sources import Part, find_parts, located, trained_parts, with_names
@@ -69,7 +70,8 @@ class Situation:
 
     `rows` of the source are None where nobody counted yet, `converted` rows of the train file where the data was not
     converted yet. `peaks` are what earlier runs of the project needed, `notify` is the
-    command of the answers with its program where it was found, `lengths` says how long the samples are, where known.
+    command of the answers with its program where it was found, `lengths` says how long the samples are, where known,
+    `kept` about how many of the rows will be written.
     Where there are several sources or one to evaluate on, `parts` are all of them; `source` and `dataset` are the first
     that is trained on, the other figures those of all that are.
     """
@@ -91,6 +93,7 @@ class Situation:
     peaks: tuple[Peak, ...] = ()
     notify: tuple[str, ...] = ()
     lengths: DataLengths | None = None
+    kept: Kept = ALL
     parts: tuple[Part, ...] = ()
 
     @property
@@ -171,6 +174,7 @@ def gather(
         peaks=read_peaks(project),
         notify=resolve_command(answers.run.notify or (), base, project),
         lengths=of_all([part.lengths for part in trained]),
+        kept=trained[0].kept,
         parts=parts if answers.data.sources or answers.data.eval else (),
     )
 
@@ -190,7 +194,9 @@ def _looked_at(
     request = part.request(project / "data", template, python)
     found = None if count_tokens is None else _lengths(request, model, template, python, count=count_tokens)
     counted = _rows(part.source, part.answers.data.sheet, light=light) if rows is None else rows
-    return replace(part, rows=counted, converted=converted_rows(request), lengths=found)
+    made = converted_rows(request)
+    kept = ALL if light or not counted or made is not None else look_at_rows(request, counted)
+    return replace(part, rows=counted, converted=made, lengths=found, kept=kept)
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

@@ -39,7 +39,8 @@ def file_rows(part: Part) -> tuple[int | None, bool]:
     if rows is None:
         return None, False
     rows = min(rows, data.max_samples or rows)
-    tested = test_rows(data.test_size, rows)
+    rows = rows if lengths is not None else round(rows * part.kept.written)
+    tested = round(rows * part.kept.tested) or test_rows(data.test_size, rows)
     return max(rows - tested, 0), False
 
 

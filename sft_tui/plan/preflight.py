@@ -202,6 +202,11 @@ def _check_part(part: Part, situation: Situation, problems: Problems) -> bool:
     if media and template is not None and not template.media:
         message, hint = media_sentence(part.dataset, template.name)
         problems.error("template_media", message, key=f"data.columns.{media[0]}", hint=hint)
+    elif media:
+        message = _("What `{column}` names is not counted: not in the lengths, and not in the estimated memory.")
+        hint = _("Pictures take from hundreds to thousands of tokens each; measure with: sft-tui estimate --measure")
+        text = message.format(column=page.mapping.mapped()[media[0]])
+        problems.warning("media_not_counted", text, key=f"data.columns.{media[0]}", hint=hint)
     return True
 
 
@@ -213,11 +218,13 @@ def _glance_at_part(part: Part, problems: Problems) -> bool:
         return True
     path = Path(part.source)
     if not path.exists():
-        if any(c in part.source for c in "*?["):
-            return True
-        message = _("{path} does not exist.").format(path=part.source)
-        problems.error("source_not_found", message, key="data.source", hint=_("Check the path of the data file."))
-        return False
+        from sft_tui.dataset.readers.files import resolve
+
+        try:
+            return bool(resolve(part.source))
+        except Refusal as refusal:
+            problems.extend(refusal.problems)
+            return False
     kind = DATA_KINDS.get(path.suffix.lower()) if path.is_file() else None
     records = read_records(path, kind) if kind else None
     if records is None:

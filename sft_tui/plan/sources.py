@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.factory.dataset_info import find_registered
 from sft_tui.i18n import _
 from sft_tui.plan.conversion import conversion_request, fingerprint, free_name, numbered
+from sft_tui.plan.kept import ALL, Kept
 from sft_tui.plan.names import portable, resolve_path, resolve_source, source_stem
 from sft_tui.problems import Problems
 
@@ -30,7 +31,7 @@ class Part:
 
     `dataset` is the name of its data set, which is evaluated on with `evaluates`; `before` names those whose samples
     are not written once more. Of a registered one, `stem` is the name there and `folder` the directory that was named.
-    `rows`, `converted` and `lengths` are as in a `Situation`.
+    `rows`, `converted`, `lengths` and `kept` are as in a `Situation`.
     """
 
     answers: Answers
@@ -44,6 +45,7 @@ class Part:
     rows: int | None = None
     converted: int | None = None
     lengths: DataLengths | None = None
+    kept: Kept = ALL
 
     @property
     def registered(self) -> str:
@@ -118,8 +120,8 @@ def parts_of(answers: Answers, situation: Situation) -> tuple[Part, ...]:
     if situation.parts:
         return situation.parts
     here = situation
-    alone = Part(answers, here.source, here.dataset, rows=here.rows, converted=here.converted, lengths=here.lengths)
-    return (alone,)
+    alone = Part(answers, here.source, here.dataset, rows=here.rows, converted=here.converted)
+    return (replace(alone, lengths=here.lengths, kept=here.kept),)
 
 
 def trained_parts(answers: Answers, situation: Situation) -> list[Part]:

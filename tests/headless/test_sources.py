@@ -112,7 +112,7 @@ def test_what_is_evaluated_on_is_a_file_or_a_name(project: Project, held: Any, r
         ({"source": [{"registered": "paers", "dataset_dir": "../mine"}]}, "unknown_dataset", "pears"),
         ({"source": [{"registered": "pairs", "dataset_dir": "../mine"}]}, "registered_unlike", "preferences"),
         ({"source": [{"registered": "code", "dataset_dir": "../mine"}]}, "registered_unlike", "no file"),
-        ({"source": [{"path": "rows.csv"}, {"path": "gone.csv"}]}, "source_not_found", "gone.csv"),
+        ({"source": [{"path": "rows.csv"}, {"path": "gone.csv"}]}, "missing_source", "gone.csv"),
         ({"source": [{"path": "rows.csv", "splt": "x"}]}, "unknown_key", "split"),
         ({"source": [{"path": "rows.csv"}, {"path": "more/rows.jsonl"}]}, "unknown_column", "more/rows.jsonl"),
     ],

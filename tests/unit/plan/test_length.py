@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft_tui.dataset import Columns, ConvertRequest, convert
+from sft_tui.plan.context import gather
 from sft_tui.plan.data_lengths import DataLengths
 from sft_tui.plan.length import file_rows, run_length
 from sft_tui.plan.make import make_plan
@@ -43,6 +46,27 @@ def test_the_split_is_that_of_the_conversion(tmp_path: Path, rows: int, size: in
         assert planned == convert(request).train_rows
     except Refusal:
         assert planned == 0
+
+
+@pytest.mark.parametrize(
+    ("mark", "train_rows"),
+    [
+        (lambda n: {"label": n % 4 != 0}, 900 * 0.9),  # the bad answers are left out, then a tenth is for testing
+        (lambda n: {"split": "test" if n >= 900 else "train"}, 900),  # the data's own test rows, and no others
+        (lambda n: {}, 1080),
+    ],
+    ids=["label", "split", "none"],
+)
+def test_rows_before_the_conversion_know_labels_and_splits(
+    tmp_path: Path, mark: Callable[[int], dict[str, Any]], train_rows: float
+) -> None:
+    rows = [{"question": f"q{n}", "answer": f"a{n}", **mark(n)} for n in range(1200)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    answers = make_answers(data={"source": "a.jsonl", "test_size": 0.1})
+    situation = gather(answers, tmp_path / "answers.yaml")
+    planned, exact = file_rows(*parts_of(answers, situation))
+    assert not exact
+    assert planned == pytest.approx(train_rows, rel=0.2 if "split" in rows[0] else 0.05)
 
 
 def test_three_rows_leave_one_to_train_on() -> None:

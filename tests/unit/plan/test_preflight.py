@@ -121,7 +121,9 @@ def test_pictures_for_a_model_of_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     row: dict[str, object] = {"query": "<image>q", "response": "a", "images": ["a.png"]}
     assert "template_media error" in data_problems(tmp_path, [row] * 3)
-    assert "template_media error" not in data_problems(tmp_path, [row] * 3, "qwen2_vl")
+    found = data_problems(tmp_path, [row] * 3, "qwen2_vl")
+    assert "template_media error" not in found
+    assert "media_not_counted warning" in found
     missing = data_problems(tmp_path, [{**row, "images": ["b.png"]}, row], "qwen2_vl")
     assert "missing_file warning" in missing
 
@@ -157,3 +159,25 @@ def test_files_with_commas_between_are_found_beside_the_answers(tmp_path: Path) 
     assert situation.source == f"{tmp_path}/a.jsonl,{tmp_path}/b.jsonl"
     found = preflight(answers, situation, make_plan(answers, situation))
     assert [problem.code for problem in found if problem.key and problem.key.startswith("data.")] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("https://example.org/a.csv", "curl"),
+        ("https://huggingface.co/datasets/a/b", "hub:a/b"),
+        ("rosw.jsonl", "rows.jsonl"),
+        ("*.cvs", ""),
+    ],
+)
+def test_a_glance_says_of_a_source_what_a_look_says(tmp_path: Path, source: str, hint: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "q", "answer": "a"}\n' * 30)
+    answers = make_answers(data={"source": source})
+    situation = gather(answers, tmp_path / "answers.yaml", light=True)
+    plan = make_plan(answers, situation)
+    glance, look = (
+        [p for p in preflight(answers, situation, plan, light=light) if p.key == "data.source"]
+        for light in (True, False)
+    )
+    assert [(p.code, p.message, p.hint) for p in glance] == [(p.code, p.message, p.hint) for p in look]
+    assert hint in (glance[0].hint or "")
