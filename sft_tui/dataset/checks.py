@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft_tui.dataset.output import split
-from sft_tui.dataset.readers.files import HUB, SourceFile
-from sft_tui.dataset.request import FORMATS, REASONINGS, SAMPLINGS, ConvertRequest
+from sft_tui.dataset.readers.source_file import HUB, SourceFile
+from sft_tui.dataset.request import FORMATS, IN_ARCHIVE, REASONINGS, SAMPLINGS, ConvertRequest
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problems, refuse
 
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[\w-]+", re.ASCII)
 _NOT_NAME = re.compile(r"[^\w-]+")
 _DATA_SUFFIXES = re.compile(
     r"(\.(csv|tsv|tab|psv|txt|jsonl?|ndjson|parquet|pq|parq|xlsx|xlsm|xlsb|xls|ods|arrow|feather|orc|dta|sas7bdat|xpt"
-    r"|z?sav|xml|gz|gzip|zst|zstd))+$",
+    r"|z?sav|xml|gz|gzip|zst|zstd|bz2|xz|zip|tar|tgz|tbz2?|txz))+$",
     re.IGNORECASE,
 )
 
@@ -83,7 +83,7 @@ def default_name(source: str) -> str:
     """The stem of the source's file, cleaned."""
     if source.startswith(HUB):
         return clean_name(source.removeprefix(HUB).split("@")[0].rstrip("/").rsplit("/", 1)[-1])
-    stem = Path(source).absolute().name
+    stem = Path(source.rpartition(IN_ARCHIVE)[2]).absolute().name
     return clean_name(_DATA_SUFFIXES.sub("", stem) or stem)
 
 

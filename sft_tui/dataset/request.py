@@ -9,6 +9,8 @@ from typing import Any
 
 from sft_tui.problems import Problem
 
+IN_ARCHIVE = "!"
+"""Stands between an archive and the name of a file in it: `data.zip!train.csv`."""
 FORMATS = ("auto", "columns", "alpaca", "sharegpt", "openai")
 SAMPLINGS = ("first", "random")
 REASONINGS = ("keep", "drop")

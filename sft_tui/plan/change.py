@@ -7,7 +7,6 @@ changes, after the preflight, and the run's events say what and why.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -235,15 +234,11 @@ def _rows_without_source(plan: Plan) -> int | None:
 
     Of several, all must be there.
     """
+    from sft_tui.dataset.readers.files import is_there
     from sft_tui.plan.conversion import read_proof, request_from_json
 
     request = request_from_json(plan.conversion, Path(plan.project))
-    if (
-        plan.more_conversions
-        or request.source.startswith("hub:")
-        or os.path.lexists(request.source)
-        or any(c in request.source for c in "*?[")
-    ):
+    if plan.more_conversions or is_there(request.source):
         return None
     proof = read_proof(request.out_dir, plan.dataset)
     return proof[1].train_rows + proof[1].test_rows if proof else None

@@ -21,6 +21,7 @@ from sft_tui.project.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
+    from sft_tui.dataset.readers.source_file import SourceFile
     from sft_tui.factory.options import Template
     from sft_tui.project.plan_record import Plan
 
@@ -120,7 +121,8 @@ def fingerprint(request: ConvertRequest) -> str:
 
     Two requests with the same fingerprint produce the same data. Raises `Refusal` for a source that is not there.
     """
-    from sft_tui.dataset.readers.files import HUB, resolve
+    from sft_tui.dataset.readers.files import resolve
+    from sft_tui.dataset.readers.source_file import HUB
 
     options = dataclasses.asdict(request)
     for key in _NOT_IN_FINGERPRINT:
@@ -128,7 +130,7 @@ def fingerprint(request: ConvertRequest) -> str:
     if request.source.startswith(HUB):
         files: list[Any] = [request.source]
     else:
-        files = [_stamp(file.path) + sorted(file.partitions.items()) for file in resolve(request.source)]
+        files = [_stamp(file) for file in resolve(request.source)]
     options["source"] = files
     before = [read_json(request.out_dir / f"{name}{PROOF_SUFFIX}") for name in options.pop("before")]
     if before:  # what they hold is not written once more
@@ -139,9 +141,10 @@ def fingerprint(request: ConvertRequest) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 
-def _stamp(path: Path) -> list[Any]:
-    status = path.stat()
-    return [path.name, status.st_size, status.st_mtime_ns]
+def _stamp(file: SourceFile) -> list[Any]:
+    status = file.path.stat()
+    more = [*sorted(file.partitions.items()), *filter(None, (file.member,))]
+    return [file.path.name, status.st_size, status.st_mtime_ns, *more]
 
 
 def read_proof(out_dir: Path, name: str) -> tuple[str, ConvertResult] | None:
@@ -206,7 +209,7 @@ def requests_of(plan: Plan) -> list[ConvertRequest]:
 
 def request_from_json(data: dict[str, Any], project: Path) -> ConvertRequest:
     """The conversion in a plan; its `out_dir`, and a `source` within the project, are relative to the project."""
-    from sft_tui.dataset.readers.files import HUB
+    from sft_tui.dataset.readers.source_file import HUB
 
     thought = data.get("thought")
     source = data["source"] if data["source"].startswith(HUB) else str(project / data["source"])

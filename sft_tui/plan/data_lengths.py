@@ -139,7 +139,8 @@ def _lines(request: ConvertRequest, stack: ExitStack, late: Record | None) -> It
     if proof is not None and proof[0] == fingerprint(request):
         files = [path for path in (proof[1].train, proof[1].test) if path is not None]
         return (line for path in files for line in stack.enter_context(path.open("rb")))
-    from sft_tui.dataset.readers.files import HUB, resolve
+    from sft_tui.dataset.readers.files import resolve
+    from sft_tui.dataset.readers.source_file import HUB
 
     if request.source.startswith(HUB):
         return None

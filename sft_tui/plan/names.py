@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft_tui.dataset.request import IN_ARCHIVE
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 
@@ -46,6 +47,10 @@ def resolve_source(text: str, base: Path, project: Path) -> str:
     found = resolve_path(text, (base, project))
     if found is not None:
         return str(found)
+    archive, mark, member = text.partition(IN_ARCHIVE)
+    held = resolve_path(archive, (base, project)) if mark else None
+    if held is not None:
+        return f"{held}{mark}{member}"
     path = Path(text).expanduser()
     if (
         any(c in text for c in "*?[")
@@ -92,7 +97,8 @@ def choose_run_name(answers: Answers, project: Path, model: str, *, fresh: bool,
 
 def source_stem(source: str) -> str:
     """The name of a source without directories and suffixes: `raw/apples.jsonl.gz` is `apples`."""
-    name = source.removeprefix("hub:").rstrip("/").replace("\\", "/").rpartition("/")[2]
+    inside = source.rpartition(IN_ARCHIVE)[2]
+    name = inside.removeprefix("hub:").rstrip("/").replace("\\", "/").rpartition("/")[2]
     return name.split(".")[0] or name.strip(".")
 
 

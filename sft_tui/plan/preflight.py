@@ -212,14 +212,13 @@ def _check_part(part: Part, situation: Situation, problems: Problems) -> bool:
 
 def _glance_at_part(part: Part, problems: Problems) -> bool:
     """Look at the head of the source: is it there, has it rows, has it the columns that were named?"""
+    from sft_tui.dataset.readers.files import resolve
     from sft_tui.factory.check.records import read_records
 
     if part.source.startswith("hub:"):
         return True
     path = Path(part.source)
     if not path.exists():
-        from sft_tui.dataset.readers.files import resolve
-
         try:
             return bool(resolve(part.source))
         except Refusal as refusal:

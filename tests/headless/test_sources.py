@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,21 @@ def test_what_is_evaluated_on_is_a_file_or_a_name(project: Project, held: Any, r
     assert options["val_size"] == 0
     entry = json.loads((project.path / "data/dataset_info.json").read_text())[name]
     assert (project.path / "data" / entry["file_name"]).read_text().count("\n") == rows
+
+
+def test_a_source_may_be_in_an_archive(project: Project) -> None:
+    with zipfile.ZipFile(project.path / "two.zip", "w") as archive:
+        archive.write(project.path / "rows.csv", "in/rows.csv")
+        archive.write(project.path / "held.jsonl", "held.jsonl")
+    project.answer(run={"name": "zipped"}, data={"source": "two.zip"})
+    told = project.run("--dry-run")
+    assert told.code == 2 and "two.zip!in/rows.csv" in told.err
+    project.answer(run={"name": "zipped"}, data={"source": "two.zip!in/rows.csv", "name": "zipped"})
+    assert project.run().code == 0
+    assert (project.path / "data/zipped_train.jsonl").read_text().count("\n") == 36
+    kept = yaml.safe_load((project.path / "runs/zipped/answers.yaml").read_text())
+    assert kept["data"]["source"] == "./two.zip!in/rows.csv"
+    assert "nothing to do" in project.sft("--non-interactive", "runs/zipped/answers.yaml").err
 
 
 @pytest.mark.parametrize(

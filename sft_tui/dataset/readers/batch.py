@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sft_tui.dataset.readers.files import SourceFile
+from sft_tui.dataset.readers.source_file import SourceFile
 from sft_tui.dataset.rows.text import to_text
 from sft_tui.problems import Problem
 

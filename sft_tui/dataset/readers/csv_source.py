@@ -12,7 +12,8 @@ from sft_tui.dataset.readers import csv_cells
 from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table, valid_utf8
 from sft_tui.dataset.readers.block_index import table_bounds, text_columns
 from sft_tui.dataset.readers.csv_cells import Cells, Dialect
-from sft_tui.dataset.readers.files import SourceFile, TextStream, unreadable
+from sft_tui.dataset.readers.source_file import SourceFile, unreadable
+from sft_tui.dataset.readers.streams import TextStream
 from sft_tui.i18n import _
 from sft_tui.problems import Problem
 

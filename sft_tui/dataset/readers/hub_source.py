@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from sft_tui.dataset.readers.batch import Task, Wanted
-from sft_tui.dataset.readers.files import HUB, SourceFile, unreadable
 from sft_tui.dataset.readers.json_parse import parse_lines, parse_record
+from sft_tui.dataset.readers.source_file import HUB, SourceFile, unreadable
 from sft_tui.hub_network import ask_hub, hf_home, hub_token, hub_url, offline_variable
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problem, Severity, refuse

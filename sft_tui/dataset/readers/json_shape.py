@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sft_tui.dataset.readers import json_scan
-from sft_tui.dataset.readers.files import SourceFile, TextStream, unreadable
+from sft_tui.dataset.readers.source_file import SourceFile, unreadable
+from sft_tui.dataset.readers.streams import TextStream
 from sft_tui.dataset.rows.text import parse_json
 from sft_tui.i18n import _
 

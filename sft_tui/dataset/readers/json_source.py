@@ -10,9 +10,10 @@ from typing import Any
 
 from sft_tui.dataset.readers import json_scan
 from sft_tui.dataset.readers.batch import SMALL_BLOCK_BYTES, Batch, Record, Task, Wanted, batch_of
-from sft_tui.dataset.readers.files import SourceFile, TextStream, unreadable
 from sft_tui.dataset.readers.json_parse import parse_elements, parse_lines, parse_record
 from sft_tui.dataset.readers.json_shape import Shape, columns_as_records, find_shape
+from sft_tui.dataset.readers.source_file import SourceFile, unreadable
+from sft_tui.dataset.readers.streams import TextStream
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.readers.batch import Batch, Task, Wanted
-from sft_tui.dataset.readers.files import SourceFile, damaged, unreadable
 from sft_tui.dataset.readers.parquet_parts import Part, read_ahead, text_parts
+from sft_tui.dataset.readers.source_file import SourceFile, damaged, unreadable
 from sft_tui.dataset.rows.text import to_text
 from sft_tui.problems import Problem
 

@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from sft_tui.dataset.readers.batch import SMALL_BLOCK_BYTES, Batch, Reader, Record, Task, Wanted
-from sft_tui.dataset.readers.files import HUB, TABLES, WORKBOOKS, SourceFile, resolve
+from sft_tui.dataset.readers.files import resolve
+from sft_tui.dataset.readers.kinds import TABLES, WORKBOOKS
+from sft_tui.dataset.readers.source_file import HUB, SourceFile
 from sft_tui.dataset.readers.splits import split_note
 from sft_tui.dataset.request import Columns
 from sft_tui.dataset.rows.marks import FILE_SPLIT
@@ -57,7 +59,7 @@ class Source:
         self._train_python = train_python
         self._done = 0
         self._reader: Reader | None = None
-        self._readers: dict[Path, Reader] = {}
+        self._readers: dict[tuple[Path, str | None], Reader] = {}
         self.notes: list[Problem] = []
         self.late: dict[str, None] = {}
         """Columns that a file has without their being known."""
@@ -101,11 +103,11 @@ class Source:
         """The reader for `file`; those of the first files are kept, because finding out what they are takes time."""
         if self._hub is not None:
             return self._hub
-        kept = self._readers.get(file.path)
+        kept = self._readers.get((file.path, file.member))
         if kept is None:
             kept = open_reader(file, self.sheet, whole=self.whole)
             if len(self._readers) < _READERS_KEPT:
-                self._readers[file.path] = kept
+                self._readers[file.path, file.member] = kept
         return kept
 
     def columns(self, most_files: int | None = _HEADS_READ) -> list[str]:

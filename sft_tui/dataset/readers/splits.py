@@ -15,7 +15,7 @@ from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
 
 if TYPE_CHECKING:
-    from sft_tui.dataset.readers.files import SourceFile
+    from sft_tui.dataset.readers.source_file import SourceFile
 
 _STATE = "state.json"
 _WORDS = re.compile(

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-from sft_tui.dataset.readers.files import SourceFile, damaged, unreadable
 from sft_tui.dataset.readers.parquet_source import ArrowReader
+from sft_tui.dataset.readers.source_file import SourceFile, damaged, unreadable
 from sft_tui.i18n import _
 from sft_tui.units import GIB
 

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table
-from sft_tui.dataset.readers.files import SourceFile, unreadable
+from sft_tui.dataset.readers.source_file import SourceFile, unreadable
 from sft_tui.dataset.readers.zip_guard import guard_workbook
 from sft_tui.dataset.rows.text import to_text
 from sft_tui.i18n import _

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from sft_tui.dataset.readers.files import unreadable
+from sft_tui.dataset.readers.source_file import unreadable
 from sft_tui.i18n import _
 from sft_tui.units import GIB
 

@@ -18,9 +18,9 @@ from sft_tui.dataset.readers import parquet_parts
 from sft_tui.dataset.readers.batch import Wanted, text_table, texts_of
 from sft_tui.dataset.readers.block_index import line_values, places_of, table_bounds, text_columns
 from sft_tui.dataset.readers.csv_cells import Dialect, records
-from sft_tui.dataset.readers.files import SourceFile
 from sft_tui.dataset.readers.json_parse import parse_lines, parse_record
 from sft_tui.dataset.readers.parquet_source import ParquetReader
+from sft_tui.dataset.readers.source_file import SourceFile
 
 _PLAIN = st.text(st.sampled_from("ab ,{}[]:'苹果\u3000\u2028\x7fé😀"), max_size=20)
 _TEXTS = st.one_of(_PLAIN, _PLAIN, _PLAIN, st.text(st.sampled_from('ab"\\\n\t\r\x00\x1f苹'), max_size=8))

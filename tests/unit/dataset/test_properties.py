@@ -19,9 +19,9 @@ from sft_tui.dataset import Columns, ConvertRequest, convert
 from sft_tui.dataset.readers import batch as batch_module
 from sft_tui.dataset.readers.batch import Batch, Wanted
 from sft_tui.dataset.readers.csv_source import CsvReader
-from sft_tui.dataset.readers.files import SourceFile
 from sft_tui.dataset.readers.json_parse import parse_lines, parse_record
 from sft_tui.dataset.readers.source import Source
+from sft_tui.dataset.readers.source_file import SourceFile
 from sft_tui.dataset.rows.clean import RecordCleaner, TextCleaner
 from sft_tui.dataset.rows.samples import AlpacaMaker, Texts
 from sft_tui.problems import Refusal
