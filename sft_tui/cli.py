@@ -87,18 +87,23 @@ def _front_end(words: list[str]) -> int:
         set_language(args.lang)
     if args.non_interactive is not None:
         from sft_tui.headless.run_command import Request, run
+        from sft_tui.headless.take_over import answers_path
 
         flags = (args.dry_run, args.detach, args.fresh, args.force, args.json)
-        return run(Request(Path(args.non_interactive), *flags, tuple(args.set), args.restart_on_crash))
+        return run(Request(answers_path(Path(args.non_interactive)), *flags, tuple(args.set), args.restart_on_crash))
     for flag in ("dry_run", "detach", "fresh", "force", "json", "set", "restart_on_crash"):
         if getattr(args, flag) not in (False, None, []):
             option = f"--{flag.replace('_', '-')}"
             parser.error(_("{option} belongs to --non-interactive ANSWERS").format(option=option))
     if args.answers is not None and not Path(args.answers).exists():
         parser.error(_no_such_file(args.answers))
+    answers = None
+    if args.answers:
+        from sft_tui.headless.take_over import answers_path
+
+        answers = answers_path(Path(args.answers))
     from sft_tui.tui import run_tui
 
-    answers = Path(args.answers) if args.answers else None
     return run_tui(
         answers, lang=args.lang, theme=args.theme, mouse=not args.no_mouse, ascii=args.ascii, project=Path.cwd()
     )
