@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sft_tui.dataset.checks import Target, check_request, find_target
-from sft_tui.dataset.output import split
+from sft_tui.dataset.output import samples, split
 from sft_tui.dataset.output.spool import Backup, Spool, clean_stale, existing_parent, writing
 from sft_tui.dataset.readers.batch import Record
 from sft_tui.dataset.reading import Reading, with_late_columns
-from sft_tui.dataset.request import DUPLICATE, REASONS, ConvertRequest, ConvertResult, Progress
+from sft_tui.dataset.request import DUPLICATE, FIRST_ROWS, REASONS, ConvertRequest, ConvertResult, Progress
 from sft_tui.dataset.rows.clean import written_columns
 from sft_tui.dataset.rows.roles import TAGS
 from sft_tui.dataset.tally import Tally
@@ -24,11 +24,18 @@ from sft_tui.project.files import sync_directory
 class Conversion:
     """One conversion, up to the point where everything is written and nothing has a name yet.
 
-    Use as a context manager: what was not committed vanishes at its end.
+    Use as a context manager: what was not committed vanishes at its end. With `dedupe`, samples that the files `before`
+    hold are left out.
     """
 
-    def __init__(self, request: ConvertRequest, progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        request: ConvertRequest,
+        progress: Callable[[Progress], None] | None = None,
+        before: Sequence[Path] = (),
+    ) -> None:
         self.request = request
+        self._before = before
         self._directory = existing_parent(request.out_dir)
         self._progress = progress
         self._started = time.perf_counter()
@@ -136,12 +143,14 @@ class Conversion:
         import numpy as np
 
         request = self.request
+        if request.dedupe and self._before:
+            self._leave_out_known(reading)
         sides = np.zeros(tally.kept, np.uint8)
         chooser = split.Chooser(reading.hashes, request.seed, self._directory)
         duplicates = chooser.duplicates(sides) if request.dedupe else 0
         if duplicates:
-            tally.counts[DUPLICATE] = duplicates
-            tally.rows[DUPLICATE] = reading.first_duplicates(sides)
+            tally.counts[DUPLICATE] = tally.counts.get(DUPLICATE, 0) + duplicates
+            tally.rows[DUPLICATE] = sorted(tally.rows.get(DUPLICATE, []) + reading.first_duplicates(sides))[:FIRST_ROWS]
         rows = tally.kept - duplicates
         given = reading.mark_tests(sides)
         wanted = given or split.test_rows(request.test_size, rows)
@@ -159,6 +168,27 @@ class Conversion:
         self.outputs = {split.TRAIN: self._spool()} | ({split.TEST: self._spool()} if tested else {})
         split.cut(self._lines, reading.lengths, sides, self.outputs, reading.pool)
         return rows - tested, tested
+
+    def _leave_out_known(self, reading: Reading) -> None:
+        """Leave out the samples that were written before, from other sources."""
+        import numpy as np
+
+        known = samples.written_hashes(self._before)
+        sides = np.zeros(reading.tally.kept, np.uint8)
+        sides[np.isin(samples.spooled_hashes(self._lines, reading.lengths), known)] = split.DUPLICATE
+        count = int((sides == split.DUPLICATE).sum())
+        if not count:
+            return
+        tally = reading.tally
+        tally.counts[DUPLICATE], tally.rows[DUPLICATE] = count, reading.first_duplicates(sides)
+        if count == tally.kept:
+            message = _("All {rows} samples of {source} are in the sources before it.")
+            text = message.format(rows=count, source=self.request.source)
+            raise refuse("no_rows", text, exit_code=ExitCode.PREFLIGHT, key="data.sources")
+        left = self._spool()
+        split.cut(self._lines, reading.lengths, sides, {split.TRAIN: left}, reading.pool)
+        self._lines = left
+        reading.keep_only(sides == split.TRAIN)
 
     def _refuse_existing(self) -> None:
         if self.request.overwrite:

@@ -246,6 +246,21 @@ class Reading:
         self.notes += split_notes(marked, shared, sized=bool(self.request.test_size))
         return marked
 
+    def keep_only(self, kept: np.ndarray) -> None:
+        """Forget all rows but those that are `kept`."""
+        self.tally.kept = int(kept.sum())
+        self.hashes, self.lengths = self._only(self.hashes, kept), self._only(self.lengths, kept)
+        self._row_numbers = self._only(self._row_numbers, kept)
+        if self.tests is not None:
+            self.tests = self._only(self.tests, kept)
+
+    def _only(self, numbers: Numbers, kept: np.ndarray) -> Numbers:
+        left, start = self._numbers(numbers.dtype.str), 0
+        for chunk in numbers.chunks():
+            left.append(chunk[kept[start : start + len(chunk)]])
+            start += len(chunk)
+        return left
+
     def first_duplicates(self, sides: np.ndarray) -> list[int]:
         """The numbers (from 1) of the first records that `sides` marks as duplicates."""
         import numpy as np

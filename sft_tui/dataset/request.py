@@ -62,7 +62,7 @@ class ConvertRequest:
     `test_size` is a share for a float in (0, 1), a number of rows for an integer; `max_samples` counts records read.
     `reasoning` is `keep` or `drop`, `thought` what stands around it (None: as most templates have it); `mask_history`
     says that training will learn from the last answer alone. `side` is the one (train or test) that gets the rows which
-    `test_size` does not take; with `dedupe`, samples that the data sets `before` in `out_dir` hold are left out too.
+    `test_size` does not take; with `dedupe`, samples that the conversions `before` have written are left out too.
     """
 
     source: str
@@ -85,7 +85,7 @@ class ConvertRequest:
     thought: tuple[str, str] | None = None
     mask_history: bool = False
     side: str = "train"
-    before: tuple[str, ...] = ()
+    before: tuple[ConvertRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

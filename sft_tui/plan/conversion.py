@@ -82,7 +82,8 @@ def convert_and_register(request: ConvertRequest, progress: Callable[[Progress],
 
     read_dataset_info(request.out_dir)
     mark = fingerprint(request)
-    with Conversion(request, progress) as conversion:
+    before = [path for other in request.before for path in written_files(other).values()]
+    with Conversion(request, progress, before) as conversion:
         name = conversion.target.name
         if fingerprint(request) != mark:
             message = _("{source} was changed while it was read: nothing was kept.").format(source=request.source)
@@ -132,9 +133,9 @@ def fingerprint(request: ConvertRequest) -> str:
     else:
         files = [_stamp(file) for file in resolve(request.source)]
     options["source"] = files
-    before = [read_json(request.out_dir / f"{name}{PROOF_SUFFIX}") for name in options.pop("before")]
-    if before:  # what they hold is not written once more
-        options["before"] = [proof.get("fingerprint") if isinstance(proof, dict) else None for proof in before]
+    del options["before"]
+    if request.before:  # what they hold is not written once more
+        options["before"] = [fingerprint(other) for other in request.before]
     if options["side"] == "train":  # as before there were others
         del options["side"]
     text = json.dumps({"version": _VERSION, **options}, sort_keys=True, ensure_ascii=True, default=str)
@@ -158,6 +159,15 @@ def read_proof(out_dir: Path, name: str) -> tuple[str, ConvertResult] | None:
     if not result.train.is_file() or (result.test is not None and not result.test.is_file()):
         return None
     return mark, result
+
+
+def written_files(request: ConvertRequest) -> dict[str, Path]:
+    """The files that the conversion `request` has written, by their sides."""
+    proof = read_proof(request.out_dir, request.name or "")
+    if proof is None:
+        return {}
+    result = proof[1]
+    return {request.side: result.train} | ({"test": result.test} if result.test is not None else {})
 
 
 def _result_of(data: dict[str, Any], out_dir: Path) -> ConvertResult:
@@ -218,5 +228,5 @@ def request_from_json(data: dict[str, Any], project: Path) -> ConvertRequest:
         request,
         out_dir=project / request.out_dir,
         thought=tuple(thought) if thought else None,
-        before=tuple(request.before),
+        before=tuple(request_from_json(other, project) for other in data.get("before", ())),
     )

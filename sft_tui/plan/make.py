@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sft_tui.answers import Answers
+    from sft_tui.dataset.request import ConvertRequest
     from sft_tui.machine.gpus import Gpu
     from sft_tui.plan.context import Situation
-    from sft_tui.plan.sources import Part
 
 _MODULES_DIR = Path(__file__).parent.parent
 _NOWHERE = Environment("python", ("llamafactory-cli",), "")
@@ -162,14 +162,14 @@ def _conversions(answers: Answers, situation: Situation) -> list[dict[str, Any]]
 
     template = template_of(answers, situation.model, situation.factory)
 
-    def conversion(part: Part) -> dict[str, Any]:
-        request = part.request(Path("data"), template, situation.train_python)
+    def kept(request: ConvertRequest) -> dict[str, Any]:
         inside = Path(request.source).is_relative_to(situation.project) and "," not in request.source
         source = Path(request.source).relative_to(situation.project).as_posix() if inside else request.source
-        return asdict(request) | {"out_dir": "data", "source": source}
+        before = [kept(other) for other in request.before]
+        return asdict(request) | {"out_dir": "data", "source": source, "before": before}
 
     parts = sorted(parts_of(answers, situation), key=lambda part: part.evaluates)
-    return [conversion(part) for part in parts]
+    return [kept(part.request(Path("data"), template, situation.train_python)) for part in parts]
 
 
 def _verification(

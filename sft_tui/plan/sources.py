@@ -29,9 +29,9 @@ _OWN = ("format", "columns", "instruction", "system", "sheet", "name", "max_samp
 class Part:
     """One source of a run. `answers` are those of the run as if it were the only one, `source` is where it was found.
 
-    `dataset` is the name of its data set, which is evaluated on with `evaluates`; `before` names those whose samples
-    are not written once more. Of a registered one, `stem` is the name there and `folder` the directory that was named.
-    `rows`, `converted`, `lengths` and `kept` are as in a `Situation`.
+    `dataset` is the name of its data set, which is evaluated on with `evaluates`; samples of those `before` are not
+    written once more. Of a registered one, `stem` is the name there and `folder` the directory that was named. `rows`,
+    `converted`, `lengths` and `kept` are as in a `Situation`.
     """
 
     answers: Answers
@@ -39,7 +39,7 @@ class Part:
     dataset: str = ""
     weight: float | None = None
     evaluates: bool = False
-    before: tuple[str, ...] = ()
+    before: tuple[Part, ...] = ()
     stem: str | None = None
     folder: Path | None = None
     rows: int | None = None
@@ -55,7 +55,8 @@ class Part:
     def request(self, out_dir: Path, template: Template | None, train_python: str | None) -> ConvertRequest:
         """Its conversion."""
         made = conversion_request(self.answers, self.source, out_dir, self.dataset, template, train_python)
-        return replace(made, side="test" if self.evaluates else "train", before=self.before)
+        before = tuple(part.request(out_dir, template, train_python) for part in self.before)
+        return replace(made, side="test" if self.evaluates else "train", before=before)
 
 
 def find_parts(answers: Answers, base: Path, project: Path) -> tuple[Part, ...]:
@@ -106,12 +107,12 @@ def with_names(
     parts: Iterable[Part], project: Path, template: Template | None, *, light: bool, train_python: str | None
 ) -> Iterator[Part]:
     """`parts` with the names of their data sets, each another one; `light` does not look for free ones."""
-    taken: list[str] = []
+    named: list[Part] = []
     for part in parts:
-        before = tuple(taken) if part.answers.data.dedupe else ()
-        part = replace(part, before=before)
+        part = replace(part, before=tuple(named) if part.answers.data.dedupe else ())
+        taken = [other.dataset for other in named]
         part = replace(part, dataset=_name(part, project / "data", template, light, train_python, taken))
-        taken.append(part.dataset)
+        named.append(replace(part, before=()))
         yield part
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sft_tui.dataset.output.samples import shared_samples
 from sft_tui.dataset.request import ConvertRequest, Progress
 from sft_tui.dataset.rows.unused import mapping_line, unused_note
 from sft_tui.factory.dataset_info import FILE_NAME
 from sft_tui.i18n import _
-from sft_tui.plan.conversion import PROOF_SUFFIX, convert_and_register, fingerprint, requests_of
+from sft_tui.plan.conversion import PROOF_SUFFIX, convert_and_register, fingerprint, requests_of, written_files
 from sft_tui.plan.data_lengths import lengths_of_plan
 from sft_tui.problems import ExitCode, Refusal
 from sft_tui.project.events import append_event, make_event
@@ -45,6 +46,12 @@ def main(run_dir: str) -> int:
             for problem in refusal.problems:
                 _say(str(problem))
             return int(refusal.exit_code)
+    if new and len(requests) > 1:
+        for note in shared_samples([(request.source, written_files(request)) for request in requests]):
+            _say(str(note))
+            with contextlib.suppress(OSError):
+                event = make_event("warning", id=note.code, message=note.message, hint=note.hint)
+                append_event(layout.events, event)
     if plan.gpus and new:
         found = lengths_of_plan(plan, count=True)
         if found is not None:

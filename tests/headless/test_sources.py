@@ -139,3 +139,32 @@ def test_what_does_not_go_together_is_refused(project: Project, data: dict[str, 
     found = [problem for problem in problems if problem["code"] == code]
     assert found and words in f"{found[0]['message']} {found[0]['hint']}", problems
     assert project.run("--dry-run").code in (2, 3)
+
+
+def test_samples_that_several_sources_hold_are_told_or_left_out(project: Project) -> None:
+    turns = [[{"from": "human", "value": f"q{n}"}, {"from": "gpt", "value": f"a{n}"}] for n in range(10)]
+    rows = [{"question": f"q{n}", "answer": f"a{n}", "more": n} for n in range(8, 20)]
+    for name, lines in (("talk.jsonl", [{"conversations": t} for t in turns]), ("own.jsonl", rows)):
+        (project.path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (project.path / "told.csv").write_text("question,answer\nq0,a0\nq19,a19\n")
+    sources = {"source": [{"path": "talk.jsonl", "format": "auto", "columns": {}}, {"path": "own.jsonl"}]}
+    project.answer(run={"name": "shared"}, data={**sources, "eval": "told.csv", "test_size": 0, "instruction": None})
+    assert project.run().code == 0
+    log = (project.path / "logs/shared/convert.log").read_text()
+    assert "2 training samples of" in log and "are also in" in log
+    assert log.count("kept for testing of") == 2
+    project.answer(
+        run={"name": "once"},
+        data={**sources, "eval": "told.csv", "test_size": 3, "dedupe": True, "instruction": None},
+    )
+    assert project.run().code == 0
+    trained = config(project, "once")["dataset"].split(",")
+    counts = {}
+    for name in trained:
+        for side in ("train", "test"):
+            file = project.path / "data" / f"{name.removesuffix('_train')}_{side}.jsonl"
+            counts[f"{name[:3]} {side}"] = file.read_text().count("\n")
+    assert counts == {"tal train": 6, "tal test": 3, "own train": 6, "own test": 3}
+    log = (project.path / "logs/once/convert.log").read_text()
+    assert "are also in" not in log and "duplicate: 1" in log and "duplicate: 3" in log
+    assert "nothing to do" in project.run().err
