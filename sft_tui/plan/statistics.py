@@ -78,16 +78,28 @@ def statistics_lines(found: Statistics) -> list[str]:
         lines.append(text.format(cutoff=tokens.cutoff_len, share=cut, loss=loss))
         if not tokens.with_template:
             lines.append(_("(without the fixed texts of the template)"))
-    for label, finding in (
-        (_("answers that are nearly empty"), found.near_empty),
-        (_("answers that look cut off"), found.cut_off),
-        *((_("likely personal data, {kind}").format(kind=kind), finding) for kind, finding in found.personal.items()),
-    ):
+    named = [(_("likely personal data, {kind}").format(kind=kind), finding) for kind, finding in found.personal.items()]
+    for label, finding in (*doubts(found), *named):
         lines += _finding(label, finding)
     for suggestion in found.suggestions:
         lines.append(_("suggestion: {key}: {value}").format(key=suggestion.key, value=suggestion.value))
         lines.append(f"  {suggestion.text}")
     return lines
+
+
+def doubts(found: Statistics) -> list[tuple[str, Finding]]:
+    """What is doubtful about the texts, in words, with the rows; those without any are among them."""
+    words = {
+        "mojibake": _("characters of a wrong encoding"),
+        "markup": _("HTML in the texts"),
+        "structure": _("answers that are lists or objects"),
+        "contradiction": _("different answers to one prompt"),
+    }
+    return [
+        (_("answers that are nearly empty"), found.near_empty),
+        (_("answers that look cut off"), found.cut_off),
+        *((words[kind], finding) for kind, finding in found.doubtful.items()),
+    ]
 
 
 def _finding(label: str, finding: Finding) -> list[str]:

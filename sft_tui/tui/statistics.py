@@ -164,7 +164,9 @@ def spark(tokens: TokenLengths, signs: Signs, cells: int = SPARK_CELLS) -> str:
 
 def to_look_at(found: Statistics) -> list[tuple[str, Finding]]:
     """What is doubtful, in words, with its row numbers."""
-    named = [(_("answers that are nearly empty"), found.near_empty), (_("answers that look cut off"), found.cut_off)]
+    from sft_tui.plan.statistics import doubts
+
+    named = doubts(found)
     text = _("likely personal data: {what}")
     named += [(text.format(what=_(PERSONAL.get(kind, kind))), each) for kind, each in found.personal.items()]
     return [(label, finding) for label, finding in named if finding.count]

@@ -35,6 +35,14 @@ PERSONAL = {
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}",
 }
 """Patterns (of Rust's regex library) for what is likely personal or secret."""
+DOUBTFUL = {
+    "mojibake": r"锟斤拷|烫烫烫|屯屯屯|\x{FFFD}|[ÂÃ][\x{80}-\x{BF}]|[ã-é][\x{80}-\x{9F}\x{A1}-\x{BF}]{2}|â€[™œž“”]",
+    "markup": r"(?i)</?(?:div|span|p|br|a|img|table|t[rdh]|[uo]l|li|script|style|html|body|h[1-6]|strong|em|font)"
+    r"(?:\s[^<>]*|\s*/)?>|&(?:nbsp|lt|gt|amp|quot|#[0-9]{2,5});",
+}
+"""Patterns for what texts hold by accident: characters of a wrong encoding, HTML."""
+STRUCTURE = r"(?s)^\s*(?:\{\s*['\"].*\}|\[\s*(?:['\"\{\[]|-?[0-9]).*\])\s*$"
+"""An answer that is a list or an object."""
 _DIGITS = "[0-9]{6}|\\+[0-9]"
 _OF_DIGITS = ("phone", "id_number")
 _UNFINISHED = r"[\p{L}\p{N},，、;；:：\-—(（]$"
@@ -65,6 +73,8 @@ class Content:
     near_empty: Finding = field(default_factory=Finding)
     cut_off: Finding = field(default_factory=Finding)
     personal: dict[str, Finding] = field(default_factory=lambda: {kind: Finding() for kind in PERSONAL})
+    doubtful: dict[str, Finding] = field(default_factory=lambda: {kind: Finding() for kind in (*DOUBTFUL, "structure")})
+    _pairs: list[np.ndarray] = field(default_factory=list)
 
     def add(self, lines: bytes, numbers: np.ndarray) -> None:
         """Take in written `lines`, which come from the records with `numbers`."""
@@ -85,8 +95,35 @@ class Content:
         found = frame.select(columns)
         self.near_empty.add(found["near_empty"].to_numpy(), numbers)
         self.cut_off.add(found["cut_off"].to_numpy(), numbers)
+        for kind, pattern in DOUBTFUL.items():
+            self.doubtful[kind].add(frame["text"].str.contains(pattern).to_numpy(), numbers)
+        self.doubtful["structure"].add(frame["answer"].str.contains(STRUCTURE).to_numpy(), numbers)
+        self._keep_pairs(frame, numbers)
         self._look_for_personal(frame, numbers)
         self._count_scripts(frame)
+
+    def _keep_pairs(self, frame: pl.DataFrame, numbers: np.ndarray) -> None:
+        """Hashes of each prompt and its answer, 24 bytes a row with its number."""
+        import numpy as np
+
+        hashes = [frame[name].hash(seed=0).to_numpy() for name in ("prompt", "answer")]
+        self._pairs.append(np.stack([*hashes, numbers.astype(np.uint64)]))
+
+    def contradictions(self) -> Finding:
+        """The rows whose prompt other rows answer otherwise."""
+        import numpy as np
+
+        found = Finding()
+        if not self._pairs:
+            return found
+        prompts, answers, numbers = np.concatenate(self._pairs, axis=1)
+        _unique, groups = np.unique(prompts, return_inverse=True)
+        first = np.full(groups.max() + 1, 0, np.uint64)
+        first[groups] = answers  # one answer of each prompt, whichever
+        other = np.bincount(groups, weights=answers != first[groups]) > 0
+        found.add(other[groups], numbers)
+        found.rows.sort()
+        return found
 
     def _look_for_personal(self, frame: pl.DataFrame, numbers: np.ndarray) -> None:
         """The slow patterns are only tried on rows with the digits that they need."""
@@ -114,13 +151,19 @@ class Content:
 
 
 def _texts(lines: bytes) -> pl.DataFrame:
-    """The whole `text` of each written row, and its last `answer`."""
+    """The whole `text` of each written row, its last `answer`, and the `prompt`: everything else."""
     import polars as pl
 
     if not lines.startswith(b'{"conversations"'):
         frame = pl.read_ndjson(lines, schema_overrides=dict.fromkeys(("instruction", "input", "output"), pl.String))
         parts = ["instruction", "input", "output"]
-        return frame.select(pl.concat_str(parts, separator="\n").alias("text"), pl.col("output").alias("answer"))
+        more = [name for name in frame.columns if name not in parts]
+        beside = [pl.struct(more).struct.json_encode()] if more else []
+        return frame.select(
+            pl.concat_str(parts, separator="\n").alias("text"),
+            pl.col("output").alias("answer"),
+            pl.concat_str([*parts[:2], *beside], separator="\n", ignore_nulls=True).alias("prompt"),
+        )
     return _conversation_texts(lines.splitlines())
 
 
@@ -128,10 +171,11 @@ def _conversation_texts(lines: Sequence[bytes]) -> pl.DataFrame:
     import orjson
     import polars as pl
 
-    texts: list[str] = []
-    answers: list[str] = []
+    found: dict[str, list[str]] = {"text": [], "answer": [], "prompt": []}
     for line in lines:
-        turns = [turn["value"] for turn in orjson.loads(line)["conversations"]]
-        texts.append("\n".join(turns))
-        answers.append(turns[-1])
-    return pl.DataFrame({"text": texts, "answer": answers}, schema={"text": pl.String, "answer": pl.String})
+        row = orjson.loads(line)
+        turns = [turn["value"] for turn in row["conversations"]]
+        found["text"].append("\n".join(turns))
+        found["answer"].append(turns[-1])
+        found["prompt"].append("\n".join([*turns[:-1], str(row.get("system")), str(row.get("tools"))]))
+    return pl.DataFrame(found, schema=dict.fromkeys(found, pl.String))

@@ -36,7 +36,10 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """All that was found. `scripts` are shares of the rows; `personal` counts rows that likely hold such data."""
+    """All that was found. `scripts` are shares of the rows; `personal` counts rows that likely hold such data;
+    `doubtful` those with characters of a wrong encoding (`mojibake`), HTML (`markup`), lists or objects as answers
+    (`structure`), and answers that differ to one prompt (`contradiction`).
+    """
 
     rows: int
     dropped: dict[str, int]
@@ -45,6 +48,7 @@ class Statistics:
     near_empty: Finding
     cut_off: Finding
     personal: dict[str, Finding]
+    doubtful: dict[str, Finding]
     tokens: TokenLengths | None
     suggestions: tuple[Suggestion, ...]
 
@@ -58,6 +62,7 @@ class Statistics:
             "near_empty": _finding(self.near_empty),
             "cut_off": _finding(self.cut_off),
             "personal": {kind: _finding(found) for kind, found in self.personal.items()},
+            "doubtful": {kind: _finding(found) for kind, found in self.doubtful.items()},
             "tokens": self.tokens.as_json() if self.tokens is not None else None,
             "suggestions": [{"key": s.key, "value": s.value, "text": s.text} for s in self.suggestions],
         }
@@ -131,6 +136,7 @@ def _look(
         near_empty=content.near_empty,
         cut_off=content.cut_off,
         personal=content.personal,
+        doubtful={**content.doubtful, "contradiction": content.contradictions()},
         tokens=tokens,
         suggestions=suggest(content.rows, tokens, batch_size, context),
     )

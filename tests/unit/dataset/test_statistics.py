@@ -70,6 +70,27 @@ def test_suggestions_follow_from_lengths() -> None:
     assert packing_gain(mixed, 128, 2) == pytest.approx((10 * 0.25 + 100 * 0.75) / 55)
 
 
+def test_texts_that_nobody_meant_are_found(tmp_path: Path) -> None:
+    def turns(question: str, answer: str, system: str = "") -> dict[str, Any]:
+        return {
+            "system": system,
+            "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}],
+        }
+
+    pairs = [
+        ("what is it?", "an apple"), ("what is it?", "a pear"), ("what is it?", "an apple"), ("ok?", "锟斤拷 yes"),
+        ("cafÃ© or not?", "yes"), ("tags?", "<div class='a'>no</div>&nbsp;"), ("a < b and c > d?", "yes & no; &c"),
+        ("list?", "['a', 'b']"), ("object?", '{"a": 1}'), ("sum?", "[see below]"), ("Ärger, naïve, «café»?", "déjà vu"),
+        ("ä½\xa0å¥½", "hello"),
+    ]  # fmt: skip
+    expected = {"mojibake": [4, 5, 12], "markup": [6], "structure": [8, 9], "contradiction": [1, 2, 3]}
+    plain = lines(tmp_path / "a.jsonl", *({"question": q, "answer": a} for q, a in pairs))
+    talks = lines(tmp_path / "b.jsonl", *(turns(q, a) for q, a in pairs), turns("ok?", "other", "with a system text"))
+    for source in (plain, talks):
+        found = statistics(ConvertRequest(str(source), tmp_path / "out"))
+        assert {kind: finding.rows for kind, finding in found.doubtful.items()} == expected
+
+
 @pytest.mark.real
 def test_lengths_are_those_of_the_rendered_samples(tmp_path: Path) -> None:
     chats = [
