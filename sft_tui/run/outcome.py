@@ -11,6 +11,7 @@ from typing import Any
 from sft_tui.factory.checkpoints import find_checkpoints, steps_trained, trained_to_the_end, weights_fault
 from sft_tui.factory.commands import MODELFILE, has_weights
 from sft_tui.factory.failures import diagnose_file, gather_facts
+from sft_tui.factory.verified import verified_text
 from sft_tui.i18n import _
 from sft_tui.plan.inputs import made_from
 from sft_tui.problems import ExitCode, Refusal
@@ -127,7 +128,7 @@ def failed_checks(layout: RunLayout) -> list[str]:
     """What verification found wrong, a sentence each."""
     result = read_json(layout.verify_result)
     checks = result.get("checks", []) if isinstance(result, dict) else []
-    return [str(c.get("message", c.get("name"))).rstrip(".") for c in checks if c.get("status") == "failed"]
+    return [verified_text(c).rstrip(".。") for c in checks if c.get("status") == "failed"]
 
 
 def _exit_text(code: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sft_tui.factory.commands import has_weights
 from sft_tui.factory.usage import Usage, usages
+from sft_tui.factory.verified import verified_text
 from sft_tui.project.files import read_json, write_atomically
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import read_state
@@ -90,7 +91,7 @@ def read_result(layout: RunLayout) -> RunResult:
             )
         ),
         verified=bool(verification.get("ok")) if merged in (Merged.PASSED, Merged.FAILED) else None,
-        verify_error=str(verification["error"]) if verification.get("error") else None,
+        verify_error=verified_text(verification, "error") if verification.get("error") else None,
         held_out=bool(spec.get("held_out")),
         exported=merged is not Merged.NONE,
         trained=has_weights(layout.save_dir),
@@ -106,7 +107,7 @@ def _rows(data: Any) -> list[Mapping[str, Any]]:
 
 
 def _check(row: Mapping[str, Any]) -> Check:
-    return Check(str(row.get("name", "")), str(row.get("status", "")), str(row.get("message", "")))
+    return Check(str(row.get("name", "")), str(row.get("status", "")), verified_text(row))
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:

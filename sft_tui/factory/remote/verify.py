@@ -12,8 +12,9 @@ and, if wanted, `finetuning_type` (lora), `trust_remote_code` (false), `cutoff_l
 `device` (cpu, or auto: the GPU where the model fits), `cpu_bf16` (whether the processor computes in bf16),
 `max_seconds` (60, for one answer).
 
-The result is {"ok", "checks": [{"name", "status": "ok" | "failed" | "skipped" | "differs", "message"}],
-"samples": [{"prompt", "reference", "before", "after"}], "seconds"}, and "error" where the checks themselves broke down.
+The result is {"ok", "checks": [{"name", "status": "ok" | "failed" | "skipped" | "differs", "message", "said"}],
+"samples": [{"prompt", "reference", "before", "after"}], "seconds"}, and "error" where the checks themselves broke
+down. "said" holds the sentences of the message for translation (verify_words.py).
 Exit status: 0 all is well, 1 a check failed, 2 the checks could not be made. At most one model is in memory at a time.
 """
 
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from verify_models import Template, Turns, answer, first_line, load_model, load_tokenizer, turns_of
+from verify_words import N_, Said, plain, said
 
 ASKED = 3
 
@@ -38,14 +40,15 @@ class Report:
     """The checks' results, said aloud as they come."""
 
     def __init__(self) -> None:
-        self.checks: list[dict[str, str]] = []
+        self.checks: list[dict[str, Any]] = []
         self.samples: list[dict[str, Any]] = []
-        self.error: str | None = None
+        self.error: Said | None = None
         self._began = time.monotonic()
 
-    def add(self, name: str, status: str, message: str) -> None:
+    def add(self, name: str, status: str, *sentences: Said) -> None:
         """Note one check's result."""
-        self.checks.append({"name": name, "status": status, "message": message})
+        message = " ".join(map(plain, sentences))
+        self.checks.append({"name": name, "status": status, "message": message, "said": list(sentences)})
         print(f"verify: {name}: {status}: {message}", flush=True)
 
     @property
@@ -58,7 +61,7 @@ class Report:
         result: dict[str, Any] = {"ok": self.ok, "checks": self.checks, "samples": self.samples}
         result["seconds"] = round(time.monotonic() - self._began, 1)
         if self.error is not None:
-            result["error"] = self.error
+            result |= {"error": plain(self.error), "error_said": [self.error]}
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -84,61 +87,67 @@ def local_directory(name: str) -> Path | None:
 def check_tokenizer(report: Report, spec: dict[str, Any], merged: Path, base: Path | None) -> Any:
     """The merged model's tokenizer: there, with the base's vocabulary, special tokens and chat template."""
     if not any((merged / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
-        report.add(
-            "tokenizer", "failed", f"{merged} holds no tokenizer files (tokenizer.json). Export the model again."
-        )
+        text = N_("{path} holds no tokenizer files (tokenizer.json). Export the model again.")
+        report.add("tokenizer", "failed", said(text, path=str(merged)))
         return None
     try:
         tokenizer = load_tokenizer(merged, spec)
     except Exception as error:
-        report.add("tokenizer", "failed", f"The merged model's tokenizer does not load: {first_line(error)}")
+        text = N_("The merged model's tokenizer does not load: {error}")
+        report.add("tokenizer", "failed", said(text, error=first_line(error)))
         return None
     wrong = tokenizer_faults(tokenizer, load_tokenizer(base, spec) if base else None)
     if wrong:
-        report.add("tokenizer", "failed", "The merged model's tokenizer is not complete: " + "; ".join(wrong) + ".")
+        text = N_("The merged model's tokenizer is not complete: {faults}.")
+        report.add("tokenizer", "failed", said(text, faults=wrong))
         return None
-    message = f"The tokenizer is complete: {len(tokenizer)} tokens"
-    report.add(
-        "tokenizer", "ok", message + (", the base model's vocabulary." if base else "; no base model to compare.")
+    text = (
+        N_("The tokenizer is complete: {count} tokens, the base model's vocabulary.")
+        if base
+        else N_("The tokenizer is complete: {count} tokens; no base model to compare.")
     )
+    report.add("tokenizer", "ok", said(text, count=len(tokenizer)))
     return tokenizer
 
 
-def tokenizer_faults(tokenizer: Any, original: Any) -> list[str]:
+def tokenizer_faults(tokenizer: Any, original: Any) -> list[Said]:
     """What a merged model's tokenizer lacks, compared with the base's where that is at hand."""
-    wrong: list[str] = []
+    wrong: list[Said] = []
     probe = "Hello, 你好 123"
     if not tokenizer(probe)["input_ids"]:
-        wrong.append("it makes no tokens from a text")
+        wrong.append(said(N_("it makes no tokens from a text")))
     if tokenizer.eos_token_id is None:
-        wrong.append("it has no end-of-text token")
+        wrong.append(said(N_("it has no end-of-text token")))
     if original is None:
         return wrong
     ours, theirs = tokenizer.get_vocab(), original.get_vocab()
     lost = [token for token, number in theirs.items() if ours.get(token) != number]
     if lost:
         shown = ", ".join(repr(token) for token in sorted(lost)[:3])
-        wrong.append(f"{len(lost)} of the base model's {len(theirs)} tokens are missing or renumbered ({shown})")
+        text = N_("{count} of the base model's {all} tokens are missing or renumbered ({some})")
+        wrong.append(said(text, count=len(lost), all=len(theirs), some=shown))
     elif tokenizer(probe)["input_ids"] != original(probe)["input_ids"]:
-        wrong.append("it cuts a text into other tokens than the base model's")
+        wrong.append(said(N_("it cuts a text into other tokens than the base model's")))
     gone = set(map(str, original.all_special_tokens)) - set(ours)
     if gone:
-        wrong.append("special tokens are missing: " + ", ".join(sorted(gone)))
+        wrong.append(said(N_("special tokens are missing: {tokens}"), tokens=", ".join(sorted(gone))))
     if original.chat_template and not tokenizer.chat_template:
-        wrong.append("the chat template is missing")
+        wrong.append(said(N_("the chat template is missing")))
     return wrong
 
 
 def check_prompts(report: Report, chat_template: str | None, template: Template) -> None:
     """Whether who uses the merged model by its chat template asks it as the training did."""
     if template.template is None or not chat_template:
-        report.add("prompts", "skipped", "There is no chat template, or LLaMA-Factory's template cannot be asked.")
+        text = N_("There is no chat template, or LLaMA-Factory's template cannot be asked.")
+        report.add("prompts", "skipped", said(text))
         return
     apart = template.parts_from(chat_template)
     if apart is None:
-        report.add("prompts", "ok", "Its chat template writes the prompts that it was trained with.")
+        report.add("prompts", "ok", said(N_("Its chat template writes the prompts that it was trained with.")))
     else:
-        report.add("prompts", "differs", f"Training wrote other prompts than its chat template does: {apart}.")
+        text = N_("Training wrote other prompts than its chat template does: {difference}.")
+        report.add("prompts", "differs", said(text, difference=apart))
 
 
 def check_weights(report: Report, spec: dict[str, Any], merged: Path, base: Path | None) -> None:
@@ -147,34 +156,38 @@ def check_weights(report: Report, spec: dict[str, Any], merged: Path, base: Path
 
     if base is None:
         for name in ("changed", "agrees"):
-            report.add(name, "skipped", f"The base model {spec.get('base')} is not on this machine.")
+            text = N_("The base model {model} is not on this machine.")
+            report.add(name, "skipped", said(text, model=str(spec.get("base"))))
         return
     folder = Path(spec["adapter"]) if spec.get("adapter") else None
     kind = spec.get("finetuning_type") or "lora"
     adapter = None
-    reason = f"There is no adapter to compare with (finetuning_type: {kind})."
+    reason: Said | None = said(N_("There is no adapter to compare with (finetuning_type: {kind})."), kind=kind)
     reference = base
     if folder is not None and (folder / "adapter_config.json").is_file():
         adapter = read_adapter(folder)
-        reason = f"Not compared: {adapter.reason}."
+        reason = said(N_("Not compared: {reason}."), reason=adapter.reason)
     elif folder is not None and (folder / "config.json").is_file():
         reference = folder  # the whole model was trained: the export must hold the trained weights
     elif folder is not None and kind == "lora":
-        report.add("agrees", "failed", f"There is no adapter in {folder}: adapter_config.json is missing.")
-        reason = ""
+        text = N_("There is no adapter in {path}: adapter_config.json is missing.")
+        report.add("agrees", "failed", said(text, path=str(folder)))
+        reason = None
     print("verify: comparing weights", flush=True)
     try:
         theirs = Weights(merged)
         found = compare(Weights(base), theirs, adapter)
     except Exception as error:  # files that cannot be read; whether the merged model loads is a check of its own
         for name in ("changed", "agrees"):
-            report.add(name, "skipped", f"Not compared: the weights cannot be read: {first_line(error)}")
+            text = N_("Not compared: the weights cannot be read: {error}")
+            report.add(name, "skipped", said(text, error=first_line(error)))
         return
     if found.changed:
-        share = f"{found.changed} of {found.tensors} tensors differ from the base model."
-        report.add("changed", "ok", share)
+        text = N_("{count} of {all} tensors differ from the base model.")
+        report.add("changed", "ok", said(text, count=found.changed, all=found.tensors))
     else:
-        report.add("changed", "failed", "The merged weights are the base model's: training has left no trace in them.")
+        text = N_("The merged weights are the base model's: training has left no trace in them.")
+        report.add("changed", "failed", said(text))
     if adapter is not None and adapter.reason is None:
         report_agreement(report, found, theirs)
     elif reference != base:
@@ -186,32 +199,30 @@ def check_weights(report: Report, spec: dict[str, Any], merged: Path, base: Path
 def report_agreement(report: Report, found: Any, merged: Any) -> None:
     """Say whether the merged weights are the ones that the parts give."""
 
-    def some(names: list[str]) -> str:
-        return f"{len(names)} tensors, such as {names[0]}"
+    def some(names: list[str]) -> Said:
+        return said(N_("{count} tensors, such as {name}"), count=len(names), name=names[0])
 
     if found.missing:
-        report.add("agrees", "failed", f"The merged model lacks {some(found.missing)}.")
+        report.add("agrees", "failed", said(N_("The merged model lacks {tensors}."), tensors=some(found.missing)))
     elif found.wrong:
-        report.add(
-            "agrees",
-            "failed",
-            f"More than rounding separates the merged weights from base + adapter in {some(found.wrong)}.",
-        )
+        text = N_("More than rounding separates the merged weights from base + adapter in {tensors}.")
+        report.add("agrees", "failed", said(text, tensors=some(found.wrong)))
     elif found.carried is not None and not 0.9 < found.carried < 1.1:
-        report.add("agrees", "failed", f"Only {found.carried:.0%} of the adapter's change is in the merged weights.")
+        text = N_("Only {share} of the adapter's change is in the merged weights.")
+        report.add("agrees", "failed", said(text, share=f"{found.carried:.0%}"))
     elif found.unmatched and not found.updated:
-        report.add(
-            "agrees", "skipped", f"The adapter's names do not occur in the base model's files ({found.unmatched[0]})."
-        )
+        text = N_("The adapter's names do not occur in the base model's files ({name}).")
+        report.add("agrees", "skipped", said(text, name=found.unmatched[0]))
     else:
-        message = f"{found.tensors} tensors agree with base + adapter, {found.updated} of them changed by it."
+        text = N_("{all} tensors agree with base + adapter, {count} of them changed by it.")
+        sentences = [said(text, all=found.tensors, count=found.updated)]
         if found.updated and found.carried is None:
-            message += " The change is so small that rounding has swallowed it."
+            sentences.append(said(N_("The change is so small that rounding has swallowed it.")))
         if found.unmatched:
-            message += f" Not compared: {some(found.unmatched)}."
+            sentences.append(said(N_("Not compared: {reason}."), reason=some(found.unmatched)))
         if found.resized:
-            message += f" The vocabulary's size changed in {some(found.resized)}."
-        report.add("agrees", "ok", message)
+            sentences.append(said(N_("The vocabulary's size changed in {tensors}."), tensors=some(found.resized)))
+        report.add("agrees", "ok", *sentences)
 
 
 def ask_base(report: Report, spec: dict[str, Any], base: Path, asked: list[Turns]) -> None:
@@ -233,20 +244,19 @@ def check_answers(
     try:
         model, info = load_model(spec, merged)
     except Exception as error:
-        report.add("loads", "failed", f"{merged} does not load with transformers: {first_line(error)}")
-        report.add("answers", "skipped", "The merged model does not load.")
+        text = N_("{path} does not load with transformers: {error}")
+        report.add("loads", "failed", said(text, path=str(merged), error=first_line(error)))
+        report.add("answers", "skipped", said(N_("The merged model does not load.")))
         return
     missing, kind = sorted(info.get("missing_keys") or []), type(model).__name__
     if missing:
-        report.add(
-            "loads",
-            "failed",
-            f"{merged} lacks {len(missing)} weights, such as {missing[0]}; transformers made them up.",
-        )
+        text = N_("{path} lacks {count} weights, such as {name}; transformers made them up.")
+        report.add("loads", "failed", said(text, path=str(merged), count=len(missing), name=missing[0]))
     else:
-        report.add("loads", "ok", f"It loads with plain transformers: {kind}, {model.num_parameters():,} weights.")
+        text = N_("It loads with plain transformers: {kind}, {count} weights.")
+        report.add("loads", "ok", said(text, kind=kind, count=f"{model.num_parameters():,}"))
     if template is None:
-        report.add("answers", "skipped", "Without its tokenizer the merged model cannot be asked.")
+        report.add("answers", "skipped", said(N_("Without its tokenizer the merged model cannot be asked.")))
         return
     finite = True
     for turns, row in zip(asked, report.samples, strict=True):
@@ -258,20 +268,22 @@ def check_answers(
         )
     given = sum(bool(row["after"]) for row in report.samples)
     if not finite:
-        report.add("answers", "failed", "The merged model computes numbers that are not finite (NaN or infinity).")
+        text = N_("The merged model computes numbers that are not finite (NaN or infinity).")
+        report.add("answers", "failed", said(text))
     elif not given:
-        report.add(
-            "answers", "failed", f"The merged model gives an empty answer to each of {len(report.samples)} prompts."
-        )
+        text = N_("The merged model gives an empty answer to each of {count} prompts.")
+        report.add("answers", "failed", said(text, count=len(report.samples)))
     else:
-        report.add("answers", "ok", f"It answers {given} of {len(report.samples)} sample prompts.")
+        text = N_("It answers {count} of {all} sample prompts.")
+        report.add("answers", "ok", said(text, count=given, all=len(report.samples)))
 
 
 def verify(spec: dict[str, Any], report: Report) -> None:
     """Make all checks. The base model is let go before the merged one is loaded."""
     merged = Path(spec["merged"])
     if not (merged / "config.json").is_file():
-        report.add("loads", "failed", f"{merged} is no model directory: config.json is missing.")
+        text = N_("{path} is no model directory: config.json is missing.")
+        report.add("loads", "failed", said(text, path=str(merged)))
         return
     base = local_directory(str(spec["base"])) if spec.get("base") else None
     asked = [turns_of(sample) for sample in (spec.get("samples") or [{"instruction": "你好！ Hello!"}])[:ASKED]]
@@ -309,8 +321,8 @@ def main(arguments: list[str]) -> int:
         verify(spec, report)
     except Exception as error:
         traceback.print_exc()
-        report.error = f"The checks could not be made: {first_line(error)}"
-        print(f"verify: {report.error}", file=sys.stderr)
+        report.error = said(N_("The checks could not be made: {error}"), error=first_line(error))
+        print(f"verify: {plain(report.error)}", file=sys.stderr)
     report.write(out)
     return 2 if report.error is not None else 0 if report.ok else 1
 

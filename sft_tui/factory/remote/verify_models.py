@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verify_words import N_, Said, said
+
 WEIGHT_SUFFIXES = {".safetensors", ".bin"}
 ROLE_OF = ("user", "assistant")
 CONVERSATIONS = (
-    ("one question", "", ("Question one?",)),
-    ("a system text and a question", "Be brief.", ("Question one?",)),
-    ("a second question", "", ("Question one?", "Answer one.", "Question two?")),
+    (N_("one question"), "", ("Question one?",)),
+    (N_("a system text and a question"), "Be brief.", ("Question one?",)),
+    (N_("a second question"), "", ("Question one?", "Answer one.", "Question two?")),
 )
 """What prompts are compared with: a name, a system text, the turns from the user's first on."""
 ROLES = {"human": "user", "gpt": "assistant", "function_call": "function"}  # ShareGPT's names for LLaMA-Factory's roles
@@ -93,7 +95,7 @@ class Template:
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return list(ids)[-self.limit :]
 
-    def parts_from(self, chat_template: str) -> str | None:
+    def parts_from(self, chat_template: str) -> Said | None:
         """Where the prompts of the training and those of a chat template part, as a sentence; None where they agree."""
         for name, system, texts in CONVERSATIONS:
             messages = [{"role": ROLE_OF[n % 2], "content": text} for n, text in enumerate(texts)]
@@ -115,7 +117,9 @@ class Template:
                 pairs = enumerate(zip(ours, shown, strict=False))
                 at = next((n for n, (one, other) in pairs if one != other), min(len(ours), len(shown)))
                 start = max(0, at - 8)
-                return f"for {name} {ours[start : at + 40]!r} instead of {shown[start : at + 40]!r}"
+                text = N_("for {conversation} {ours} instead of {theirs}")
+                both = {"ours": repr(ours[start : at + 40]), "theirs": repr(shown[start : at + 40])}
+                return said(text, conversation=said(name), **both)
         return None
 
     def stops(self) -> list[int]:

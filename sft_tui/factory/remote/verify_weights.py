@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from verify_words import N_, Said, said
 
 SLICE_ELEMENTS = 16 << 20  # elements compared at once: 64 MB in float32, a few times that with the temporaries
 DECOMPOSING = (
@@ -102,7 +103,7 @@ class Adapter:
     """An adapter's updates by the name of the weight; `reason` says why it cannot be recomputed, if it cannot."""
 
     updates: dict[str, Update] = field(default_factory=dict)
-    reason: str | None = None
+    reason: Said | None = None
 
 
 def read_adapter(directory: Path) -> Adapter:
@@ -111,11 +112,13 @@ def read_adapter(directory: Path) -> Adapter:
     kind = str(config.get("peft_type", "")).upper()
     start = str(config.get("init_lora_weights", "")).lower()
     if kind != "LORA":
-        return Adapter(reason=f"this check knows LoRA adapters, not {kind or 'unnamed ones'}")
+        return Adapter(reason=said(N_("this check knows LoRA adapters, not {kind}"), kind=kind or "?"))
     if start.startswith(DECOMPOSING):
-        return Adapter(reason=f"the adapter began with {start}, which also moves the base weights")
+        return Adapter(
+            reason=said(N_("the adapter began with {start}, which also moves the base weights"), start=start)
+        )
     if config.get("lora_bias"):
-        return Adapter(reason="the adapter trains biases inside LoRA (lora_bias)")
+        return Adapter(reason=said(N_("the adapter trains biases inside LoRA (lora_bias)")))
     weights = Weights(directory)
     updates: dict[str, Update] = {}
     for key in weights:

@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+from sft_tui.i18n import current_language, set_language
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import Status, read_state
 from sft_tui.view.outcome import read_outcome
@@ -67,6 +68,23 @@ def test_the_curves_are_shown_by_tensorboard_where_there_are_some(tmp_path: Path
     state = read_state(layout)
     assert state is not None
     assert any(usage.command in line for line in read_outcome(layout, state).places)
+
+
+def test_what_was_verified_is_said_in_the_user_s_language(tmp_path: Path) -> None:
+    layout = finished_run(tmp_path)
+    inner = {"text": "{count} tensors, such as {name}", "values": {"count": 2, "name": "model.{norm}"}}
+    said = [{"text": "The merged model lacks {tensors}.", "values": {"tensors": inner}}]
+    check = {"name": "agrees", "status": "failed", "message": "The merged model lacks 2 tensors.", "said": said}
+    broken = {**check, "said": [{"text": "{x}", "values": {}}]}
+    layout.verify_result.write_text(json.dumps({"ok": False, "checks": [check, broken], "samples": []}))
+    before = current_language()
+    try:
+        set_language("zh_CN")
+        shown = [check.message for check in read_result(layout).checks]
+    finally:
+        set_language(before)
+    assert shown[0].startswith("合并后的模型缺少") and "model.{norm}" in shown[0]
+    assert shown[1] == check["message"]
 
 
 def test_broken_results_are_no_success(tmp_path: Path) -> None:
