@@ -160,7 +160,7 @@ class DataAnswers(_Section):
         Field(min_length=1),
         WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}]}),
     ] = Field(
-        description="A json, jsonl, csv, tsv, parquet or xlsx file, a directory of them, `hub:` and a name, or a list."
+        description="A data file (csv, json, parquet, ...), directory, `data.zip!train.csv`, `hub:NAME`; or a list."
     )
     sources: Annotated[list[_Source], Field(min_length=1)] | None = Field(
         None, description="Several sources instead of `source`; with weights they are interleaved, else concatenated."

@@ -9,18 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft_tui.dataset.output import split
-from sft_tui.dataset.readers.source_file import HUB, SourceFile
+from sft_tui.dataset.readers.source_file import HUB, SourceFile, stem_of
 from sft_tui.dataset.request import FORMATS, IN_ARCHIVE, REASONINGS, SAMPLINGS, ConvertRequest
 from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, Problems, refuse
 
 _NAME = re.compile(r"[\w-]+", re.ASCII)
 _NOT_NAME = re.compile(r"[^\w-]+")
-_DATA_SUFFIXES = re.compile(
-    r"(\.(csv|tsv|tab|psv|txt|jsonl?|ndjson|parquet|pq|parq|xlsx|xlsm|xlsb|xls|ods|arrow|feather|orc|dta|sas7bdat|xpt"
-    r"|z?sav|xml|gz|gzip|zst|zstd|bz2|xz|zip|tar|tgz|tbz2?|txz))+$",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ def default_name(source: str) -> str:
     if source.startswith(HUB):
         return clean_name(source.removeprefix(HUB).split("@")[0].rstrip("/").rsplit("/", 1)[-1])
     stem = Path(source.rpartition(IN_ARCHIVE)[2]).absolute().name
-    return clean_name(_DATA_SUFFIXES.sub("", stem) or stem)
+    return clean_name(stem_of(stem) or stem)
 
 
 def find_target(request: ConvertRequest, files: Sequence[SourceFile]) -> Target:

@@ -74,7 +74,8 @@ def memory_of_draft(data: Mapping[str, Any], answers_path: Path, gpus: GpuReport
 
     if not _given(data, "model", "path"):
         return MemoryNeed(why=_("it depends on the model, which is chosen in the next step"))
-    _problems, answers = validate({**data, "data": data["data"] if _given(data, "data", "source") else _NO_DATA})
+    given = any(_given(data, "data", key) for key in ("source", "sources"))
+    _problems, answers = validate({**data, "data": data["data"] if given else _NO_DATA})
     if answers is None:
         return MemoryNeed(why=_("the answers have mistakes"))
     try:

@@ -41,6 +41,7 @@ SCREEN_CLASSES = {
     "gpu": "GpuScreen",
     "model": "ModelScreen",
     "data": "DataScreen",
+    "sources": "SourcesScreen",
     "preview": "PreviewScreen",
     "config": "ConfigScreen",
     "review": "ReviewScreen",
@@ -115,6 +116,8 @@ class SftApp(App[int]):
 
     def make(self, name: str, *arguments: Any) -> BaseScreen:
         """A new screen of the kind `name`; its module is imported now."""
+        if name == "data" and self.draft.sources:
+            name = "sources"
         module = import_module(f"sft_tui.tui.screens.{name}")
         screen = getattr(module, SCREEN_CLASSES[name])(*arguments)
         assert isinstance(screen, BaseScreen)

@@ -44,6 +44,12 @@ class Draft:
         """Whether the user has decided anything yet."""
         return any(self.data.get(key) for key in ("model", "data", "train", "run"))
 
+    @property
+    def sources(self) -> list[Any]:
+        """The sources, where the answers name them in a list; empty where they name one or none yet."""
+        lists = (self.get(key) for key in ("data.sources", "data.source"))
+        return next((found for found in lists if isinstance(found, list)), [])
+
     def get(self, key: str, default: Any = None) -> Any:
         """The value at the dotted path `key`, or `default` where there is none."""
         node: Any = self.data
@@ -92,7 +98,7 @@ class Draft:
         data = dict(self.data)
         for section, key in (("model", "path"), ("data", "source")):
             given = data.get(section, {})
-            if isinstance(given, dict):
+            if isinstance(given, dict) and not (key == "source" and self.sources):
                 data[section] = {key: "-", **given}
         return validate(data)
 

@@ -60,10 +60,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "data.source": (
         N_("File with examples"),
         N_(
-            "A json, jsonl, csv, tsv, parquet or xlsx file, also packed (.gz, .zst), a directory of such files, or "
-            "`hub:` and the name of a dataset. Its format is detected. The file is only read, never changed.\n\nA few "
-            "hundred good examples are enough to begin with. The quality of the examples decides the quality of the "
-            "result."
+            "A json, jsonl, csv, tsv, parquet or xlsx file, also packed (.gz, .zst, .bz2, .xz), a directory of such "
+            "files, a file in an archive (data.zip!train.csv), or `hub:` and the name of a dataset. Its format is "
+            "detected. The file is only read, never changed.\n\nA few hundred good examples are enough to begin with. "
+            "The quality of the examples decides the quality of the result."
         ),
     ),
     "data.format": (

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".xlsx", ".ndjson")
-PACKED = (".gz", ".zst", ".bz2", ".xz")
+from sft_tui.dataset.readers.source_file import is_readable_name
+
 _SCAN_LIMIT = 5000
 
 
@@ -25,14 +25,6 @@ class Entry:
 def is_model(path: Path) -> bool:
     """Whether `path` looks like a model: a directory with config.json."""
     return (path / "config.json").is_file()
-
-
-def is_source(path: Path) -> bool:
-    """Whether `path` looks like a file with examples."""
-    name = path.name.lower()
-    for suffix in PACKED:
-        name = name.removesuffix(suffix)
-    return name.endswith(SOURCE_SUFFIXES)
 
 
 def place_of(text: str, bases: Sequence[Path]) -> tuple[Path, str, str]:
@@ -72,7 +64,7 @@ def _entry(item: os.DirEntry[str], models: bool, typed: str) -> Entry | None:
         directory = item.is_dir()
         if directory:
             return Entry(f"{typed}{item.name}/", True, models and is_model(Path(item.path)))
-        if not models and is_source(Path(item.name)):
+        if not models and is_readable_name(item.name):
             return Entry(typed + item.name, False, True, item.stat().st_size)
     except OSError:
         return None

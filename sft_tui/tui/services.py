@@ -112,17 +112,17 @@ class Services:
         return count_rows(resolve_source(source, base, project), progress, sheet=sheet)
 
     def preview(self, answers: Answers, base: Path, project: Path, start: int, count: int) -> PreviewPage:
-        """`count` records from record `start` (from 1) as read and as samples; raises `Refusal`."""
+        """`count` records of the first source from record `start` (from 1), and their samples; raises `Refusal`."""
         from sft_tui.dataset import preview
         from sft_tui.factory.probe import load_factory
         from sft_tui.plan.context import look_at_model, template_of
-        from sft_tui.plan.conversion import conversion_request
-        from sft_tui.plan.names import resolve_source
+        from sft_tui.plan.sources import find_parts
 
         factory = load_factory(None)
         template = template_of(answers, look_at_model(answers, base, project, factory), factory)
-        source = resolve_source(answers.data.source, base, project)
-        return preview(conversion_request(answers, source, project / "data", "preview", template), start, count)
+        part = next(part for part in find_parts(answers, base, project) if not part.evaluates)
+        request = replace(part, dataset="preview").request(project / "data", template, None)
+        return preview(request, start, count)
 
     def count_tokens(self, answers: Answers, answers_path: Path) -> MeanTokens | None:
         """Count how long the samples are, for the next estimate; some seconds the first time. None: not known."""
@@ -151,17 +151,18 @@ class Services:
 
         from sft_tui.dataset import preview
         from sft_tui.factory.dataset_info import entries_for
-        from sft_tui.plan.conversion import conversion_request
+        from sft_tui.plan.sources import parts_of
 
         answers, situation = found.answers, found.situation
         if answers is None or situation is None:
             return ""
-        name, directory = situation.dataset, situation.project / "data"
-        page = preview(conversion_request(answers, situation.source, directory, name), 1, 1)
-        test = directory / f"{name}_test.jsonl" if answers.data.test_size else None
-        entries = entries_for(
-            name, _Entry(page.format, page.columns, page.tags, directory / f"{name}_train.jsonl", test)
-        )
+        directory = situation.project / "data"
+        entries: dict[str, Any] = {}
+        for part in parts_of(answers, situation):
+            page = preview(part.request(directory, None, None), 1, 1)
+            test = directory / f"{part.dataset}_test.jsonl" if part.answers.data.test_size else None
+            train = directory / f"{part.registered}.jsonl"
+            entries |= entries_for(part.dataset, _Entry(page.format, page.columns, page.tags, train, test))
         return json.dumps(entries, ensure_ascii=False, indent=2)
 
     def start(self, found: Assessment, *, force: bool = False) -> RunLayout:

@@ -72,15 +72,17 @@ class TokensKnown(Message):
 def make_job(answers: Answers, answers_path: Path, machine: Machine) -> Job:
     """Find out what the statistics of the draft's examples depend on. Raises `Refusal`."""
     from sft_tui.plan.context import gather, template_of
-    from sft_tui.plan.conversion import conversion_request, fingerprint
+    from sft_tui.plan.conversion import fingerprint
     from sft_tui.plan.decide import decide
+    from sft_tui.plan.sources import trained_parts
 
     situation = replace(gather(answers, answers_path, fresh=True, rows=0), gpus=machine.gpus)
     options = decide(answers, situation, estimated=False).options
     python = machine.environment.python if machine.environment is not None else None
     known = template_of(answers, situation.model, situation.factory)
     folder = situation.project / "data"
-    request = conversion_request(answers, situation.source, folder, "statistics", known, python)
+    first = replace(trained_parts(answers, situation)[0], dataset="statistics", before=())
+    request = first.request(folder, known, python)
     model = situation.model.directory
     template = situation.model.template if model is not None else None
     return Job(

@@ -54,7 +54,7 @@ def _hardware(plan: Plan) -> str:
 
 
 def _examples(answers: Answers, found: Assessment) -> str:
-    parts = [answers.data.source]
+    parts = [source.text for source in answers.data.sources or ()] or [answers.data.source]
     if found.length.rows is not None:
         text = _("{rows:,} rows to train on") if found.length.exact else _("about {rows:,} rows to train on")
         parts.append(text.format(rows=found.length.rows))

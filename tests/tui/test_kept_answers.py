@@ -241,6 +241,36 @@ async def test_answers_of_a_wrong_shape_are_shown_and_put_right_not_crashed_on(
     assert app.return_code in (None, 0)
 
 
+async def test_several_sources_are_shown_and_kept_as_they_are(tmp_path: Path) -> None:
+    thirty_rows(tmp_path)
+    (tmp_path / "more.csv").write_text("ask,reply\n" + "".join(f"q{n},a{n}\n" for n in range(9)))
+    data: dict[str, Any] = {
+        "model": {"path": str(MODEL)},
+        "data": {
+            "sources": [
+                {"path": "more.csv", "weight": 2, "columns": {"input": "ask", "output": "reply"}},
+                {"path": "rows.csv", "weight": 1},
+            ],
+        },
+    }
+    before = json.dumps(data)
+    app = wizard(tmp_path, draft=Draft(tmp_path, data=data, answers_path=tmp_path / "answers.yaml"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.show_step("data")
+        await settle(pilot)
+        seen = text(app)
+        assert "1. more.csv" in seen and "2. rows.csv (weight: 1)" in seen and "input: ask" in seen
+        await pilot.press("enter")
+        await settle(pilot)
+        assert shown(app).STEP == "preview" and "the first of 2 sources" in text(app)
+        app.show_step("review")
+        await settle(pilot)
+        assert "more.csv" in text(app) and "rows.csv" in text(app)
+        await pilot.press("escape")
+        await settle(pilot)
+    assert {key: json.loads(before)[key] for key in ("data",)} == {"data": app.draft.data["data"]}
+
+
 @pytest.mark.parametrize("step", ["prewiev", "runs", "run", "help", ""])
 async def test_a_kept_draft_with_an_unknown_step_begins_at_the_first(tmp_path: Path, step: str) -> None:
     filled(tmp_path).save(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,20 @@ class SourceFile:
         """The suffix that tells the kind, in lower case, without that of a compression."""
         suffixes = [s.lower() for s in Path(self.member or self.path).suffixes]
         return next((s for s in reversed(suffixes) if s not in PACKED), "")
+
+
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz")
+_DATA_NAME = re.compile(f"({'|'.join(map(re.escape, (*SUFFIXES, *PACKED, *_ARCHIVES)))})+$", re.IGNORECASE)
+
+
+def stem_of(name: str) -> str:
+    """The file name `name` without the suffixes that tell what it is: `apples.jsonl.gz` is `apples`."""
+    return _DATA_NAME.sub("", name)
+
+
+def is_readable_name(name: str) -> bool:
+    """Whether a file of this name may be a source: a data file, packed or not, or an archive."""
+    return suffix_kind(Path(name)) is not None or name.lower().endswith((*_ARCHIVES, *(".tar" + s for s in PACKED)))
 
 
 def suffix_kind(path: Path) -> str | None:

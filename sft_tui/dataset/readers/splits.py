@@ -8,14 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sft_tui.dataset.readers.source_file import SourceFile, stem_of
 from sft_tui.dataset.rows.marks import FILE_SPLIT
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
-
-if TYPE_CHECKING:
-    from sft_tui.dataset.readers.source_file import SourceFile
 
 _STATE = "state.json"
 _WORDS = re.compile(
@@ -23,7 +20,6 @@ _WORDS = re.compile(
     r"(train(?:ing)?(?![a-z])|(?:test(?:ing)?|valid(?:ation)?|val|dev|eval(?:uation)?)(?![a-z])|训练|测试|验证|评估)",
     re.IGNORECASE,
 )
-_DATA_NAME = re.compile(r"(\.(?:csv|tsv|txt|jsonl?|ndjson|parquet|arrow|feather|xlsx?|gz|zst))+$", re.IGNORECASE)
 _SHARD = re.compile(r"集?(?:[-_.]?\d+)*(?:-of-\d+)?(?:-[0-9a-f]{16})?")
 _TRAIN = ("train", "训练")
 _SHOWN = 5
@@ -82,7 +78,7 @@ def _split_of(path: Path, root: Path) -> tuple[str | None, bool]:
     """The word for a split nearest to the end of `path` below `root`, and whether that part of it says nothing else."""
     *folders, name = path.relative_to(root.absolute()).parts
     for part in (name, *reversed(folders)):
-        stem = _DATA_NAME.sub("", part)
+        stem = stem_of(part)
         found = {match[1].lower(): match for match in _WORDS.finditer(stem)}
         if len(found) > 1:
             return None, False

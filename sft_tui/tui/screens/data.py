@@ -16,6 +16,7 @@ from sft_tui.i18n import _
 from sft_tui.problems import Problem, Refusal, Severity
 from sft_tui.tui.background import Task, in_background
 from sft_tui.tui.screen import WizardScreen
+from sft_tui.tui.screens.sources import source_text
 from sft_tui.tui.source_view import DEFAULT_TEST_SIZE, FORMATS, NONE, ROLES, TURNS_FORMATS, describe, first_values
 from sft_tui.tui.text import clean
 from sft_tui.tui.values import holds_chinese, parse_typed, show_typed
@@ -79,6 +80,9 @@ class DataScreen(WizardScreen):
             id="source",
         )
         yield Static("", id="rows", classes="note", markup=False)
+        if (held := draft.get("data.eval")) is not None:
+            text = _("Evaluated on: {source}").format(source=source_text(held))
+            yield Static(clean(text, " "), classes="note", markup=False)
         with Container(id="data-columns"):
             with Vertical(id="mapping"):
                 yield Static(_("Which column is what?"), classes="title", markup=False)

@@ -199,6 +199,8 @@ class PreviewScreen(WizardScreen):
         total = self.sft.rows[1] if self.sft.rows and self.sft.rows[0] == self.sft.draft.get("data.source") else None
         where = _("Row {number:,} of {total:,}") if total else _("Row {number:,}")
         where = where.format(number=row.number, total=total or 0)
+        if count := len(self.sft.draft.sources):
+            where += _(", ") + _("the first of {count} sources").format(count=count)
         head = self.query_one("#preview-head", Static)
         if row.drop is None:
             head.update(Content(clean(f"{where}{self._marked_text()}  {signs.done} " + _("becomes a sample"))))

@@ -194,12 +194,12 @@ class ReviewScreen(CostScreen):
         answers = found.answers
         if path.parent == draft.base.absolute():
             return answers
+        from sft_tui.plan.sources import located, parts_of
+
         model = str(found.situation.model.directory or answers.model.path)
-        data = answers.data.model_copy(update={"source": found.situation.source})
+        answers = located(answers, parts_of(answers, found.situation))
         run = answers.run.model_copy(update={"dir": str(found.situation.project)})
-        return answers.model_copy(
-            update={"model": answers.model.model_copy(update={"path": model}), "data": data, "run": run}
-        )
+        return answers.model_copy(update={"model": answers.model.model_copy(update={"path": model}), "run": run})
 
     def _close_saving(self) -> None:
         self._saving = False

@@ -189,6 +189,8 @@ class StatisticsScreen(BaseScreen):
         self._suggested = words.suggested(found, job)
         cutoff = words.whole(self._options.get("cutoff_len"), job.cutoff_len)
         lines = words.overview(found, job, self.sft.signs, cutoff)
+        if count := len(self.sft.draft.sources):
+            lines.insert(0, _("Only the first of {count} sources is counted here.").format(count=count))
         self.query_one(ReadingLines).show([Content(clean(line)) for line in lines])
         self.query_one("#statistics-found", Lines).show([*self._suggestion_lines(), Content(""), *self._doubts()])
         if self.focused is None:
