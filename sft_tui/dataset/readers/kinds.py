@@ -7,11 +7,11 @@ import zlib
 
 from sft_tui.dataset.readers import encoding
 from sft_tui.dataset.readers.packing import packing_of
-from sft_tui.dataset.readers.source_file import SUFFIXES, SourceFile, unreadable
+from sft_tui.dataset.readers.source_file import PAGES, SUFFIXES, SourceFile, unreadable
 from sft_tui.i18n import _
 
 TEXT_KINDS = ("csv", "json")
-TABLES = ("orc", "stata", "sas", "spss", "xml")
+TABLES = ("orc", "stata", "sas", "spss", "xml", "html")
 """Kinds that `TableReader` reads."""
 WORKBOOKS = ("xlsx", "sheets")
 HEAD_BYTES = 8 << 10
@@ -56,6 +56,8 @@ def kind_of(file: SourceFile, magic: bytes) -> str:
     foreign = next((kind for head, kind in _FOREIGN if magic.startswith(head)), None)
     text = magic.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:15].lower().startswith((b"<!doctype html", b"<html")):
+        if file.named and file.suffix in (*PAGES, ".xls") and not file.compression:
+            return "html"
         foreign = "html"
     if magic[257:262] == b"ustar":
         foreign = "tar"

@@ -47,8 +47,10 @@ class SourceFile:
         return next((s for s in reversed(suffixes) if s not in PACKED), "")
 
 
+PAGES = (".html", ".htm")
+"""Web pages, whose tables are read where one is named; a directory may hold some beside its data."""
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz")
-_DATA_NAME = re.compile(f"({'|'.join(map(re.escape, (*SUFFIXES, *PACKED, *_ARCHIVES)))})+$", re.IGNORECASE)
+_DATA_NAME = re.compile(f"({'|'.join(map(re.escape, (*SUFFIXES, *PACKED, *_ARCHIVES, *PAGES)))})+$", re.IGNORECASE)
 
 
 def stem_of(name: str) -> str:
@@ -57,8 +59,9 @@ def stem_of(name: str) -> str:
 
 
 def is_readable_name(name: str) -> bool:
-    """Whether a file of this name may be a source: a data file, packed or not, or an archive."""
-    return suffix_kind(Path(name)) is not None or name.lower().endswith((*_ARCHIVES, *(".tar" + s for s in PACKED)))
+    """Whether a file of this name may be a source: a data file, packed or not, an archive, or a page with a table."""
+    more = (*_ARCHIVES, *PAGES, *(".tar" + suffix for suffix in PACKED))
+    return suffix_kind(Path(name)) is not None or name.lower().endswith(more)
 
 
 def suffix_kind(path: Path) -> str | None:

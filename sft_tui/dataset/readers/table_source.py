@@ -1,17 +1,20 @@
-"""Tables of other programs: ORC, Stata, SAS, SPSS and XML, as Arrow batches.
+"""Tables of other programs: ORC, Stata, SAS, SPSS, XML and web pages, as Arrow batches.
 
-All are read piece by piece but XML, which is held in memory, and refused above a size.
+All are read piece by piece but the last two, which are held in memory, and refused above a size.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
+from io import StringIO
 from itertools import chain
 from typing import Any
 
 from sft_tui.dataset.readers.parquet_source import ArrowReader
 from sft_tui.dataset.readers.source_file import SourceFile, damaged, unreadable
+from sft_tui.dataset.readers.streams import TextStream
 from sft_tui.i18n import _
 from sft_tui.units import GIB
 
@@ -88,6 +91,36 @@ def _xml(file: SourceFile) -> Iterator[Any]:
     yield _batch(pd.read_xml(file.path, parser="etree", dtype=str))
 
 
+def _html(file: SourceFile) -> Iterator[Any]:
+    """The one table of a web page with more than a row, its cells as they are written."""
+    import pandas as pd
+
+    _refuse_large(file)
+    try:
+        page = b"".join(TextStream(file).chunks()).decode("utf-8", "replace")
+        read = partial(pd.read_html, flavor="lxml", keep_default_na=False)
+        tables = [frame for frame in read(StringIO(page)) if len(frame) > 1]
+        if len(tables) == 1:
+            as_text: Any = dict.fromkeys(tables[0].columns, str)
+            again = read(StringIO(page), converters=as_text)
+            yield _batch(next(frame for frame in again if len(frame) > 1))
+            return
+    except ImportError:
+        reason = _("tables of web pages are read with lxml, which is not installed")
+        hint = _("Install lxml beside this program, or save the table as CSV.")
+        raise unreadable(file.path, reason, hint) from None
+    except ValueError:
+        tables = []
+    if not tables:
+        raise unreadable(
+            file.path,
+            _("it is a web page without a table"),
+            _("Download the file itself (look for a raw or download link)."),
+        )
+    reason = _("it is a web page with {count} tables").format(count=len(tables))
+    raise unreadable(file.path, reason, _("Save the one that you mean as CSV."))
+
+
 def _batch(frame: Any) -> Any:
     """The rows of a pandas frame; its floats lose the `.0` where a column has whole numbers alone."""
     import pandas as pd
@@ -115,4 +148,5 @@ _OPENERS: dict[str, Callable[[SourceFile], Iterator[Any]]] = {
     "sas": _readstat,
     "spss": _readstat,
     "xml": _xml,
+    "html": _html,
 }

@@ -76,6 +76,47 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def write_page(path: Path, *frames: pd.DataFrame) -> None:
+    tables = "".join(frame.to_html(index=False) for frame in frames)
+    path.write_text(f"<!DOCTYPE html><html><body><h1>x</h1>{tables}</body></html>", "utf-8")
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.htm", "a.xls"])
+def test_the_table_of_a_page(tmp_path: Path, name: str) -> None:
+    write_page(tmp_path / name, FRAME, FRAME[:1])
+    assert rows_of(tmp_path / name) == ROWS
+    assert inspect_source(str(tmp_path / name)).kind == "html"
+
+
+@pytest.mark.parametrize(("tables", "words"), [(0, "without a table"), (2, "with 2 tables")])
+def test_a_page_without_its_one_table_is_refused(tmp_path: Path, tables: int, words: str) -> None:
+    write_page(tmp_path / "a.html", *[FRAME] * tables)
+    with pytest.raises(Refusal) as found:
+        inspect_source(str(tmp_path / "a.html"))
+    assert words in str(found.value)
+
+
+def test_a_page_in_another_encoding(tmp_path: Path) -> None:
+    html = f'<html><meta charset="gbk"><body>{FRAME.to_html(index=False)}</body></html>'
+    (tmp_path / "a.html").write_bytes(html.encode("gbk"))
+    assert rows_of(tmp_path / "a.html") == ROWS
+
+
+def test_a_page_beside_data_is_none(tmp_path: Path) -> None:
+    write_page(tmp_path / "index.html", FRAME)
+    (tmp_path / "a.csv").write_text("question,answer\nq,a\n")
+    assert rows_of(tmp_path) == [("q", "a")]
+
+
+def test_pages_need_lxml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_page(tmp_path / "a.html", FRAME)
+    monkeypatch.setitem(sys.modules, "lxml", None)
+    monkeypatch.setitem(sys.modules, "lxml.etree", None)
+    with pytest.raises(Refusal) as found:
+        inspect_source(str(tmp_path / "a.html"))
+    assert "Install lxml" in (found.value.problems[0].hint or "")
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_rows_come_out_as_they_were_written(tmp_path: Path, name: str) -> None:
     WRITERS[name](tmp_path / name)
