@@ -1,162 +1,91 @@
-"""Columns of texts to lines of JSON: joined in bulk, with a JSON writer for the rows that need escapes."""
+"""Columns of texts to lines of JSON: escaped a column at a time, joined in bulk."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sft_tui.dataset.readers.block_index import BACKSLASH, LINE_END, QUOTE, places_of
+from sft_tui.dataset.readers.block_index import BACKSLASH, QUOTE
+from sft_tui.dataset.rows.texts import joined, of_buffer, text_buffer
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 _BLANK = 32
-_SAMPLE_ROWS = 256
-_MOST_ESCAPED = 0.25
-"""Where more than this share of the first rows need escapes, all of them go through the JSON writer."""
+_CHUNK_BYTES = 1 << 19
+"""What is looked at in one go: its masks stay in the cache of a core."""
+_SHORT = {8: b"\\b", 9: b"\\t", 10: b"\\n", 12: b"\\f", 13: b"\\r", QUOTE: b'\\"', BACKSLASH: b"\\\\"}
+_ESCAPES = {code: _SHORT.get(code, b"\\u%04x" % code) for code in (*range(_BLANK), QUOTE, BACKSLASH)}
+"""How JSON writes the bytes that it cannot hold as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """`parts` are the lines, joined they end with a line end; `lengths` holds the bytes of each line, its end too."""
+class Lines(NamedTuple):
+    """`text` is all lines, each with its end; `lengths` holds the bytes of each."""
 
-    parts: tuple[bytes | memoryview, ...]
+    text: memoryview
     lengths: np.ndarray
 
 
-class _Joined(NamedTuple):
-    """Rows put together without escapes: the bytes, where rows end (after a 0), and which rows need escapes."""
-
-    text: np.ndarray
-    ends: np.ndarray
-    escaped: np.ndarray
-
-
 class LineWriter:
-    """Writes frames whose rows become objects with `keys`: a fixed text, or None for a column of that name.
-
-    The bytes do not depend on the way that is taken.
-    """
+    """Writes columns whose rows become objects with `keys`: a fixed text, or None for a column of that name."""
 
     def __init__(self, keys: Mapping[str, str | None]) -> None:
-        self._keys = dict(keys)
-        self._texts = _texts_between(self._keys)
-        self._specials = sum(_count_specials("".join(self._texts).encode()))
+        self._names = [name for name, fixed in keys.items() if fixed is None]
+        self._between = _texts_between(keys)
 
-    def write(self, frame: pl.DataFrame) -> Lines:
-        """The lines of `frame`, which has no nulls."""
+    def write(self, columns: Mapping[str, Any]) -> Lines:
+        """The lines of `columns`: arrays of large texts, equally long."""
         import numpy as np
-        import polars as pl
 
-        if not frame.height:
-            return Lines((), np.empty(0, np.int64))
-        sample = self._joined(frame.head(_SAMPLE_ROWS))
-        if np.count_nonzero(sample.escaped) > _MOST_ESCAPED * len(sample.escaped):
-            return self._serialised(frame)
-        joined = self._joined(frame)
-        lengths = np.diff(joined.ends)
-        if not joined.escaped.any():
-            return Lines((joined.text.data,), lengths)
-        others = self._serialised(frame.filter(pl.Series(joined.escaped)))
-        return _merged(joined.text.data, lengths, joined.escaped, others)
-
-    def _joined(self, frame: pl.DataFrame) -> _Joined:
-        import numpy as np
-        import polars as pl
-
-        names = [name for name, fixed in self._keys.items() if fixed is None]
-        pieces = [pl.lit(self._texts[0])]
-        for name, after in zip(names, self._texts[1:], strict=True):
-            pieces += [pl.col(name), pl.lit(after)]
-        joined = frame.select(pl.concat_str(pieces)).to_series().to_arrow(compat_level=pl.CompatLevel.oldest())
-        _valid, bounds, data = joined.buffers()
-        ends = np.frombuffer(bounds, np.int64, frame.height + 1)
-        text = np.frombuffer(data, np.uint8, int(ends[-1]))
-        if sum(_count_specials(text)) == self._specials * frame.height:
-            return _Joined(text, ends, np.zeros(frame.height, bool))
-        special = np.flatnonzero((text < _BLANK) | (text == QUOTE) | (text == BACKSLASH))
-        return _Joined(text, ends, np.diff(np.searchsorted(special, ends)) != self._specials)
-
-    def _serialised(self, frame: pl.DataFrame) -> Lines:
-        import numpy as np
-        import polars as pl
-
-        written = _Parts()
-        columns = [pl.col(name) if fixed is None else pl.lit(fixed).alias(name) for name, fixed in self._keys.items()]
-        frame.select(columns).write_ndjson(cast(IO[bytes], written))
-        found: list[np.ndarray] = []
-        before = 1
-        for part in written.parts:
-            found.append(places_of(np.frombuffer(part, np.uint8), LINE_END) + before)
-            before += len(part)
-        return Lines(tuple(written.parts), np.diff(np.concatenate(found), prepend=0))
+        pieces: list[Any] = [self._between[0]]
+        for name, after in zip(self._names, self._between[1:], strict=True):
+            pieces += [escaped(columns[name]), after]
+        ends, text = text_buffer(joined(pieces))
+        return Lines(text.data, np.diff(ends))
 
 
-def _merged(text: memoryview, lengths: np.ndarray, escaped: np.ndarray, others: Lines) -> Lines:
-    """The lines of `text`, those that are `escaped` replaced by `others`."""
+def escaped(texts: Any) -> Any:
+    """`texts` as they stand between the quotes of JSON."""
     import numpy as np
 
-    places = np.flatnonzero(escaped)
-    ends = np.cumsum(lengths)
-    replaced = memoryview(b"".join(others.parts))
-    parts: list[memoryview] = []
-    done = taken = 0
-    for start, stop, length in zip(
-        (ends[places] - lengths[places]).tolist(), ends[places].tolist(), others.lengths.tolist(), strict=True
-    ):
-        parts += [text[done:start], replaced[taken : taken + length]]
-        done = stop
-        taken += length
-    parts.append(text[done:])
-    new = lengths.copy()
-    new[places] = others.lengths
-    return Lines((b"".join(parts),), new)
+    ends, text = text_buffer(texts)
+    places = _special_places(text)
+    if not len(places):
+        return texts
+    codes = text[places]
+    present = np.flatnonzero(np.bincount(codes, minlength=256))[::-1].tolist()  # the backslash before what adds some
+    grown = np.zeros(256, np.int64)
+    raw = text.tobytes()
+    for code in present:
+        raw = raw.replace(bytes((code,)), _ESCAPES[code])
+        grown[code] = len(_ESCAPES[code]) - 1
+    added = np.concatenate([[0], np.cumsum(grown[codes])])
+    return of_buffer(ends + added[np.searchsorted(places, ends)], raw)
 
 
-def _count_specials(text: bytes | np.ndarray) -> tuple[int, int, int]:
-    """How many quotes, backslashes and control characters `text` has."""
+def _special_places(text: np.ndarray) -> np.ndarray:
+    """The places of the bytes that JSON escapes."""
     import numpy as np
 
-    codes = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else text
-    count = np.count_nonzero
-    return int(count(codes == QUOTE)), int(count(codes == BACKSLASH)), int(count(codes < _BLANK))
+    found = [np.empty(0, np.int64)]
+    for start in range(0, len(text), _CHUNK_BYTES):
+        part = text[start : start + _CHUNK_BYTES]
+        special = part < _BLANK
+        special |= part == QUOTE
+        special |= part == BACKSLASH
+        if special.any():
+            found.append(np.flatnonzero(special) + start)
+    return np.concatenate(found)
 
 
 def _texts_between(keys: Mapping[str, str | None]) -> list[str]:
     """What stands before, between and after the columns of a line."""
     texts = ["{"]
     for place, (name, fixed) in enumerate(keys.items()):
-        texts[-1] += f'{"," if place else ""}"{name}":'
+        texts[-1] += f'{"," if place else ""}"{name}":"'
         if fixed is None:
-            texts[-1] += '"'
             texts.append('"')
         else:
-            texts[-1] += _as_json(fixed)
+            texts[-1] += "".join(_ESCAPES[ord(c)].decode() if ord(c) in _ESCAPES else c for c in fixed) + '"'
     texts[-1] += "}\n"
     return texts
-
-
-def _as_json(text: str) -> str:
-    """`text` as the JSON writer writes it."""
-    import polars as pl
-
-    written = _Parts()
-    pl.DataFrame({"": [text]}).write_ndjson(cast(IO[bytes], written))
-    return b"".join(written.parts).decode().removeprefix('{"":').removesuffix("}\n")
-
-
-class _Parts:
-    """A file that keeps what is written to it as it comes: nothing is copied again."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        """Keep `data`."""
-        self.parts.append(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from sft_tui.dataset.readers.source_file import SourceFile
 from sft_tui.dataset.rows.text import to_text
+from sft_tui.dataset.rows.texts import indices, table_of
 from sft_tui.problems import Problem
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Record = dict[str, Any]
 BLOCK_BYTES = 4 << 20
@@ -33,23 +31,25 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Successive records: `table` holds a text column each (null or "" for missing), or `records` the values.
+    """Successive records: `table` is an Arrow batch of text columns (null or "" for missing), or `records` the values.
 
     `bad` holds the places (from 0) of records that could not be read; their cells mean nothing (None in `records`).
     `late` holds columns that were not known, each with a value.
     """
 
     height: int
-    table: pl.DataFrame | None
+    table: Any
     records: list[Record | None] | None
     bad: tuple[int, ...] = ()
     late: Record | None = None
 
     def pick(self, places: Sequence[int]) -> Batch:
         """The records at `places` (rising)."""
+        import numpy as np
+
         chosen = {place: new for new, place in enumerate(places)}
         bad = tuple(chosen[place] for place in self.bad if place in chosen)
-        table = self.table[list(places)] if self.table is not None else None
+        table = self.table.take(indices(np.array(places, np.int64))) if self.table is not None else None
         records = [self.records[place] for place in places] if self.records is not None else None
         return Batch(len(chosen), table, records, bad, self.late)
 
@@ -59,7 +59,7 @@ class Batch:
             return self.records
         assert self.table is not None
         bad = frozenset(self.bad)
-        return [None if place in bad else row for place, row in enumerate(self.table.iter_rows(named=True))]
+        return [None if place in bad else row for place, row in enumerate(self.table.to_pylist())]
 
 
 Task = Callable[[], Batch]
@@ -88,13 +88,12 @@ class Reader(Protocol):
         """The records from the first, a block a task, in order."""
 
 
-def text_table(rows: Sequence[Sequence[str | None]], columns: Sequence[str]) -> pl.DataFrame:
-    """A table of texts out of `rows` that have a cell for each of `columns`."""
-    import polars as pl
+def text_table(rows: Sequence[Sequence[str | None]], columns: Sequence[str]) -> Any:
+    """An Arrow batch of texts out of `rows` that have a cell for each of `columns`."""
+    import pyarrow as pa
 
-    return pl.DataFrame(
-        [pl.Series(name, [row[place] for row in rows], dtype=pl.String) for place, name in enumerate(columns)]
-    )
+    kind = pa.large_string()
+    return table_of({name: pa.array([row[place] for row in rows], kind) for place, name in enumerate(columns)})
 
 
 def batch_of(records: list[Record | None], wanted: Wanted) -> Batch:

@@ -1,13 +1,14 @@
-"""Where the cells of a block of text stand, found for all rows at once, and the cells as columns without a copy."""
+"""Where the cells of a block of text stand, found for all rows at once, and the cells as columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.dataset.rows.texts import indices
+
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 QUOTE, BACKSLASH, LINE_END, RETURN = 34, 92, 10, 13
 _WORD = 8
@@ -27,10 +28,9 @@ def places_of(codes: np.ndarray, code: int) -> np.ndarray:
     return np.concatenate([places, rest + whole]) if len(rest) else places
 
 
-def text_columns(block: bytes, bounds: np.ndarray) -> list[pl.Series]:
+def text_columns(block: bytes, bounds: np.ndarray) -> list[Any]:
     """The texts of `block`, valid UTF-8, between `bounds`: a row each with start, end, start, end, ... (rising)."""
     import numpy as np
-    import polars as pl
     import pyarrow as pa
 
     width = bounds.shape[1]
@@ -38,19 +38,7 @@ def text_columns(block: bytes, bounds: np.ndarray) -> list[pl.Series]:
     offsets[:-1] = bounds.ravel()
     offsets[-1] = offsets[-2]
     cells = pa.Array.from_buffers(pa.string(), bounds.size, [None, pa.py_buffer(offsets), pa.py_buffer(block)])
-    series = pl.Series(_Exported(cells))
-    return [series.gather_every(width, offset) for offset in range(0, width, 2)]
-
-
-class _Exported:
-    """An array for another library through the C interface alone, which needs no further import."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
-        """The array's schema and data."""
-        return self._array.__arrow_c_array__(requested_schema)
+    return [cells.take(indices(np.arange(offset, bounds.size, width))) for offset in range(0, width, 2)]
 
 
 def table_bounds(block: bytes, mark: int, width: int, columns: Sequence[int]) -> np.ndarray | None:

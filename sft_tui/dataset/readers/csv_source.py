@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.readers import csv_cells
 from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table, valid_utf8
@@ -14,12 +14,12 @@ from sft_tui.dataset.readers.block_index import table_bounds, text_columns
 from sft_tui.dataset.readers.csv_cells import Cells, Dialect
 from sft_tui.dataset.readers.source_file import SourceFile, unreadable
 from sft_tui.dataset.readers.streams import TextStream
+from sft_tui.dataset.rows.texts import missing, table_of
 from sft_tui.i18n import _
 from sft_tui.problems import Problem
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
 
 _SNIFF_BYTES = 256 << 10
 _SNIFF_RECORDS = 100
@@ -215,18 +215,12 @@ def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequen
             found = _with_arrow(block, dialect, len(names), places)
     if found is None:
         return _exact_batch(block, dialect, names, columns)
-    import polars as pl
-
     height, cells = found
-    table = [
-        cells[names.index(column)].alias(column) if column in names else _nulls(column, height) for column in columns
-    ]
-    return Batch(height, pl.DataFrame(table), None)
+    table = {name: cells[names.index(name)] if name in names else missing(height) for name in columns}
+    return Batch(height, table_of(table), None)
 
 
-def _indexed(
-    block: bytes, dialect: Dialect, width: int, places: Sequence[int]
-) -> tuple[int, dict[int, pl.Series]] | None:
+def _indexed(block: bytes, dialect: Dialect, width: int, places: Sequence[int]) -> tuple[int, dict[int, Any]] | None:
     """The cells at `places` of a block of valid UTF-8 without quotes, whose records all have `width` cells, or None."""
     bounds = table_bounds(block, dialect.delimiter[0], width, places)
     if bounds is None:
@@ -234,11 +228,8 @@ def _indexed(
     return len(bounds), dict(zip(places, text_columns(block, bounds), strict=True))
 
 
-def _with_arrow(
-    block: bytes, dialect: Dialect, width: int, places: Sequence[int]
-) -> tuple[int, dict[int, pl.Series]] | None:
+def _with_arrow(block: bytes, dialect: Dialect, width: int, places: Sequence[int]) -> tuple[int, dict[int, Any]] | None:
     """The cells at `places` of a block of valid UTF-8; None where a line has too many or too few cells."""
-    import polars as pl
     import pyarrow as pa
     from pyarrow import csv
 
@@ -260,10 +251,4 @@ def _with_arrow(
         )
     except pa.ArrowInvalid:
         return None
-    return table.num_rows, {int(key): pl.Series(key, table.column(key)) for key in wanted}
-
-
-def _nulls(name: str, height: int) -> pl.Series:
-    import polars as pl
-
-    return pl.Series(name, [None] * height, dtype=pl.String)
+    return table.num_rows, {int(key): table.column(key).combine_chunks() for key in wanted}

@@ -8,6 +8,7 @@ from typing import Any
 from sft_tui.dataset.readers.batch import Batch, Record, Wanted, batch_of, late_columns, valid_utf8
 from sft_tui.dataset.readers.block_index import line_values, text_columns
 from sft_tui.dataset.rows.text import parse_json
+from sft_tui.dataset.rows.texts import missing, table_of
 
 _DEEP = (b"[" * 100, b'{"":' * 20)
 
@@ -83,8 +84,6 @@ def _columnar(block: bytes, wanted: Wanted, count: int | None) -> Batch | None:
     columns = wanted.columns or ()
     if count is None or any(deep in block for deep in _DEEP) or not valid_utf8(block):
         return None
-    import polars as pl
-
     found = _read_table(block, columns, others=wanted.known is not None)
     table = found or (_read_table(block, columns, others=False) if wanted.known is not None else None)
     if table is None or table.num_rows != count:
@@ -92,7 +91,8 @@ def _columnar(block: bytes, wanted: Wanted, count: int | None) -> Batch | None:
     late: Record | None = None
     if wanted.known is not None and (found is None or not wanted.known.issuperset(found.column_names)):
         late = late_columns([parse_record(line) for line in block.split(b"\n") if line.strip()], wanted.known)
-    return Batch(count, pl.DataFrame([pl.Series(column, table.column(column)) for column in columns]), None, late=late)
+    found = {column: table.column(column).combine_chunks() for column in columns}
+    return Batch(count, table_of(found), None, late=late)
 
 
 def _read_table(block: bytes, columns: Sequence[str], *, others: bool) -> Any:
@@ -121,16 +121,14 @@ def _alike(block: bytes, wanted: Wanted, count: int | None = None) -> Batch | No
     if found is None or not valid_utf8(block):
         return None
     import numpy as np
-    import polars as pl
 
     keys, values = found
     places = sorted({keys.index(column) for column in columns if column in keys})
-    series: dict[str, pl.Series] = {}
+    cells: dict[str, Any] = {}
     if places:
         bounds = np.ascontiguousarray(values[:, places]).reshape(len(values), -1)
-        series = dict(zip([keys[place] for place in places], text_columns(block, bounds), strict=True))
-    missing = pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
-    frame = pl.DataFrame([series.get(name, missing).alias(name) for name in columns])
+        cells = dict(zip([keys[place] for place in places], text_columns(block, bounds), strict=True))
+    table = table_of({name: cells[name] if name in cells else missing(len(values)) for name in columns})
     is_known = wanted.known is None or wanted.known.issuperset(keys)
     late = None if is_known else late_columns([parse_record(block[: block.index(b"\n")])], wanted.known)
-    return Batch(len(values), frame, None, late=late)
+    return Batch(len(values), table, None, late=late)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sft_tui.dataset.readers.batch import Batch, Task, Wanted
-from sft_tui.dataset.readers.parquet_parts import Part, read_ahead, text_parts
 from sft_tui.dataset.readers.source_file import SourceFile, damaged, unreadable
 from sft_tui.dataset.rows.text import to_text
+from sft_tui.dataset.rows.texts import missing, table_of
 from sft_tui.problems import Problem
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _FEWEST_ROWS, _MOST_ROWS = 16, 1 << 16
 _MAGIC = b"ARROW1"
@@ -53,42 +50,14 @@ class ParquetReader:
         if not present:
             yield from _empty_tasks(self.rows, columns, wanted)
             return
-        texts = not wanted.as_records and wanted.columns is not None
-        parts = text_parts(self._parquet.metadata, self._schema, present, wanted.block_bytes) if texts else None
-        if parts is None:
-            yield from self._streamed(present, columns, wanted)
-            return
-        for part, frame in read_ahead(self.file.path, parts, present):
-            if frame is None:
-                yield from self._streamed(present, columns, wanted, part)
-                continue
-            rows = max(part.rows * wanted.block_bytes // max(part.bytes, 1), _FEWEST_ROWS)
-            for start in range(0, part.rows, rows):
-                table = frame.slice(start, rows)
-                self._taken += table.height
-                yield partial(_of_frame, table, columns)
-
-    def _streamed(
-        self, present: list[str], columns: Sequence[str], wanted: Wanted, part: Part | None = None
-    ) -> Iterator[Task]:
-        """The rows of `part` (None: all), never more than a batch of them in memory."""
         meta = self._parquet.metadata
         plain = sum(meta.row_group(at).total_byte_size for at in range(meta.num_row_groups))
         rows = wanted.block_bytes * max(self.rows, 1) // max(plain, 1)
         size = min(max(rows, _FEWEST_ROWS), _MOST_ROWS)
-        groups, skip, left = (None, 0, self.rows) if part is None else (list(part.groups), part.skip, part.rows)
         with reading_tables(self.file):
-            for batch in self._parquet.iter_batches(
-                batch_size=size, row_groups=groups, columns=present, use_threads=True
-            ):
-                some = batch.slice(min(skip, batch.num_rows), left)
-                skip = max(skip - batch.num_rows, 0)
-                left -= some.num_rows
-                self._taken += some.num_rows
-                if some.num_rows:
-                    yield partial(_batch, self.file, some, columns, wanted)
-                if not left:
-                    break
+            for batch in self._parquet.iter_batches(batch_size=size, columns=present, use_threads=False):
+                self._taken += batch.num_rows
+                yield partial(_batch, self.file, batch, columns, wanted)
 
 
 class ArrowReader:
@@ -142,13 +111,6 @@ def reading_tables(file: SourceFile) -> Iterator[None]:
         raise unreadable(file.path, reason, damaged()) from None
 
 
-def _of_frame(frame: pl.DataFrame, columns: Sequence[str]) -> Batch:
-    import polars as pl
-
-    missing = [pl.lit(None, dtype=pl.String).alias(name) for name in columns if name not in frame.columns]
-    return Batch(frame.height, frame.with_columns(missing).select(columns), None)
-
-
 def _empty_tasks(rows: int, columns: Sequence[str], wanted: Wanted) -> Iterator[Task]:
     """Rows of which nothing is wanted: only their number counts."""
     for start in range(0, rows, _MOST_ROWS):
@@ -157,12 +119,9 @@ def _empty_tasks(rows: int, columns: Sequence[str], wanted: Wanted) -> Iterator[
 
 
 def _hollow(height: int, columns: Sequence[str], wanted: Wanted) -> Batch:
-    import polars as pl
-
     if wanted.as_records:
         return Batch(height, None, [dict.fromkeys(columns) for _row in range(height)])
-    nulls = [pl.Series(name, [None] * height, dtype=pl.String) for name in columns or ("",)]
-    return Batch(height, pl.DataFrame(nulls), None)
+    return Batch(height, table_of(dict.fromkeys(columns, missing(height))), None)
 
 
 def _batch(file: SourceFile, batch: Any, columns: Sequence[str], wanted: Wanted) -> Batch:
@@ -171,19 +130,17 @@ def _batch(file: SourceFile, batch: Any, columns: Sequence[str], wanted: Wanted)
 
 
 def _table(batch: Any, columns: Sequence[str]) -> Batch:
-    import polars as pl
+    import pyarrow as pa
 
     height = batch.num_rows
     bad: set[int] = set()
-    series: list[pl.Series] = []
+    found: dict[str, Any] = dict.fromkeys(columns, missing(height))
     for name in columns:
-        if name not in batch.schema.names:
-            series.append(pl.Series(name, [None] * height, dtype=pl.String))
-            continue
-        texts, broken = _text_column(batch.column(batch.schema.names.index(name)))
-        bad.update(broken)
-        series.append(pl.Series(name, texts, dtype=pl.String))
-    return Batch(height, pl.DataFrame(series), None, tuple(sorted(bad)))
+        if name in batch.schema.names:
+            texts, broken = _text_column(batch.column(batch.schema.names.index(name)))
+            bad.update(broken)
+            found[name] = pa.array(texts, pa.large_string()) if isinstance(texts, list) else texts
+    return Batch(height, table_of(found), None, tuple(sorted(bad)))
 
 
 def _text_column(array: Any) -> tuple[Any, list[int]]:

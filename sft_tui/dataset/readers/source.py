@@ -15,6 +15,7 @@ from sft_tui.dataset.readers.source_file import HUB, SourceFile
 from sft_tui.dataset.readers.splits import split_note
 from sft_tui.dataset.request import Columns
 from sft_tui.dataset.rows.marks import FILE_SPLIT
+from sft_tui.dataset.rows.texts import large, missing, table_of
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity, refuse
 
@@ -164,8 +165,11 @@ def _with_partitions(task: Task, partitions: dict[str, str | None], wanted: Want
     if batch.records is not None:
         rows = [None if row is None else {**row, **added} for row in batch.records]
         return replace(batch, records=rows)
-    assert batch.table is not None
-    import polars as pl
+    import pyarrow as pa
 
-    extra = [pl.lit(value, dtype=pl.String).alias(name) for name, value in added.items()]
-    return replace(batch, table=batch.table.with_columns(extra))
+    extra = {
+        name: missing(batch.height) if value is None else pa.repeat(large(value), batch.height)
+        for name, value in added.items()
+    }
+    known = dict(zip(batch.table.schema.names, batch.table.columns, strict=True))
+    return replace(batch, table=table_of(known | extra))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +16,7 @@ from sft_tui.dataset.rows.mapping import Mapped
 from sft_tui.dataset.rows.marks import NO, TEST_SIDE, TRAIN_SIDE, YES, says_bad
 from sft_tui.dataset.rows.media import MEDIA
 from sft_tui.dataset.rows.samples import REASONING, AlpacaMaker, Maker, Texts, dump
-from sft_tui.dataset.rows.text import WHITESPACE
+from sft_tui.dataset.rows.texts import blanks, joined, large, mask, trimmed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,74 +122,79 @@ class TextCleaner:
 
     def __call__(self, batch: Batch) -> Chunk:
         """The lines of `batch`."""
-        import numpy as np
-        import polars as pl
-
         if batch.table is None:
             return RecordCleaner(AlpacaMaker(self.texts), self.hashed)(batch)
         columns = self.texts.columns
-        frame = batch.table.select(
-            **{
-                role: pl.col(column).fill_null("").str.strip_chars(WHITESPACE)
-                for role, column in columns.mapped().items()
-            }
-        )
-        reasons = self._reasons(frame, batch.bad)
-        tests = _begins(frame["split"], TEST_SIDE) if columns.split else None
-        thinks = (frame["reasoning"] != "").to_numpy() if columns.reasoning else None
-        frame = frame.select(self._columns())
+        found = {role: trimmed(batch.table[column]) for role, column in columns.mapped().items()}
+        blank = {role: blanks(texts) for role, texts in found.items()}
+        reasons = self._reasons(found, blank, batch.bad)
+        tests = _begins(found["split"], TEST_SIDE) if columns.split else None
+        thinks = ~blank["reasoning"] if columns.reasoning else None
+        written = self._columns(found, blank)
         if reasons is not None:
-            frame = frame.filter(pl.Series(reasons == 0))
-            tests, thinks = (kept[reasons == 0] if kept is not None else None for kept in (tests, thinks))
-        lines = self._writer.write(frame)
-        hashes = np.ascontiguousarray(frame.hash_rows(seed=0).to_numpy(), np.uint64) if self.hashed else None
+            kept = reasons == 0
+            written = {role: texts.filter(mask(kept)) for role, texts in written.items()}
+            tests, thinks = (marks[kept] if marks is not None else None for marks in (tests, thinks))
+        lines = self._writer.write(written)
         said = Counter({REASONING: int(thinks.sum())}) if thinks is not None and thinks.any() else None
-        return Chunk(batch.height, lines.parts, lines.lengths, reasons, hashes, said, tests)
+        hashes = _hashes(written) if self.hashed else None
+        return Chunk(batch.height, (lines.text,), lines.lengths, reasons, hashes, said, tests)
 
-    def _reasons(self, frame: pl.DataFrame, bad: Sequence[int]) -> np.ndarray | None:
+    def _reasons(
+        self, found: Mapping[str, Any], blank: Mapping[str, np.ndarray], bad: Sequence[int]
+    ) -> np.ndarray | None:
         """The code of each record, or None where all are kept."""
         import numpy as np
 
-        blank = {
-            role: (frame[role] == "").to_numpy() for role in ("instruction", "input", "output") if role in frame.columns
-        }
-        prompts = [blank[role] for role in ("instruction", "input") if role in blank]
-        no_prompt = np.logical_and.reduce(prompts)
+        no_prompt = np.logical_and.reduce([blank[role] for role in ("instruction", "input") if role in blank])
         if not bad and not no_prompt.any() and not blank["output"].any() and not self._is_judged:
             return None
         reasons = np.where(blank["output"], CODES[EMPTY_OUTPUT], 0).astype(np.uint8)
         reasons[no_prompt] = CODES[EMPTY_INPUT]
-        if "split" in frame.columns:
-            reasons[~_begins(frame["split"], TRAIN_SIDE) & ~_begins(frame["split"], TEST_SIDE)] = CODES[OTHER_SPLIT]
+        if "split" in found:
+            reasons[~_begins(found["split"], TRAIN_SIDE) & ~_begins(found["split"], TEST_SIDE)] = CODES[OTHER_SPLIT]
         if label := self.texts.columns.label:
             refused = list(YES if says_bad(label) else NO)
-            reasons[frame["label"].str.to_lowercase().is_in(refused).to_numpy()] = CODES[REJECTED]
+            reasons[_lower(found["label"]).is_in(refused).to_numpy()] = CODES[REJECTED]
         reasons[list(bad)] = CODES[MALFORMED]
         return reasons if reasons.any() else None
 
-    def _columns(self) -> list[pl.Expr]:
+    def _columns(self, found: Mapping[str, Any], blank: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The columns of the written rows that differ from row to row, with the fixed texts in empty cells."""
-        import polars as pl
+        from pyarrow import compute
 
-        fixed = {"instruction": self.texts.instruction, "system": self.texts.system}
-        columns: list[pl.Expr] = []
-        roles = [role for role, text in self._written.items() if text is None]
-        for role in roles:
-            text = fixed.get(role)
-            column = pl.col(role)
-            columns.append(pl.when(column == "").then(pl.lit(text)).otherwise(column).alias(role) if text else column)
+        columns = {role: found[role] for role, text in self._written.items() if text is None}
+        for role, fixed in (("instruction", self.texts.instruction), ("system", self.texts.system)):
+            if role in columns and fixed and blank[role].any():
+                columns[role] = compute.if_else(mask(blank[role]), large(fixed), columns[role])
         thought = self.texts.thought
         if self.texts.columns.reasoning and thought:
-            whole = pl.concat_str(pl.lit(thought[0]), pl.col("reasoning"), pl.lit(thought[1]), pl.col("output"))
-            plain = (pl.col("reasoning") == "") | pl.col("output").str.contains(thought[0].strip(), literal=True)
-            answer = pl.when(plain | (pl.col("output") == "")).then(pl.col("output")).otherwise(whole)
-            columns[roles.index("output")] = answer.alias("output")
+            output = found["output"]
+            whole = joined([thought[0], found["reasoning"], thought[1], output])
+            has_it = compute.match_substring(output, thought[0].strip()).to_numpy(zero_copy_only=False)
+            plain = blank["reasoning"] | blank["output"] | has_it
+            columns["output"] = compute.if_else(mask(plain), output, whole)
         return columns
 
 
-def _begins(texts: pl.Series, pattern: str) -> np.ndarray:
+def _lower(texts: Any) -> pl.Series:
+    import polars as pl
+
+    return pl.Series(texts).str.to_lowercase()
+
+
+def _begins(texts: Any, pattern: str) -> np.ndarray:
     """Where `texts` begin with `pattern`, whatever their case."""
-    return texts.str.to_lowercase().str.contains(pattern).to_numpy()
+    return _lower(texts).str.contains(pattern).to_numpy()
+
+
+def _hashes(columns: Mapping[str, Any]) -> np.ndarray:
+    """A number for each row, the same for the same texts."""
+    import numpy as np
+    import polars as pl
+
+    frame = pl.DataFrame([pl.Series(role, texts) for role, texts in columns.items()])
+    return np.ascontiguousarray(frame.hash_rows(seed=0).to_numpy(), np.uint64)
 
 
 def _written(texts: Texts) -> dict[str, str | None]:

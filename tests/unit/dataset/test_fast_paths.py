@@ -1,10 +1,11 @@
-"""The fast ways give what the exact ones give: blocks found by their marks, lines joined in bulk, parquet in parts."""
+"""The fast ways give what the exact ones give: blocks found by their marks, lines joined in bulk, parquet."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -12,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from sft_tui.dataset.output import line_writer
 from sft_tui.dataset.output.line_writer import LineWriter
-from sft_tui.dataset.readers import parquet_parts
 from sft_tui.dataset.readers.batch import Wanted, text_table, texts_of
 from sft_tui.dataset.readers.block_index import line_values, places_of, table_bounds, text_columns
 from sft_tui.dataset.readers.csv_cells import Dialect, records
@@ -47,7 +46,7 @@ def test_cells_of_csv(cells: list[bytes], ends: bytes) -> None:
     bounds = table_bounds(block, ord(","), 2, [0, 1])
     if bounds is None:
         return
-    found = list(zip(*(column.to_list() for column in text_columns(block, bounds)), strict=True))
+    found = list(zip(*(column.to_pylist() for column in text_columns(block, bounds)), strict=True))
     exact = [record.cells for record in records(block, Dialect(b",", columns=2), final=True)]
     assert found == [tuple(cell.decode() for cell in cells or ()) for cells in exact]
 
@@ -75,7 +74,7 @@ def test_lines_that_are_alike(
     slow = texts_of([parse_record(raw) for raw in raws], ("a", "none", "q"))
     assert fast.bad == slow.bad
     assert fast.table is not None and slow.table is not None
-    assert fast.table.rows() == slow.table.rows()
+    assert fast.table.to_pylist() == slow.table.to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -97,28 +96,35 @@ def test_other_lines_are_left_to_the_parsers(block: bytes) -> None:
 @_QUICK
 @given(rows=st.lists(st.tuples(_TEXTS, _TEXTS), min_size=1, max_size=12), fixed=_TEXTS)
 def test_joined_lines_are_those_of_the_json_writer(rows: list[tuple[str, str]], fixed: str) -> None:
-    frame = text_table(rows, ("input", "output"))
+    table = text_table(rows, ("input", "output"))
     writer = LineWriter({"instruction": fixed, "input": None, "output": None, "system": "S"})
-    monkeypatch = pytest.MonkeyPatch()
-    for most in (0.0, 1.0):  # all through the JSON writer, or only the rows that need it
-        monkeypatch.setattr(line_writer, "_MOST_ESCAPED", most)
-        lines = writer.write(frame)
-        text = b"".join(lines.parts)
-        found = [json.loads(line) for line in text.split(b"\n")[:-1]]
-        assert found == [{"instruction": fixed, "input": q, "output": a, "system": "S"} for q, a in rows]
-        assert lines.lengths.tolist() == [len(line) + 1 for line in text.split(b"\n")[:-1]]
-        written = frame.select(
-            pl.lit(fixed).alias("instruction"), pl.col("input", "output"), pl.lit("S").alias("system")
-        ).write_ndjson()
-        assert text.decode() == written
-    monkeypatch.undo()
+    lines = writer.write({"input": table["input"], "output": table["output"]})
+    text = bytes(lines.text)
+    found = [json.loads(line) for line in text.split(b"\n")[:-1]]
+    assert found == [{"instruction": fixed, "input": q, "output": a, "system": "S"} for q, a in rows]
+    assert lines.lengths.tolist() == [len(line) + 1 for line in text.split(b"\n")[:-1]]
+    written = (
+        pl.DataFrame(table)
+        .select(pl.lit(fixed).alias("instruction"), pl.col("input", "output"), pl.lit("S").alias("system"))
+        .write_ndjson()
+    )
+    assert text.decode() == written
+
+
+def test_every_character_that_json_escapes() -> None:
+    """In one text and in a text each, between others that need nothing."""
+    odd = [chr(code) for code in (*range(33), 34, 92, 127, 0x2028)]
+    texts = ["苹果", "".join(odd), *odd, "", "\\n", '\\"', "a"]
+    column = pa.array(["cut off", *texts], pa.large_string()).slice(1)
+    lines = bytes(LineWriter({"output": None}).write({"output": column}).text).split(b"\n")[:-1]
+    assert [json.loads(line)["output"] for line in lines] == texts
+    assert lines == [orjson.dumps({"output": text}) for text in texts]
 
 
 @pytest.mark.parametrize("spoilt", [None, 0, 500, 999])
 @pytest.mark.parametrize("group", [3, 400, 1000])
-def test_parquet_in_parts(group: int, spoilt: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_in_batches(group: int, spoilt: int | None, tmp_path: Path) -> None:
     """Every row once and in order, also where a text is broken in the middle of a group."""
-    monkeypatch.setattr(parquet_parts, "_PART_BYTES", 2000)
     texts: list[bytes | None] = [f"苹果 {at}".encode() if at % 7 else None for at in range(1000)]
     if spoilt is not None:
         texts[spoilt] = b"\xff"
@@ -130,9 +136,9 @@ def test_parquet_in_parts(group: int, spoilt: int | None, tmp_path: Path, monkey
     bad: list[int] = []
     for task in reader.tasks(Wanted(("q", "none"), as_records=False, block_bytes=1000)):
         batch = task()
-        assert batch.table is not None and batch.table["none"].null_count() == batch.height
+        assert batch.table is not None and batch.table["none"].null_count == batch.height
         bad += [len(found) + place for place in batch.bad]
-        found += batch.table["q"].to_list()
+        found += batch.table["q"].to_pylist()
     assert bad == ([] if spoilt is None else [spoilt])
     assert len(found) == 1000
     assert all(at in bad or text == (f"苹果 {at}" if at % 7 else None) for at, text in enumerate(found))
