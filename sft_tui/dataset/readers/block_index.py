@@ -1,8 +1,7 @@
-"""Where the cells of a block of text stand, found for all rows at once, and the cells as columns."""
+"""Where the values of lines of JSON that are all alike stand, found for all at once, and the values as columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.rows.texts import indices
@@ -10,7 +9,7 @@ from sft_tui.dataset.rows.texts import indices
 if TYPE_CHECKING:
     import numpy as np
 
-QUOTE, BACKSLASH, LINE_END, RETURN = 34, 92, 10, 13
+QUOTE, BACKSLASH, LINE_END = 34, 92, 10
 _WORD = 8
 _MOST_FIELDS = 64
 
@@ -39,40 +38,6 @@ def text_columns(block: bytes, bounds: np.ndarray) -> list[Any]:
     offsets[-1] = offsets[-2]
     cells = pa.Array.from_buffers(pa.string(), bounds.size, [None, pa.py_buffer(offsets), pa.py_buffer(block)])
     return [cells.take(indices(np.arange(offset, bounds.size, width))) for offset in range(0, width, 2)]
-
-
-def table_bounds(block: bytes, mark: int, width: int, columns: Sequence[int]) -> np.ndarray | None:
-    """Start and end of the cells of `columns` (rising) in each record of a block of CSV without quotes.
-
-    None for another block, where a record does not have `width` cells, where lines end in a return alone, or where the
-    last line does not end.
-    """
-    import numpy as np
-
-    if QUOTE in block or not block.endswith(b"\n"):
-        return None
-    codes = np.frombuffer(block, np.uint8)
-    ends, marks = places_of(codes, LINE_END), places_of(codes, mark)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    returns = int(np.count_nonzero(codes == RETURN))
-    if returns:
-        before = codes[ends - 1] == RETURN
-        if np.count_nonzero(before) != returns:
-            return None
-        ends = ends - before
-    filled = ends > starts
-    if not filled.all():
-        starts, ends = starts[filled], ends[filled]
-    rows = len(starts)
-    if not rows or len(marks) != rows * (width - 1):
-        return None
-    bounds = np.empty((rows, 2 * width), np.int64)
-    bounds[:, 0], bounds[:, -1] = starts, ends
-    bounds[:, 1:-1:2] = marks.reshape(rows, width - 1)
-    bounds[:, 2::2] = bounds[:, 1:-1:2] + 1
-    if (bounds[:, 1] < starts).any() or (bounds[:, -2] > ends).any():
-        return None
-    return bounds.reshape(rows, width, 2)[:, list(columns)].reshape(rows, -1)
 
 
 def line_values(block: bytes, count: int | None = None) -> tuple[list[str], np.ndarray] | None:

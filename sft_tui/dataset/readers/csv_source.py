@@ -9,8 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.readers import csv_cells
-from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table, valid_utf8
-from sft_tui.dataset.readers.block_index import table_bounds, text_columns
+from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table
 from sft_tui.dataset.readers.csv_cells import Cells, Dialect
 from sft_tui.dataset.readers.source_file import SourceFile, unreadable
 from sft_tui.dataset.readers.streams import TextStream
@@ -207,48 +206,31 @@ def _texts(record: Cells, width: int) -> list[str] | None:
 def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequence[str]) -> Batch:
     """The fast reading of `block`, whose quotes are well placed; the exact one where it stumbles."""
     present = [column for column in columns if column in names]
-    found = None
-    if present and valid_utf8(block):
-        places = sorted({names.index(column) for column in present})
-        found = _indexed(block, dialect, len(names), places)
-        if found is None:
-            found = _with_arrow(block, dialect, len(names), places)
-    if found is None:
+    table = arrow_cells(block, dialect, len(names), [names.index(column) for column in present]) if present else None
+    if table is None:
         return _exact_batch(block, dialect, names, columns)
-    height, cells = found
-    table = {name: cells[names.index(name)] if name in names else missing(height) for name in columns}
-    return Batch(height, table_of(table), None)
+    cells = dict(zip(present, table.columns, strict=True))
+    found = {name: cells[name].combine_chunks() if name in cells else missing(table.num_rows) for name in columns}
+    return Batch(table.num_rows, table_of(found), None)
 
 
-def _indexed(block: bytes, dialect: Dialect, width: int, places: Sequence[int]) -> tuple[int, dict[int, Any]] | None:
-    """The cells at `places` of a block of valid UTF-8 without quotes, whose records all have `width` cells, or None."""
-    bounds = table_bounds(block, dialect.delimiter[0], width, places)
-    if bounds is None:
-        return None
-    return len(bounds), dict(zip(places, text_columns(block, bounds), strict=True))
-
-
-def _with_arrow(block: bytes, dialect: Dialect, width: int, places: Sequence[int]) -> tuple[int, dict[int, Any]] | None:
-    """The cells at `places` of a block of valid UTF-8; None where a line has too many or too few cells."""
+def arrow_cells(block: bytes, dialect: Dialect, width: int, places: Sequence[int]) -> Any:
+    """A table of the cells at `places`; None for invalid UTF-8, and where a line has too many or too few cells."""
     import pyarrow as pa
     from pyarrow import csv
 
     keys = [str(place) for place in range(width)]
-    wanted = list(dict.fromkeys(keys[place] for place in places))
+    wanted = [keys[place] for place in places]
     try:
-        table = csv.read_csv(
+        return csv.read_csv(
             pa.BufferReader(block),
             read_options=csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=keys),
             parse_options=csv.ParseOptions(
                 delimiter=dialect.delimiter.decode(), newlines_in_values=True, ignore_empty_lines=True
             ),
             convert_options=csv.ConvertOptions(
-                check_utf8=False,
-                column_types=dict.fromkeys(wanted, pa.string()),
-                include_columns=wanted,
-                strings_can_be_null=False,
+                column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted, strings_can_be_null=False
             ),
         )
     except pa.ArrowInvalid:
         return None
-    return table.num_rows, {int(key): table.column(key).combine_chunks() for key in wanted}
