@@ -14,9 +14,9 @@ _REUSED_BYTES = 32 << 20
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
-@lru_cache(maxsize=1)
-def load_libraries() -> None:
-    """Import what reads and writes tables.
+@lru_cache
+def load_libraries(*more: str) -> None:
+    """Import what reads and writes tables, and `more` modules.
 
     Collecting garbage while thousands of lasting objects are made takes a tenth of the time, and as much again at the
     end of the process if it must look at all of them, so they are set apart for good. numpy's threads for linear
@@ -28,7 +28,7 @@ def load_libraries() -> None:
     gc.disable()
     os.environ[_BLAS_THREADS] = "1"
     try:
-        for name in _NAMES:
+        for name in (*_NAMES, *more):
             importlib.import_module(name)
     finally:
         if threads is None:

@@ -87,6 +87,7 @@ class Reading:
         if self.mapped.columns.split:
             self.choosing, self.tests = True, self._numbers("u1")
         if self.choosing:
+            load_libraries("polars")
             self.hashes, self.lengths = self._numbers("u8"), self._numbers("u4")
         if self.request.dedupe:
             self._row_numbers = self._numbers("i8")
