@@ -151,18 +151,19 @@ def _text_column(array: Any) -> tuple[Any, list[int]]:
     if pa.types.is_dictionary(kind):
         array = array.dictionary_decode()
         kind = array.type
+    if kind == pa.string_view():  # which can neither be taken from nor viewed as bytes
+        array = array.cast(pa.large_string())
+        kind = array.type
     if pa.types.is_null(kind):
         return [None] * len(array), []
     if pa.types.is_integer(kind):
         return array.cast(pa.string()), []
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         try:
             array.validate(full=True)
             return array, []
         except pa.ArrowInvalid:
-            array = array.cast(pa.string() if kind == pa.string_view() else kind).view(
-                pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()
-            )
+            array = array.view(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary())
             array.validate(full=True)
     return _slow_column(array)
 

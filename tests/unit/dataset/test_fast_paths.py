@@ -144,3 +144,12 @@ def test_parquet_in_batches(group: int, spoilt: int | None, tmp_path: Path) -> N
     assert len(found) == 1000
     assert all(at in bad or text == (f"苹果 {at}" if at % 7 else None) for at, text in enumerate(found))
     assert reader.position == reader.file.bytes
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_some_rows_of_any_kind_of_text(kind: pa.DataType, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"q": pa.array(["a", None, "苹果" * 9, "b"], kind)}), path)
+    reader = ParquetReader(SourceFile(path, "parquet", None, path.stat().st_size))
+    (task,) = reader.tasks(Wanted(("q",), as_records=False))
+    assert task().pick([1, 2]).as_records() == [{"q": None}, {"q": "苹果" * 9}]
