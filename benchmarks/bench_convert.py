@@ -22,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "data" / "demo" / "model"
 _SAMPLE_ROWS = 20_000
+_TIMES_FASTER, _TIMES_LESS_CPU, _MOST_MB = 15.0, 12.0, 400
+"""What a conversion of 1,000,000 rows must reach against the guide's script; the start weighs more with fewer rows."""
 _ENGLISH = "the quick brown fox jumps over a lazy dog while seven wizards brew strong coffee and talk about it"
 _CHINESE = "小明有五个苹果吃了两个还剩几个请给出详细的解题步骤和最终答案谢谢你的帮助我们一起学习数学物理化学"
 _GUIDE = """
@@ -142,10 +144,9 @@ def ours(source: Path, folder: Path, *more: str) -> Run:
 
 
 def best_of(source: Path, folder: Path, *more: str) -> Run:
-    """The fastest of three conversions, with the highest peak of them: other work on the machine only slows down."""
+    """The least times and the highest peak of three conversions: other work on the machine only slows down."""
     runs = [ours(source, folder, *more) for _time in range(3)]
-    fastest = min(runs, key=lambda found: found.seconds)
-    return Run(fastest.seconds, fastest.cpu_seconds, max(found.peak_mb for found in runs))
+    return Run(min(r.seconds for r in runs), min(r.cpu_seconds for r in runs), max(r.peak_mb for r in runs))
 
 
 def told(run: Run) -> str:
@@ -162,27 +163,28 @@ def show(name: str, ratio: float, wanted: float, detail: str, at_most: bool = Fa
 
 
 def bench_conversion(folder: Path, count: int) -> bool:
-    """The guide's script and ours on the same rows, and the memory for three times as many."""
+    """The guide's script and ours on the same rows, and the memory for a third of them."""
     fine = True
     found = sources(folder, count)
     script = folder / "guide.py"
     script.write_text(_GUIDE, "utf-8")
-    guide = {
-        kind: run(sys.executable, str(script), str(found[kind]), str(folder / "guide.json"))
-        for kind in ("parquet", "csv")
-    }
-    (folder / "guide.json").unlink()
-    for kind, against, wanted in (("parquet", "parquet", 20.0), ("csv", "csv", 20.0), ("jsonl", "csv", 15.0)):
+    guide: dict[str, Run] = {}
+    for kind, against in (("parquet", "parquet"), ("csv", "csv"), ("jsonl", "csv")):
+        if kind == against:
+            guide[kind] = run(sys.executable, str(script), str(found[kind]), str(folder / "guide.json"))
+            (folder / "guide.json").unlink()
         mine = best_of(found[kind], folder)
-        ratio = guide[against].seconds / mine.seconds
         detail = f"guide {told(guide[against])}; ours {told(mine)}"
-        fine &= show(f"convert {kind}, {count:,} rows", ratio, wanted, detail)
+        name = f"convert {kind}, {count:,} rows"
+        fine &= show(name, guide[against].seconds / mine.seconds, _TIMES_FASTER, detail)
+        fine &= show("  in processor time", guide[against].cpu_seconds / mine.cpu_seconds, _TIMES_LESS_CPU, "")
+        fine &= show("  memory of 400 MB", mine.peak_mb / _MOST_MB, 1.0, "", at_most=True)
         split = best_of(found[kind], folder, "--test-size", "0.1", "--dedupe")
         print(f"{'  with a split and without duplicates':<44} {guide[against].seconds / split.seconds:6.2f}x         "
               f"ours {told(split)}")  # fmt: skip
-    large = sources(folder, 3 * count)
+    small = sources(folder, count // 3)
     for kind in ("parquet", "csv", "jsonl"):
-        one, three = best_of(found[kind], folder), best_of(large[kind], folder)
+        one, three = best_of(small[kind], folder), best_of(found[kind], folder)
         fine &= show(
             f"memory for 3x the rows, {kind}",
             three.peak_mb / one.peak_mb,
@@ -190,7 +192,7 @@ def bench_conversion(folder: Path, count: int) -> bool:
             f"{one.peak_mb:.0f} MB, {three.peak_mb:.0f} MB",
             at_most=True,
         )
-    for path in (*found.values(), *large.values()):
+    for path in (*found.values(), *small.values()):
         path.unlink()
     return fine
 
@@ -267,11 +269,13 @@ def bench_lengths(folder: Path, count: int) -> bool:
 def main(argv: Sequence[str] | None = None) -> bool:
     """Measure and print; whether every figure holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000, help="rows for conversion (default 200,000)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows for conversion (default 1,000,000)")
     parser.add_argument("--length-rows", type=int, default=20_000, help="rows for token lengths")
     parser.add_argument("--preview-mb", type=int, default=1000, help="size of the large file of the preview")
-    parser.add_argument("--quick", action="store_true", help="as without it")
-    parser.add_argument("--full", action="store_true", help="1,000,000 rows, a file of 10 GB")
+    parser.add_argument(
+        "--quick", action="store_true", help="200,000 rows: the start weighs more, and the figures may fall short"
+    )
+    parser.add_argument("--full", action="store_true", help="token lengths of 1,000,000 rows, a file of 10 GB")
     parser.add_argument("--only", choices=("conversion", "preview", "lengths"), help="only one of the parts")
     parser.add_argument("--make", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--repeat", type=Path, help=argparse.SUPPRESS)
@@ -286,8 +290,10 @@ def main(argv: Sequence[str] | None = None) -> bool:
         write_repeated(args.repeat, args.to, args.mb)
         return True
     count, length_rows, preview_mb = args.rows, args.length_rows, args.preview_mb
+    if args.quick:
+        count = 200_000
     if args.full:
-        count, length_rows, preview_mb = 1_000_000, 1_000_000, 10_000
+        length_rows, preview_mb = 1_000_000, 10_000
     parts: dict[str, Callable[[Path], bool]] = {
         "conversion": lambda folder: bench_conversion(folder, count),
         "preview": lambda folder: bench_preview(folder, preview_mb),

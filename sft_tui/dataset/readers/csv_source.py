@@ -66,11 +66,11 @@ class CsvReader:
         columns = wanted.columns if wanted.columns is not None else tuple(dict.fromkeys(self.columns()))
         for block, exact in self._blocks(wanted.block_bytes):
             if exact:
-                yield partial(_exact_batch, block, self.dialect, self._names, columns)
+                yield partial(_exact_batch, bytes(block), self.dialect, self._names, columns)
             else:
                 yield partial(_parse, block, self.dialect, self._names, columns)
 
-    def _blocks(self, block_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    def _blocks(self, block_bytes: int) -> Iterator[tuple[bytes | memoryview, bool]]:
         """Whole records, and whether they need the exact parser."""
         buffer = b""
         skip = self._header_end
@@ -86,7 +86,7 @@ class CsvReader:
             if not clean:
                 end = _exact_end(buffer, self.dialect)
             if end:
-                yield buffer[:end], not clean
+                yield memoryview(buffer)[:end] if clean else buffer[:end], not clean
                 buffer = buffer[end:]
         if buffer[skip:].strip(b"\r\n"):
             yield buffer[skip:], True
@@ -203,18 +203,18 @@ def _texts(record: Cells, width: int) -> list[str] | None:
         return None
 
 
-def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequence[str]) -> Batch:
+def _parse(block: bytes | memoryview, dialect: Dialect, names: Sequence[str], columns: Sequence[str]) -> Batch:
     """The fast reading of `block`, whose quotes are well placed; the exact one where it stumbles."""
     present = [column for column in columns if column in names]
     table = arrow_cells(block, dialect, len(names), [names.index(column) for column in present]) if present else None
     if table is None:
-        return _exact_batch(block, dialect, names, columns)
+        return _exact_batch(bytes(block), dialect, names, columns)
     cells = dict(zip(present, table.columns, strict=True))
     found = {name: cells[name].combine_chunks() if name in cells else missing(table.num_rows) for name in columns}
     return Batch(table.num_rows, table_of(found), None)
 
 
-def arrow_cells(block: bytes, dialect: Dialect, width: int, places: Sequence[int]) -> Any:
+def arrow_cells(block: bytes | memoryview, dialect: Dialect, width: int, places: Sequence[int]) -> Any:
     """A table of the cells at `places`; None for invalid UTF-8, and where a line has too many or too few cells."""
     import pyarrow as pa
     from pyarrow import csv
