@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset.readers import csv_cells
-from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table
+from sft_tui.dataset.readers.batch import Batch, Task, Wanted, text_table, valid_utf8
 from sft_tui.dataset.readers.csv_cells import Cells, Dialect
 from sft_tui.dataset.readers.source_file import SourceFile, unreadable
 from sft_tui.dataset.readers.streams import TextStream
@@ -66,11 +66,11 @@ class CsvReader:
         columns = wanted.columns if wanted.columns is not None else tuple(dict.fromkeys(self.columns()))
         for block, exact in self._blocks(wanted.block_bytes):
             if exact:
-                yield partial(_exact_batch, bytes(block), self.dialect, self._names, columns)
+                yield partial(_exact_batch, block, self.dialect, self._names, columns)
             else:
                 yield partial(_parse, block, self.dialect, self._names, columns)
 
-    def _blocks(self, block_bytes: int) -> Iterator[tuple[bytes | memoryview, bool]]:
+    def _blocks(self, block_bytes: int) -> Iterator[tuple[bytes, bool]]:
         """Whole records, and whether they need the exact parser."""
         buffer = b""
         skip = self._header_end
@@ -86,7 +86,7 @@ class CsvReader:
             if not clean:
                 end = _exact_end(buffer, self.dialect)
             if end:
-                yield memoryview(buffer)[:end] if clean else buffer[:end], not clean
+                yield buffer[:end], not clean
                 buffer = buffer[end:]
         if buffer[skip:].strip(b"\r\n"):
             yield buffer[skip:], True
@@ -203,19 +203,21 @@ def _texts(record: Cells, width: int) -> list[str] | None:
         return None
 
 
-def _parse(block: bytes | memoryview, dialect: Dialect, names: Sequence[str], columns: Sequence[str]) -> Batch:
+def _parse(block: bytes, dialect: Dialect, names: Sequence[str], columns: Sequence[str]) -> Batch:
     """The fast reading of `block`, whose quotes are well placed; the exact one where it stumbles."""
     present = [column for column in columns if column in names]
-    table = arrow_cells(block, dialect, len(names), [names.index(column) for column in present]) if present else None
+    table = None
+    if present and valid_utf8(block):  # also in the columns that are not wanted: invalid bytes spoil their row
+        table = arrow_cells(block, dialect, len(names), [names.index(column) for column in present])
     if table is None:
-        return _exact_batch(bytes(block), dialect, names, columns)
+        return _exact_batch(block, dialect, names, columns)
     cells = dict(zip(present, table.columns, strict=True))
     found = {name: cells[name].combine_chunks() if name in cells else missing(table.num_rows) for name in columns}
     return Batch(table.num_rows, table_of(found), None)
 
 
-def arrow_cells(block: bytes | memoryview, dialect: Dialect, width: int, places: Sequence[int]) -> Any:
-    """A table of the cells at `places`; None for invalid UTF-8, and where a line has too many or too few cells."""
+def arrow_cells(block: bytes, dialect: Dialect, width: int, places: Sequence[int]) -> Any:
+    """A table of the cells at `places` of valid UTF-8; None where a line has too many or too few cells."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -229,7 +231,10 @@ def arrow_cells(block: bytes | memoryview, dialect: Dialect, width: int, places:
                 delimiter=dialect.delimiter.decode(), newlines_in_values=True, ignore_empty_lines=True
             ),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted, strings_can_be_null=False
+                check_utf8=False,
+                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=wanted,
+                strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid:

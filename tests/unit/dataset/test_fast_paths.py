@@ -17,7 +17,7 @@ from sft_tui.dataset.output.line_writer import LineWriter
 from sft_tui.dataset.readers.batch import Wanted, text_table, texts_of
 from sft_tui.dataset.readers.block_index import line_values, places_of
 from sft_tui.dataset.readers.csv_cells import Dialect, records
-from sft_tui.dataset.readers.csv_source import arrow_cells
+from sft_tui.dataset.readers.csv_source import CsvReader, arrow_cells
 from sft_tui.dataset.readers.json_parse import parse_lines, parse_record
 from sft_tui.dataset.readers.parquet_source import ParquetReader
 from sft_tui.dataset.readers.source_file import SourceFile
@@ -153,3 +153,12 @@ def test_some_rows_of_any_kind_of_text(kind: pa.DataType, tmp_path: Path) -> Non
     reader = ParquetReader(SourceFile(path, "parquet", None, path.stat().st_size))
     (task,) = reader.tasks(Wanted(("q",), as_records=False))
     assert task().pick([1, 2]).as_records() == [{"q": None}, {"q": "苹果" * 9}]
+
+
+@pytest.mark.parametrize("quoted", [b"a", b'"a"', b"a\n" * 2])
+def test_invalid_bytes_spoil_their_row_in_any_column(quoted: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("q,id\n苹果,1\n".encode() + b"b,\xff\n" + quoted + b",3\n")
+    reader = CsvReader(SourceFile(path, "csv", None, path.stat().st_size))
+    batches = [task() for task in reader.tasks(Wanted(("q",), as_records=False))]
+    assert [(batch.height, batch.bad) for batch in batches] == [(3 + quoted.count(b"\n"), (1,))]
