@@ -12,7 +12,7 @@ from sft_tui.dataset.rows.texts import indices, table_of
 from sft_tui.problems import Problem
 
 Record = dict[str, Any]
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 SMALL_BLOCK_BYTES = 64 << 10
 
 
