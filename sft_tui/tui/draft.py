@@ -23,7 +23,8 @@ class Draft:
     """Answers that may still be incomplete or wrong.
 
     `data` has the shape of answers.yaml; `step` is the screen that was open when it was saved; `answers_path` is the
-    file that the answers belong to, and relative paths in them start at its directory.
+    file that the answers belong to, and relative paths in them start at its directory. `looked_at` is the place of the
+    one among several sources whose samples are shown.
     """
 
     project: Path
@@ -33,6 +34,7 @@ class Draft:
     saved: float = 0.0
     opened_from: Path | None = None
     started: bool = False
+    looked_at: int = 0
 
     @property
     def base(self) -> Path:
@@ -101,6 +103,16 @@ class Draft:
             if isinstance(given, dict) and not (key == "source" and self.sources):
                 data[section] = {key: "-", **given}
         return validate(data)
+
+    def to_look_at(self) -> tuple[list[Problem], Answers | None]:
+        """Like `complete_enough`, with the one of several sources first that the user looks at."""
+        problems, answers = self.complete_enough()
+        sources = list(answers.data.sources or ()) if answers is not None else []
+        if answers is None or not 0 < self.looked_at < len(sources):
+            return problems, answers
+        sources.insert(0, sources.pop(self.looked_at))
+        data = answers.data.model_copy(update={"sources": sources, "source": sources[0].text})
+        return problems, answers.model_copy(update={"data": data})
 
     @property
     def file(self) -> Path:

@@ -260,9 +260,12 @@ async def test_several_sources_are_shown_and_kept_as_they_are(tmp_path: Path) ->
         await settle(pilot)
         seen = text(app)
         assert "1. more.csv" in seen and "2. rows.csv (weight: 1)" in seen and "input: ask" in seen
-        await pilot.press("enter")
-        await settle(pilot)
-        assert shown(app).STEP == "preview" and "the first of 2 sources" in text(app)
+        for keys, source, words in (((), 1, "q0"), (("down",), 2, "What is 0 plus one?")):
+            app.show_step("data")
+            await settle(pilot)
+            await pilot.press(*keys, "enter")
+            await settle(pilot)
+            assert shown(app).STEP == "preview" and f"source {source} of 2" in text(app) and words in text(app)
         app.show_step("review")
         await settle(pilot)
         assert "more.csv" in text(app) and "rows.csv" in text(app)

@@ -111,7 +111,7 @@ class PreviewScreen(WizardScreen):
         """Read the first rows."""
         self.query_one("#find-field").display = False
         super().on_mount()
-        problems, self._answers = self.sft.draft.complete_enough()
+        problems, self._answers = self.sft.draft.to_look_at()
         if self._answers is None:
             self._refuse(tuple(problems))
             return
@@ -200,7 +200,7 @@ class PreviewScreen(WizardScreen):
         where = _("Row {number:,} of {total:,}") if total else _("Row {number:,}")
         where = where.format(number=row.number, total=total or 0)
         if count := len(self.sft.draft.sources):
-            where += _(", ") + _("the first of {count} sources").format(count=count)
+            where += _(", ") + _("source {number} of {count}").format(number=self.sft.draft.looked_at + 1, count=count)
         head = self.query_one("#preview-head", Static)
         if row.drop is None:
             head.update(Content(clean(f"{where}{self._marked_text()}  {signs.done} " + _("becomes a sample"))))

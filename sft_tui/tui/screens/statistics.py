@@ -100,7 +100,7 @@ class StatisticsScreen(BaseScreen):
         return self._counting is not None
 
     def _begin(self) -> None:
-        problems, answers = self.sft.draft.complete_enough()
+        problems, answers = self.sft.draft.to_look_at()
         if answers is None:
             self._done(self.Done(None, None, tuple(problems)))
             return
@@ -190,7 +190,7 @@ class StatisticsScreen(BaseScreen):
         cutoff = words.whole(self._options.get("cutoff_len"), job.cutoff_len)
         lines = words.overview(found, job, self.sft.signs, cutoff)
         if count := len(self.sft.draft.sources):
-            lines.insert(0, _("Only the first of {count} sources is counted here.").format(count=count))
+            lines.insert(0, _("source {number} of {count}").format(number=self.sft.draft.looked_at + 1, count=count))
         self.query_one(ReadingLines).show([Content(clean(line)) for line in lines])
         self.query_one("#statistics-found", Lines).show([*self._suggestion_lines(), Content(""), *self._doubts()])
         if self.focused is None:
