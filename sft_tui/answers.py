@@ -182,6 +182,7 @@ class DataAnswers(_Section):
     )
     strict: StrictBool = Field(False, description="Refuse the source if any row would be dropped.")
     sheet: StrictStr | None = Field(None, description="Sheet of a workbook; the first one with rows if absent.")
+    download: StrictBool = Field(False, description="Fetch a source that is an https:// address, once, into `data`.")
     name: Annotated[StrictStr, Field(pattern=DATASET_NAME, max_length=80)] | None = Field(
         None, description="Name of the dataset in dataset_info.json; the source's stem if absent."
     )
@@ -467,8 +468,8 @@ def answers_hash(answers: Answers, model: str, adapter: str | None = None) -> st
     and so are model and adapter.
     """
     data = answers.model_dump(mode="json", exclude={"run": True, "model": {"adapter"}})
-    for key in ("sources", "eval"):  # otherwise the fingerprint is that of versions which knew none
-        if data["data"][key] is None:
+    for key in ("sources", "eval", "download"):  # otherwise the fingerprint is that of versions which knew none
+        if not data["data"][key]:
             del data["data"][key]
     data["model"]["path"] = model
     if adapter is not None:

@@ -14,6 +14,7 @@ from sft_tui.headless.narrator import end_as_json, say_where, watch
 from sft_tui.headless.output import put, put_json, say, show_problems
 from sft_tui.i18n import _
 from sft_tui.plan.context import Situation, gather
+from sft_tui.plan.download import fetch_sources
 from sft_tui.plan.make import make_plan
 from sft_tui.plan.preflight import preflight
 from sft_tui.plan.settings import parse_settings
@@ -47,6 +48,8 @@ class Request:
 def run(request: Request) -> int:
     """Do what the answers file says. Raises `Refusal`."""
     answers = changed_answers(request.answers, None, parse_settings(request.set))
+    if not request.dry_run:
+        fetch_sources(answers, (request.answers.parent / Path(answers.run.dir).expanduser()).absolute(), say)
     situation = gather(answers, request.answers, fresh=request.fresh, count_tokens=True)
     plan = make_plan(answers, situation)
     if request.dry_run:

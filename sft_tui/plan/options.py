@@ -180,7 +180,7 @@ def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
     return {
         "model_name_or_path": situation.model.path,
         "dataset": situation.trained,
-        **_mixed(answers, situation),
+        **_mixed(situation),
         "template": situation.model.template,
         "max_samples": _most_samples(answers, situation),
         "output_dir": f"./saves/{situation.run}",
@@ -188,12 +188,12 @@ def _for_the_run(answers: Answers, situation: Situation) -> dict[str, Any]:
     }
 
 
-def _mixed(answers: Answers, situation: Situation) -> dict[str, Any]:
+def _mixed(situation: Situation) -> dict[str, Any]:
     """How several sources are mixed, and what is evaluated on."""
     weights = [part.weight for part in situation.parts if part.weight is not None]
     evaluated = [part.registered for part in situation.parts if part.evaluates]
     options: dict[str, Any] = {"eval_dataset": ",".join(evaluated)} if evaluated else {}
-    if len(weights) > 1 and answers.train.get("mix_strategy") != "concat":
+    if len(weights) > 1:
         shares = ",".join(repr(weight / sum(weights)) for weight in weights)
         options |= {"mix_strategy": "interleave_under", "interleave_probs": shares}
     return options

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.factory.dataset_info import find_registered
 from sft_tui.i18n import _
 from sft_tui.plan.conversion import conversion_request, fingerprint, free_name, numbered
+from sft_tui.plan.download import fetched_source, is_fetched
 from sft_tui.plan.kept import ALL, Kept
 from sft_tui.plan.names import portable, resolve_path, resolve_source, source_stem
 from sft_tui.problems import Problems
@@ -67,11 +68,11 @@ def find_parts(answers: Answers, base: Path, project: Path) -> tuple[Part, ...]:
     _check(answers)
     named = list(answers.data.sources or ())
     if not named and answers.data.eval is None:
-        return (Part(answers, resolve_source(answers.data.source, base, project)),)
+        return (Part(answers, _find(answers.data.source, answers, base, project)),)
     parts = [_part(answers, source, base, project) for source in named]
     if not named:
         alone = answers.model_copy(update={"data": answers.data.model_copy(update={"eval": None})})
-        parts = [Part(alone, resolve_source(answers.data.source, base, project))]
+        parts = [Part(alone, _find(answers.data.source, answers, base, project))]
     if answers.data.eval is not None:
         parts.insert(0, _part(answers, answers.data.eval, base, project, evaluates=True))
     return tuple(parts)
@@ -142,6 +143,10 @@ def _name(
     return next(name for name in numbered(stem) if name not in taken)
 
 
+def _find(source: str, answers: Answers, base: Path, project: Path) -> str:
+    return fetched_source(source, project) if is_fetched(source, answers) else resolve_source(source, base, project)
+
+
 def _part(answers: Answers, named: SourceAnswers, base: Path, project: Path, *, evaluates: bool = False) -> Part:
     """One of several sources, with what it does not say itself as the answers say for all."""
     given = {key: getattr(named, key) for key in _OWN if getattr(named, key) is not None}
@@ -159,7 +164,7 @@ def _part(answers: Answers, named: SourceAnswers, base: Path, project: Path, *, 
             update |= {"max_samples": found.draws, "sample": "random"}
     if evaluates:
         update |= {"test_size": 0, "max_samples": named.max_samples, "sample": "first"}
-    source = resolve_source(source, base, project)
+    source = _find(source, answers, base, project)
     data = answers.data.model_copy(update={**update, "source": source})
     part = Part(answers.model_copy(update={"data": data}), source, weight=named.weight, evaluates=evaluates)
     return replace(part, stem=named.registered, folder=folder)
@@ -168,7 +173,7 @@ def _part(answers: Answers, named: SourceAnswers, base: Path, project: Path, *, 
 def _check(answers: Answers) -> None:
     """Refuse sources that name nothing or two things, weights for some of them alone, and what no mix can be."""
     problems, data = Problems(), answers.data
-    key = "data.sources"
+    key, message_of_owned = "data.sources", _("`{key}` is set by the run itself; it follows from `{owner}`.")
     for source in (*(data.sources or ()), *((data.eval,) if data.eval else ())):
         named = [name for name in ("path", "hub", "registered") if getattr(source, name) is not None]
         if len(named) != 1:
@@ -191,8 +196,16 @@ def _check(answers: Answers) -> None:
         message = _("LLaMA-Factory would mix the data to evaluate on by the same weights, and refuses the training.")
         hint = _("Leave the weights away, or evaluate on a share of the rows: val_size under `train`.")
         problems.error("weights_and_eval", message, key="data.eval" if data.eval else "train.eval_dataset", hint=hint)
+    if len(weights) > 1 and all(weights):
+        mixing = answers.train.get("mix_strategy")
+        if "interleave_probs" in answers.train:
+            text = message_of_owned.format(key="interleave_probs", owner="data.sources")
+            problems.error("owned_key", text, key="train.interleave_probs")
+        if mixing not in (None, "interleave_under", "interleave_over"):
+            message = _("Weights need an interleaving `mix_strategy`; it is `{value}`.").format(value=mixing)
+            hint = _("Leave the weights or `mix_strategy` away, or set it to interleave_under or interleave_over.")
+            problems.error("weights_unclear", message, key="train.mix_strategy", hint=hint)
     if data.eval is not None and "eval_dataset" in answers.train:
-        message = _("`{key}` is set by the run itself; it follows from `{owner}`.")
-        text = message.format(key="eval_dataset", owner="data.eval")
+        text = message_of_owned.format(key="eval_dataset", owner="data.eval")
         problems.error("owned_key", text, key="train.eval_dataset")
     problems.raise_if_any()

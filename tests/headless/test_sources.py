@@ -125,6 +125,8 @@ def test_a_source_may_be_in_an_archive(project: Project) -> None:
         ({"source": [{"path": "rows.csv", "hub": "a/b"}]}, "source_unclear", "path, hub"),
         ({"source": [{"path": "rows.csv", "weight": 1}, {"path": "held.jsonl"}]}, "weights_unclear", "weight"),
         ({"source": three(*WEIGHTS), "eval": "held.jsonl"}, "weights_and_eval", "weights"),
+        ({"source": three(*WEIGHTS), "_train": {"mix_strategy": "concat"}}, "weights_unclear", "interleaving"),
+        ({"source": three(*WEIGHTS), "_train": {"interleave_probs": "1,0,0"}}, "owned_key", "interleave_probs"),
         ({"source": [{"registered": "paers", "dataset_dir": "../mine"}]}, "unknown_dataset", "pears"),
         ({"source": [{"registered": "pairs", "dataset_dir": "../mine"}]}, "registered_unlike", "preferences"),
         ({"source": [{"registered": "code", "dataset_dir": "../mine"}]}, "registered_unlike", "no file"),
@@ -134,7 +136,8 @@ def test_a_source_may_be_in_an_archive(project: Project) -> None:
     ],
 )
 def test_what_does_not_go_together_is_refused(project: Project, data: dict[str, Any], code: str, words: str) -> None:
-    project.answer(run={"name": "refused"}, data=data)
+    train = data.pop("_train", {})
+    project.answer(run={"name": "refused"}, data=data, train=train)
     problems = json.loads(project.sft("check", "answers.yaml", "--json").out)["problems"]
     found = [problem for problem in problems if problem["code"] == code]
     assert found and words in f"{found[0]['message']} {found[0]['hint']}", problems

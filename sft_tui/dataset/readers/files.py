@@ -59,6 +59,8 @@ def _address(source: str) -> Refusal:
         hint = _("Download it and give the file, for example with: curl -fLO {source}").format(
             source=shlex.quote(source)
         )
+        if source.startswith("https://"):
+            hint = _("{hint}; or write `download: true` under `data` of an answers file.").format(hint=hint)
     else:
         hint = _("Copy it to this machine and give the file.")
     return refuse("source_is_address", message.format(source=source), key="data.source", hint=hint)
