@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Tests wait more than they compute: two workers a core, and at most eight (a real training takes 1 GB of memory).
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 4 ? 2 * n : 8 )))
 
-.PHONY: help demo test chaos check bench catalogue snapshot format clean
+.PHONY: help demo test chaos check bench catalogue prove snapshot format clean
 
 help:
 	@echo "make demo       the whole way on the CPU with a tiny model: from examples to a merged model"
@@ -48,6 +48,9 @@ bench: $(READY)
 
 catalogue: $(READY)
 	$(BIN)/python -m sft_tui.locale
+
+prove: $(READY)
+	$(BIN)/python tests/corpora/rule_proofs.py
 
 snapshot: $(READY)
 	$(BIN)/python -m sft_tui.factory.snapshot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,9 +13,18 @@ import orjson
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 TESTED_VERSION = "0.9.5"
+OLDEST_VERSION = "0.9.4"
+"""From here on it works; the options and the parser of this version and of the tested one are known exactly."""
+TESTED_VERSIONS = (OLDEST_VERSION, TESTED_VERSION)
 GROUPS = ("model", "data", "training", "finetuning", "generating")
 MERGE_GROUPS = ("model", "data", "finetuning", "generating")
 """The option groups that `llamafactory-cli export` reads; a merge config must not hold others."""
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers that `version` begins with, for comparing: `0.9.6.dev0` gives (0, 9, 6)."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, match.group().split("."))) if match else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
 from sft_tui.factory.check.context import ANSWER_KEYS
+from sft_tui.factory.check.rules import RULE_CODES
 from sft_tui.factory.deepspeed import zero_config
-from sft_tui.factory.options import TESTED_VERSION
+from sft_tui.factory.options import TESTED_VERSIONS
 from sft_tui.i18n import _
 from sft_tui.machine.hub_cache import may_be_on_a_hub
 from sft_tui.machine.installing import install_command
@@ -22,7 +23,17 @@ from sft_tui.plan.estimate import model_config, more_cards
 from sft_tui.plan.gpu_headroom import cards_of, holder, waiting_helps
 from sft_tui.plan.length import file_rows, run_length
 from sft_tui.plan.sources import parts_of, trained_parts
-from sft_tui.problems import ENVIRONMENT_CODES, ExitCode, Fix, Problem, Problems, Refusal, locked_problem, nearest
+from sft_tui.problems import (
+    ENVIRONMENT_CODES,
+    ExitCode,
+    Fix,
+    Problem,
+    Problems,
+    Refusal,
+    Severity,
+    locked_problem,
+    nearest,
+)
 from sft_tui.units import GIB, size_text
 from sft_tui.yaml_io import scalar
 
@@ -76,13 +87,26 @@ def _look(
         check_hub_model(answers, situation, problems, force=force)
     if not light:
         _check_disk(answers, situation, plan, problems)
-    unknown = situation.factory.source == "probe" and situation.factory.version != TESTED_VERSION
-    if unknown and not light and problems.ok:
-        problems.extend(verdict_of_plan(situation, plan))
+    unknown = situation.factory.source == "probe" and situation.factory.version not in TESTED_VERSIONS
+    if unknown and not light and all(p.code in RULE_CODES for p in problems if p.severity is Severity.ERROR):
+        _heed_verdict(problems, verdict_of_plan(situation, plan))
 
 
 def _uncounted(situation: Situation) -> tuple[Part, ...]:
     return tuple(replace(part, rows=None) for part in situation.parts)
+
+
+def _heed_verdict(problems: Problems, verdict: list[Problem]) -> None:
+    """Add the `verdict` of LLaMA-Factory's own parser; what breaks only our rules is no error where it accepts it."""
+    if all(problem.severity is Severity.INFO for problem in verdict):
+        accepted = _("The installed LLaMA-Factory accepts it.")
+        problems.items[:] = [
+            replace(p, severity=Severity.WARNING, message=f"{p.message} {accepted}")
+            if p.severity is Severity.ERROR and p.code in RULE_CODES
+            else p
+            for p in problems
+        ]
+    problems.extend(verdict)
 
 
 def verdict_of_plan(situation: Situation, plan: Plan) -> list[Problem]:

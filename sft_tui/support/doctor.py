@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft_tui.factory.options import TESTED_VERSION
+from sft_tui.factory.options import OLDEST_VERSION, TESTED_VERSIONS
 from sft_tui.factory.probe import probe_environment
 from sft_tui.i18n import _
 from sft_tui.machine.environment import Environment, find_environment
@@ -73,8 +73,9 @@ def _found(environment: Environment) -> DoctorLine:
     version = environment.version or _("version unknown")
     message = _("{version}: {why}").format(version=version, why=environment.why)
     details = {"version": environment.version, "python": environment.python, "cli": list(environment.cli)}
-    if environment.version and environment.version != TESTED_VERSION:
-        step = _("Version {tested} is the tested one; others usually work.").format(tested=TESTED_VERSION)
+    if environment.version and environment.version not in TESTED_VERSIONS:
+        step = _("It works with LLaMA-Factory {oldest} and later; tested are: {tested}.")
+        step = step.format(oldest=OLDEST_VERSION, tested=", ".join(TESTED_VERSIONS))
         return DoctorLine("llamafactory", "warning", message, step, details)
     return DoctorLine("llamafactory", "ok", message, details=details)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sft_tui.factory.check.context import Findings, Test
 from sft_tui.factory.check.model_dir import ModelDirectory
+from sft_tui.factory.options import release
 from sft_tui.i18n import _
 
 
@@ -174,19 +175,14 @@ def check_version(findings: Findings) -> None:
 
 
 def _satisfies(version: str, specifier: str) -> bool:
-    have = _release(version)
+    have = release(version)
     for part in specifier.split(","):
         match = re.match(r"(<=|>=|==|<|>|!=)(.+)", part.strip())
         if match is None:
             continue
-        want = _release(match.group(2))
+        want = release(match.group(2))
         size = max(len(have), len(want))
         a, b = have + (0,) * (size - len(have)), want + (0,) * (size - len(want))
         if not {"<=": a <= b, ">=": a >= b, "==": a == b, "<": a < b, ">": a > b, "!=": a != b}[match.group(1)]:
             return False
     return True
-
-
-def _release(version: str) -> tuple[int, ...]:
-    match = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, match.group().split("."))) if match else ()

@@ -181,3 +181,38 @@ def test_a_glance_says_of_a_source_what_a_look_says(tmp_path: Path, source: str,
     )
     assert [(p.code, p.message, p.hint) for p in glance] == [(p.code, p.message, p.hint) for p in look]
     assert hint in (glance[0].hint or "")
+
+
+@pytest.mark.parametrize(
+    ("version", "answer", "severity"),
+    [
+        ("9.9.9", {"ok": True}, Severity.WARNING),
+        ("9.9.9", {"ok": False, "kind": "ValueError", "message": "At most one of fp16 and bf16"}, Severity.ERROR),
+        ("9.9.9", None, Severity.ERROR),
+        ("0.9.5", {"ok": True}, Severity.ERROR),
+    ],
+    ids=["accepted", "refused", "silent", "tested version"],
+)
+def test_an_untested_version_s_own_parser_knows_better_than_our_rules(
+    tmp_path: Path, version: str, answer: dict[str, object] | None, severity: Severity
+) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"question": "q", "answer": "a"}\n' * 50)
+    python = tmp_path / "python"  # what it would say of the config, without the ten seconds
+    told = json.dumps({"kind": "", "message": "", "warnings": [], **answer}) if answer else ""
+    python.write_text(f"#!/bin/sh\ncat > \"$4\" <<'EOF'\n{told}\nEOF\n")
+    python.chmod(0o755)
+    train = {"fp16_full_eval": True, "bf16_full_eval": True}
+    answers = make_answers(data={"source": str(source)}, train=train, hardware={"gpus": "none"})
+    situation = make_situation(project=tmp_path, base=tmp_path, source=str(source), rows=50)
+    environment = situation.environment
+    assert environment is not None
+    situation = replace(
+        situation,
+        search=replace(situation.search, environment=replace(environment, python=str(python))),
+        factory=replace(situation.factory, source="probe", version=version),
+    )
+    found = preflight(answers, situation, make_plan(answers, situation))
+    rule = next(problem for problem in found if problem.key == "train.fp16_full_eval")
+    assert rule.severity is severity
+    assert ("accepts it" in rule.message) is (severity is Severity.WARNING)

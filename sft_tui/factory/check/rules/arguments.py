@@ -164,7 +164,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "val_size",
-        lambda f: f.number("val_size") > 1e-6 and not f.given("dataset") and not f.given("eval_dataset"),
+        lambda f: f.number("val_size") > 1e-6 and not f.given("dataset"),
         N_("`val_size` cuts off a part of `dataset`, which is missing."),
         N_("Name a dataset, or delete `val_size`."),
         merge=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sft_tui.factory.check.rules.rule import Rule, evaluates, has_eval_set, method_of, stage_of, zero3
+from sft_tui.factory.options import release
 from sft_tui.i18n import N_
 
 RULES: tuple[Rule, ...] = (
@@ -51,6 +52,29 @@ RULES: tuple[Rule, ...] = (
         N_("PPO can only train; it needs `do_train: true`."),
         N_("Add `do_train: true`, or use `stage: sft` to evaluate."),
         ("set", True, "do_train"),
+    ),
+    Rule(
+        "report_to",
+        lambda f: stage_of(f) == "ppo" and not {"wandb", "tensorboard", "trackio", "none"} >= set(f.words("report_to")),
+        N_("PPO reports only to `wandb`, `tensorboard` or `trackio`."),
+        N_("Write one of them, or `report_to: none`."),
+        ("set", "none"),
+        since="0.9.5",
+    ),
+    Rule(
+        "report_to",
+        lambda f: stage_of(f) == "ppo" and not {"wandb", "tensorboard", "none"} >= set(f.words("report_to")[:1]),
+        N_("PPO reports only to `wandb` or `tensorboard`."),
+        N_("Write one of them, or `report_to: none`."),
+        ("set", "none"),
+        until="0.9.5",
+    ),
+    Rule(
+        "neat_packing",
+        lambda f: f.on("neat_packing") and release(f.context.factory.versions.get("transformers", "")) > (4, 53),
+        N_("This version's `neat_packing` does not work with transformers from 4.53 on."),
+        N_("Use `packing: true`, an older transformers, or LLaMA-Factory 0.9.5."),
+        until="0.9.5",
     ),
     Rule(
         "shift_attn",
