@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sft_tui.dataset.readers.source_file import SourceFile
 from sft_tui.dataset.rows.text import to_text
-from sft_tui.dataset.rows.texts import indices, table_of
+from sft_tui.dataset.rows.texts import indices, of_buffer, table_of
 from sft_tui.problems import Problem
 
 Record = dict[str, Any]
@@ -144,11 +144,11 @@ def valid_utf8(block: bytes) -> bool:
     """Whether all of `block` is UTF-8, checked at memory speed."""
     if block.isascii():
         return True
+    import numpy as np
     import pyarrow as pa
 
-    offsets = pa.py_buffer(len(block).to_bytes(8, "little").rjust(16, b"\0"))
     try:
-        pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(block)]).validate(full=True)
+        of_buffer(np.array([0, len(block)], np.int64), block).validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True
