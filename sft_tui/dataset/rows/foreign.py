@@ -92,7 +92,10 @@ def _passage(columns: Columns, head: Head) -> Iterator[Problem]:
     if name is None or columns.messages or not columns.input:
         return
     message = _("`{name}` is not used: the questions may be about it, and are asked without it.")
-    hint = _("To put it into the prompt: --instruction-column {question} --input-column {name}")
+    hint = _(
+        "To put it into the prompt: --instruction-column {question} --input-column {name} (in the answers, "
+        "`instruction: {question}` and `input: {name}` under `data.columns`)."
+    )
     if columns.instruction:
         hint = _("To put it into the prompt, write it into the column `{question}`.")
     hint = hint.format(name=name, question=columns.input)

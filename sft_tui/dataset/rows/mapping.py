@@ -116,8 +116,11 @@ def _refuse_stored(role: str, column: str | None, head: Head) -> None:
     items = (item for value in values for item in (value if isinstance(value, list | tuple) else [value]))
     if any(isinstance(item, dict) and isinstance(item.get("bytes"), bytes | str) for item in items):
         message = _("`{column}` holds pictures, films or sounds themselves; LLaMA-Factory reads files.")
-        hint = _('Write each to a file and its path into the column, or pass them over: {flag} ""')
-        text, way = message.format(column=column), hint.format(flag=FLAGS[role])
+        hint = _(
+            'Write each to a file and its path into the column, or pass them over: {flag} "" (in the answers, '
+            '`{role}: ""` under `data.columns`).'
+        )
+        text, way = message.format(column=column), hint.format(flag=FLAGS[role], role=role)
         raise refuse("stored_files", text, key=f"data.columns.{role}", hint=way)
 
 
