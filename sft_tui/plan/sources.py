@@ -201,7 +201,7 @@ def _check(answers: Answers) -> None:
         if "interleave_probs" in answers.train:
             text = message_of_owned.format(key="interleave_probs", owner="data.sources")
             problems.error("owned_key", text, key="train.interleave_probs")
-        if mixing not in (None, "interleave_under", "interleave_over"):
+        if not str(mixing or "interleave").startswith("interleave"):
             message = _("Weights need an interleaving `mix_strategy`; it is `{value}`.").format(value=mixing)
             hint = _("Leave the weights or `mix_strategy` away, or set it to interleave_under or interleave_over.")
             problems.error("weights_unclear", message, key="train.mix_strategy", hint=hint)
