@@ -40,7 +40,7 @@ def show(screen: str, project: Path, run: str) -> None:
         if screen == "run":
             app.push_screen(app.make("run", layout))
         else:
-            from sft_tui.tui.screens.log import LogScreen
+            from sft_tui.tui.runs.log import LogScreen
 
             app.push_screen(LogScreen(layout, "train"))
 

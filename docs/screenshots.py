@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from sft_tui.tui.app import SftApp  # noqa: E402
-from sft_tui.tui.demo import demo_draft  # noqa: E402
+from sft_tui.tui.wizard.demo import demo_draft  # noqa: E402
 from tests.tui.helpers import TWO_CARDS, WizardApp, settle, wizard  # noqa: E402
-from tests.tui.run_screens.apps import run_app  # noqa: E402
-from tests.tui.run_screens.run_dirs import make_run  # noqa: E402
+from tests.tui.runs.apps import run_app  # noqa: E402
+from tests.tui.runs.run_dirs import make_run  # noqa: E402
 
 OUT = Path(__file__).parent / "screenshots"
 STEPS = ("welcome", "gpu", "model", "data", "preview", "config", "review")

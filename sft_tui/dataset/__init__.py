@@ -35,7 +35,7 @@ __all__ = [
     "SourceInfo",
     "convert",
     "count_rows",
-    "find_problem",
+    "find_row",
     "inspect_source",
     "preview",
     "statistics",
@@ -65,11 +65,16 @@ def preview(request: ConvertRequest, start: int, count: int) -> PreviewPage:
     return run(request, start, count)
 
 
-def find_problem(request: ConvertRequest, after: int) -> PreviewRow | None:
-    """The next record after number `after` (0 for the first) that would be left out, or None."""
-    from sft_tui.dataset.inspection import find_problem as run
+def find_row(
+    request: ConvertRequest, after: int, text: str = "", check: Callable[[], None] = lambda: None
+) -> PreviewRow | None:
+    """The next record after number `after` (0 for the first) that holds `text`, or for "" that would be left out.
 
-    return run(request, after)
+    None where there is none. `check` is called at each record and ends the search by raising.
+    """
+    from sft_tui.dataset.inspection import find_row as run
+
+    return run(request, after, text, check)
 
 
 def count_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -136,18 +137,33 @@ def preview(request: ConvertRequest, start: int, count: int) -> PreviewPage:
     )
 
 
-def find_problem(request: ConvertRequest, after: int) -> PreviewRow | None:
-    """The next record after number `after` that would be left out; None where there is none. Reads up to it."""
+def find_row(request: ConvertRequest, after: int, text: str, check: Callable[[], None]) -> PreviewRow | None:
+    """The next record after number `after` that holds `text`, or for "" that would be left out. Reads up to it.
+
+    Upper and lower case are the same; None where there is none.
+    """
     check_request(request)
     source = Source(request.source, sheet=request.sheet, train_python=request.train_python, whole=False)
     planned = plan_mapping(source, request)
     mapped, texts = planned.mapped, planned.texts
     maker = make_maker(mapped, texts)
     for number, record in _records(source, after + 1):
-        made = maker.make(record)
-        if made.sample is None:
+        check()
+        found = maker.make(record).sample is None if not text else _holds(record, text.casefold())
+        if found:
             return _row(number, record, maker)
     return None
+
+
+def _holds(record: Record | None, folded: str) -> bool:
+    """Whether a value of `record`, as it is shown, has the case-folded text in it."""
+    values = record.values() if record is not None else ()
+    return any(folded in (value if isinstance(value, str) else _flat(value)).casefold() for value in values)
+
+
+def _flat(value: Any) -> str:
+    shown = plain(value)
+    return "" if shown is None else json.dumps(shown, ensure_ascii=False, default=str)
 
 
 def _row(number: int, record: Record | None, maker: Maker) -> PreviewRow:

@@ -66,6 +66,20 @@ def find_model(
     return _read(cache, _snapshot(store, revision), sum(path.stat().st_size for path in unfinished))
 
 
+def cached_ids(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The hub ids of the models that Hugging Face's cache holds with a config, in the order of their names."""
+    cache = cache_directory("huggingface", environment)
+    try:
+        stores = sorted(path for path in cache.iterdir() if path.name.startswith("models--"))
+    except OSError:
+        return []
+    return [
+        store.name.removeprefix("models--").replace("--", "/")
+        for store in stores
+        if next(store.glob("snapshots/*/config.json"), None) is not None
+    ]
+
+
 def _snapshot(store: Path, revision: str) -> Path | None:
     """The directory of a revision: the commit that its name refers to, or a commit itself."""
     try:

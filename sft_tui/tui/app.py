@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import signal
-from collections.abc import Callable, Sequence
-from importlib import import_module
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.filter import Monochrome, NoColor
@@ -20,52 +20,33 @@ from textual.widgets import Input
 
 from sft_tui.i18n import N_, _, language_from_environment, set_language
 from sft_tui.plan.data_lengths import MeanTokens
-from sft_tui.problems import ExitCode, Refusal
-from sft_tui.tui.background import Crashed, CrashHook, Task, in_background
-from sft_tui.tui.draft import Draft, kept_draft
-from sft_tui.tui.screen import BaseScreen
+from sft_tui.problems import ExitCode
+from sft_tui.tui.jobs import Crashed, CrashHook, Jobs
+from sft_tui.tui.look.signs import UNICODE, AsciiScrollBar, Signs
+from sft_tui.tui.navigation import Navigation
+from sft_tui.tui.screen import BaseScreen, help_topic
 from sft_tui.tui.services import Machine, Services
-from sft_tui.tui.signs import UNICODE, AsciiScrollBar, Signs
-from sft_tui.tui.statistics import TokensKnown
-from sft_tui.tui.widgets.bars import STEPS, KeyBar
+from sft_tui.tui.typeahead import TypeAhead
+from sft_tui.tui.widgets.bars import KeyBar
 from sft_tui.tui.widgets.cover import Cover, too_small
+from sft_tui.tui.wizard.draft import Draft, kept_draft
 
 if TYPE_CHECKING:
-    from sft_tui.answers import Answers
     from sft_tui.dataset.stats.data_statistics import Statistics
-    from sft_tui.project.layout import RunLayout
-    from sft_tui.tui.widgets.choice import Item
-
-SCREEN_CLASSES = {
-    "welcome": "WelcomeScreen",
-    "gpu": "GpuScreen",
-    "model": "ModelScreen",
-    "data": "DataScreen",
-    "sources": "SourcesScreen",
-    "preview": "PreviewScreen",
-    "config": "ConfigScreen",
-    "review": "ReviewScreen",
-    "run": "RunScreen",
-    "result": "ResultScreen",
-    "runs": "RunsScreen",
-    "help": "HelpScreen",
-    "options": "OptionsScreen",
-    "pick": "PickScreen",
-    "files": "FilesScreen",
-    "statistics": "StatisticsScreen",
-    "memory": "MemoryScreen",
-}
-"""Screen names, which are module names in `sft_tui.tui.screens`, and their classes."""
 
 
-class SftApp(App[int]):
+DISK_S = 1.0
+"""So long leaving waits for the disk on which the draft is kept."""
+
+
+class SftApp(Navigation):
     """The wizard and the screens of runs.
 
     Screens find here: `project` (the directory that runs belong to), `draft` (the answers so far), `services` (the rest
     of the program), `signs` (what to draw with), `farewell` (lines printed after the end).
     """
 
-    CSS_PATH = Path(__file__).with_name("app.tcss")
+    CSS_PATH = Path(__file__).with_name("style.tcss")
     TITLE = "sft-tui"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -76,7 +57,7 @@ class SftApp(App[int]):
         Binding("ctrl+q", "leave", "", show=False, priority=True),
         Binding("ctrl+c", "leave", "", show=False, priority=True),
         Binding("ctrl+o", "report", N_("Save report"), show=False),
-        Binding("ctrl+p", "commands", N_("Commands"), show=False),
+        Binding("ctrl+p", "commands", N_("Commands")),
     ]
 
     def __init__(
@@ -102,7 +83,9 @@ class SftApp(App[int]):
         self.rows: tuple[str, int] | None = None
         self.statistics: dict[tuple[str, ...], Statistics] = {}
         self.mean_tokens: MeanTokens | None = None
-        self._lengths_asked: set[str] = set()
+        self._lengths_asked = ""
+        self.jobs = Jobs(self)
+        self.typeahead = TypeAhead(self)
         self._start = start
         self._hook = CrashHook(self)
         ScrollBar.renderer = AsciiScrollBar if signs.ascii else ScrollBarRender
@@ -113,15 +96,6 @@ class SftApp(App[int]):
             self._filters = [NoColor() if isinstance(each, Monochrome) else each for each in self._filters]
         self.animation_level = "none"
         self.theme = theme
-
-    def make(self, name: str, *arguments: Any) -> BaseScreen:
-        """A new screen of the kind `name`; its module is imported now."""
-        if name == "data" and self.draft.sources:
-            name = "sources"
-        module = import_module(f"sft_tui.tui.screens.{name}")
-        screen = getattr(module, SCREEN_CLASSES[name])(*arguments)
-        assert isinstance(screen, BaseScreen)
-        return screen
 
     def on_mount(self) -> None:
         """Open what was asked for on the command line, or the wizard's first step."""
@@ -160,10 +134,17 @@ class SftApp(App[int]):
             types = isinstance(self.focused, Input) and (event.is_printable or event.key == "backspace")
             if not types and event.key not in ("f10", "ctrl+q", "ctrl+c"):
                 return
+        if isinstance(event, events.Key) and not event.is_forwarded and self.typeahead.hold(event):
+            return
         await super().on_event(event)
 
+    async def type_key(self, key: events.Key) -> None:
+        """Handle a key that was held."""
+        await super().on_event(key)
+
     def on_unmount(self) -> None:
-        """Errors in threads are no longer ours."""
+        """Errors in threads are no longer ours, nor is what was started for answers."""
+        self.services.close()
         self._hook.remove()
 
     @on(Crashed)
@@ -173,12 +154,12 @@ class SftApp(App[int]):
         else:
             raise event.error
 
-    @on(TokensKnown)
-    def _tokens_known(self, event: TokensKnown) -> None:
+    def tokens_known(self, tokens: MeanTokens) -> None:
+        """The samples are so long; a guess does not replace what was counted."""
         known = self.mean_tokens
-        if known is not None and known.source == event.tokens.source and known.counted:
+        if known is not None and known.source == tokens.source and known.counted:
             return
-        self.mean_tokens = event.tokens
+        self.mean_tokens = tokens
         if isinstance(self.screen, BaseScreen):
             self.screen.tokens_known()
 
@@ -186,102 +167,24 @@ class SftApp(App[int]):
         """Count quietly how long the samples are, once for each source and model: memory and time rest on it."""
         _problems, answers = self.draft.complete_enough()
         mark = repr((answers.data, answers.model)) if answers is not None else ""
-        if answers is not None and mark not in self._lengths_asked:
-            self._lengths_asked.add(mark)
-            in_background(self, _count_tokens, self, answers)
+        if answers is not None and mark != self._lengths_asked:
+            self._lengths_asked = mark
+            count = partial(self.services.count_tokens, answers, self.draft.answers_path)
+            self.jobs.start("lengths", lambda _job: count(), self._lengths_counted)
 
-    # -- moving between screens -------------------------------------------------------------------------------------
-
-    def go(self, name: str, *arguments: Any) -> None:
-        """Replace the present screen by the wizard's step `name`, after storing what the present one holds."""
-        self.keep(name)
-        self.switch_screen(self.make(name, *arguments))
-
-    def go_step(self, offset: int) -> None:
-        """Go `offset` steps through the wizard from the present screen."""
-        names = [name for name, _label in STEPS]
-        step = self.screen.STEP if isinstance(self.screen, BaseScreen) else ""
-        if step in names:
-            wanted = names.index(step) + offset
-            if 0 <= wanted < len(names):
-                self.go(names[wanted])
-
-    def open(self, name: str, *arguments: Any) -> None:
-        """Show the screen `name` over the present one; Esc comes back."""
-        if isinstance(self.screen, BaseScreen):
-            self.screen.store()
-        self.push_screen(self.make(name, *arguments))
-
-    def pick(self, title: str, items: Sequence[Item], value: str | None, then: Callable[[str | None], None]) -> None:
-        """Let the user choose one of `items` on a screen of its own; `then` gets its id, or None."""
-        self.push_screen(self.make("pick", title, items, value), then)
-
-    def browse(self, value: str, bases: Sequence[Path], models: bool, then: Callable[[str | None], None]) -> None:
-        """Let the user choose a model directory or a file from a list; `then` gets its path, or None."""
-        self.push_screen(self.make("files", value, bases, models), then)
-
-    def leave_overlay(self) -> None:
-        """Close the topmost screen; the first one stays, because Esc never leaves the app."""
-        if len(self.screen_stack) > 2:
-            self.pop_screen()
-
-    def open_run(self, layout: RunLayout) -> None:
-        """Show a run as it is; replaces a wizard screen, covers the list of runs."""
-        self.switch_screen(self.make("run", layout))
-
-    def open_result(self, layout: RunLayout) -> None:
-        """Show what a finished run has made."""
-        self.switch_screen(self.make("result", layout))
-
-    def start_from(self, layout: RunLayout, key: str | None = None) -> None:
-        """Open the wizard with the answers of a run: at the field `key` (dotted path), or at its beginning."""
-        from sft_tui.tui.draft import draft_from_file
-
-        draft, _problems = draft_from_file(self.project, layout.answers)
-        draft.set("run", None)
-        draft.set("run.dir", None)  # it led from runs/<run> to the project
-        draft.answers_path = self.project / "answers.yaml"
-        self.draft = draft
-        step = step_of_key(key)
-        self.show_wizard(step, *([key] if step == "config" else []))
-
-    def new_draft(self) -> None:
-        """Begin with empty answers."""
-        self.draft = Draft(self.project, answers_path=self.project / "answers.yaml")
-
-    def try_demo(self) -> None:
-        """Begin with the answers of the demo that ships with sft-tui, and show what they are."""
-        from sft_tui.tui.demo import demo_draft
-
-        self.draft = demo_draft(self.project)
-        self.go("gpu")
-
-    def show_wizard(self, step: str, *arguments: Any) -> None:
-        """Leave all overlays and show the wizard's `step`."""
-        while len(self.screen_stack) > 2:
-            self.pop_screen()
-        self.switch_screen(self.make(step, *arguments))
-
-    def show_step(self, step: str) -> None:
-        """Go to the wizard's `step` from anywhere; what the present screen holds is kept."""
-        self.keep(step)
-        self.show_wizard(step)
-
-    def keep(self, step: str | None = None) -> None:
-        """Store what the present screen holds and save the draft."""
-        if isinstance(self.screen, BaseScreen) and self.screen.is_mounted and self.is_running:
-            self.screen.store()
-        self.draft.save(step)
+    def _lengths_counted(self, tokens: MeanTokens | None) -> None:
+        if tokens is not None:
+            self.tokens_known(tokens)
 
     # -- keys that work everywhere ----------------------------------------------------------------------------------
 
     def action_help_field(self) -> None:
         """F1: help for the focused field, with the keys that work there."""
         screen = self.screen
-        if isinstance(screen, BaseScreen) and type(screen).__name__ != "HelpScreen":
+        if getattr(screen, "HELP_ID", "") != "help":
             bars = screen.query(KeyBar)
             keys = [(name, text) for bar in bars for _key, name, text in bar.shown_keys(translated=False)]
-            self.push_screen(self.make("help", screen.help_topic(), keys))
+            self.push_screen(self.make("help", help_topic(screen), keys))
 
     def action_report(self) -> None:
         """Ctrl+O: write what can be attached to an issue, and say where it is."""
@@ -342,19 +245,22 @@ class SftApp(App[int]):
 
     def action_commands(self) -> None:
         """Ctrl+P: everything that can be done from anywhere, by name."""
-        from sft_tui.tui.commands import commands
+        from sft_tui.tui.dialogs.commands import commands
 
         self.pick(_("Commands"), commands(self), None, self._run_command)
 
     def _run_command(self, command: str | None) -> None:
         if command is not None:
-            from sft_tui.tui.commands import run_command
+            from sft_tui.tui.dialogs.commands import run_command
 
             run_command(self, command)
 
     def action_leave(self) -> None:
         """F10: leave; a run that is on goes on, a half-finished wizard is kept."""
         self.keep()
+        saving = threading.Thread(target=self.draft.to_be_saved(), daemon=True)
+        saving.start()
+        saving.join(DISK_S)
         self.farewell.extend(self._goodbye())
         self.exit(0)
 
@@ -373,31 +279,3 @@ class SftApp(App[int]):
                 text = _("The run {run} goes on without this window. To see it again: sft-tui attach {run}")
                 lines.append(text.format(run=layout.name))
         return lines
-
-
-def _count_tokens(task: Task, app: SftApp, answers: Answers) -> None:
-    """In a thread of the app, which goes on when the screen that asked has been left."""
-    try:
-        found = app.services.count_tokens(answers, app.draft.answers_path)
-    except Refusal:
-        return
-    if found is not None:
-        task.post(TokensKnown(found))
-
-
-STEP_OF_SECTION = {
-    "hardware": "gpu",
-    "model": "model",
-    "preset": "model",
-    "data": "data",
-    "train": "config",
-    "export": "config",
-    "on_failure": "config",
-    "run": "config",
-}
-"""The step of the wizard on which each section of the answers is given."""
-
-
-def step_of_key(key: str | None) -> str:
-    """The wizard's step on which the answer `key` is given; the first one of them where it is not known."""
-    return STEP_OF_SECTION.get((key or "").partition(".")[0], "gpu")

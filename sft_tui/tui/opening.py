@@ -12,8 +12,8 @@ from sft_tui.problems import nearest
 from sft_tui.project.layout import RunLayout, runs_of
 from sft_tui.text import clean
 from sft_tui.tui.app import SftApp
-from sft_tui.tui.draft import draft_from_file
-from sft_tui.tui.signs import ASCII, UNICODE
+from sft_tui.tui.look.signs import ASCII, UNICODE
+from sft_tui.tui.wizard.draft import draft_from_file
 
 
 def open_app(

@@ -12,7 +12,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from sft_tui.i18n import N_, _, current_language
-from sft_tui.tui.widgets.bars import STEPS, ActionBar, KeyBar, Primary, StepBar
+from sft_tui.tui.jobs import Jobs
+from sft_tui.tui.widgets.bars import ActionBar, KeyBar, Primary, StepBar
 from sft_tui.tui.widgets.body import Body
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class BaseScreen(Screen[Any]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "primary", "", show=False),
         Binding("escape", "back", N_("Back")),
+        Binding("up", "step(-1)", "", show=False),
+        Binding("down", "step(1)", "", show=False),
+        Binding("pageup", "page(-1)", "", show=False),
+        Binding("pagedown", "page(1)", "", show=False),
     ]
 
     @property
@@ -46,6 +51,8 @@ class BaseScreen(Screen[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.language = current_language()
+        self.jobs = Jobs(self)
+        self._begun = False
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""
@@ -89,6 +96,16 @@ class BaseScreen(Screen[Any]):
         """A new screen that shows the same; screens with arguments override it."""
         return type(self)()
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is being found out whether Enter goes on from here; what is typed meanwhile is for afterwards."""
+        return False
+
+    @property
+    def ready(self) -> bool:
+        """Whether what is typed reaches the field that it is meant for."""
+        return self._begun and not self.waits
+
     def first_field(self) -> Widget | None:
         """The widget that the focus starts on; None is the first that takes it."""
         return None
@@ -98,10 +115,18 @@ class BaseScreen(Screen[Any]):
         if self.language != current_language():
             self.sft.in_new_language()
 
+    def on_unmount(self) -> None:
+        """Nobody waits for what is still being worked out."""
+        self.jobs.close()
+
     def on_mount(self) -> None:
         """Show what happens next and put the focus on the one question."""
         self.refresh_actions()
-        self.call_after_refresh(self.focus_first)
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.focus_first()
+        self._begun = True
 
     def focus_first(self) -> None:
         """Put the focus on the first field, unless it is somewhere already."""
@@ -132,6 +157,16 @@ class BaseScreen(Screen[Any]):
         if self.is_mounted:
             self.back()
 
+    def action_step(self, direction: int) -> None:
+        """Up or Down that nothing in the body wanted: from the way on back into the body, or scroll it."""
+        for body in self.query(Body):
+            body.step(direction)
+
+    def action_page(self, direction: int) -> None:
+        """PgUp or PgDn, wherever the focus is."""
+        for body in self.query(Body):
+            (body.scroll_page_up if direction < 0 else body.scroll_page_down)(animate=False)
+
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -148,36 +183,13 @@ class BaseScreen(Screen[Any]):
 
         return tuple(field.message for field in self.query(Field) if field.message)
 
-    def help_topic(self) -> str:
-        """The id of the help text for the focused field, or for the screen."""
-        widget: Widget | None = self.focused
-        while widget is not None and widget is not self:
-            topic = getattr(widget, "help_id", "")
-            if topic:
-                return str(topic)
-            widget = widget.parent if isinstance(widget.parent, Widget) else None
-        return self.HELP_ID or self.STEP
 
-
-class WizardScreen(BaseScreen):
-    """A step of the wizard: Enter stores, saves and goes to the next step, Esc to the one before."""
-
-    def check(self) -> bool:
-        """Whether the user may go on; where not, the problem is shown at its field, which has the focus."""
-        return True
-
-    def primary(self) -> None:
-        """Store, check, save, next step."""
-        self.store()
-        if self.check():
-            self.sft.go_step(+1)
-
-    def back(self) -> None:
-        """Store and go to the step before; the first step stays."""
-        self.sft.go_step(-1)
-
-    def next_text(self) -> str:
-        """Which step comes next."""
-        names = [name for name, _label in STEPS]
-        here = names.index(self.STEP)
-        return _("Next: {step}").format(step=_(STEPS[here + 1][1])) if here + 1 < len(STEPS) else ""
+def help_topic(screen: Screen[Any]) -> str:
+    """The id of the help text for what has the focus on `screen`, or for the screen."""
+    widget: Widget | None = screen.focused
+    while widget is not None and widget is not screen:
+        topic = getattr(widget, "help_id", "")
+        if topic:
+            return str(topic)
+        widget = widget.parent if isinstance(widget.parent, Widget) else None
+    return str(getattr(screen, "HELP_ID", "") or getattr(screen, "STEP", ""))

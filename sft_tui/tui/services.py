@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sft_tui.i18n import _
+
 if TYPE_CHECKING:
     from sft_tui.answers import Answers
-    from sft_tui.dataset import PreviewPage, Progress, SourceInfo
+    from sft_tui.dataset import ConvertRequest, PreviewPage, Progress, SourceInfo
     from sft_tui.dataset.stats.data_statistics import Statistics
     from sft_tui.factory.options import Factory
+    from sft_tui.factory.rendering import Rendered, Renderer
     from sft_tui.machine.environment import Environment
     from sft_tui.machine.gpus import GpuReport
     from sft_tui.machine.system import System
@@ -24,9 +27,9 @@ if TYPE_CHECKING:
     from sft_tui.plan.need import MemoryNeed, PresetNeeds
     from sft_tui.presets import Preset
     from sft_tui.project.layout import RunLayout
-    from sft_tui.tui.draft import Draft
-    from sft_tui.tui.model_check import ModelFinding
-    from sft_tui.tui.statistics import Job
+    from sft_tui.tui.wizard.draft import Draft
+    from sft_tui.tui.wizard.model_check import ModelFinding
+    from sft_tui.tui.wizard.statistics_words import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Machine:
 
 class Services:
     """The real machine and the real files."""
+
+    _renderer: Renderer | None = None
 
     def now(self) -> float:
         """Epoch seconds (quick)."""
@@ -78,7 +83,7 @@ class Services:
 
     def look_at_model(self, text: str, draft: Draft, machine: Machine) -> ModelFinding:
         """What the model that `text` names is, and everything that is wrong with it."""
-        from sft_tui.tui.model_check import look_at_model
+        from sft_tui.tui.wizard.model_check import look_at_model
 
         trusted = draft.get("train.trust_remote_code") is True
         return look_at_model(text, draft.base, draft.project, machine.factory, trust_remote_code=trusted)
@@ -114,15 +119,20 @@ class Services:
     def preview(self, answers: Answers, base: Path, project: Path, start: int, count: int) -> PreviewPage:
         """`count` records of the first source from record `start` (from 1), and their samples; raises `Refusal`."""
         from sft_tui.dataset import preview
-        from sft_tui.factory.probe import load_factory
-        from sft_tui.plan.context import look_at_model, template_of
-        from sft_tui.plan.sources import find_parts
 
-        factory = load_factory(None)
-        template = template_of(answers, look_at_model(answers, base, project, factory), factory)
-        part = next(part for part in find_parts(answers, base, project) if not part.evaluates)
-        request = replace(part, dataset="preview").request(project / "data", template, None)
-        return preview(request, start, count)
+        return preview(_request(answers, base, project), start, count)
+
+    def find_row(
+        self, answers: Answers, base: Path, project: Path, after: int, text: str, check: Callable[[], None]
+    ) -> int | None:
+        """The number of the next record after number `after` that holds `text`, or for "" that would be left out.
+
+        `check` is called now and then and may raise to end the search. Raises `Refusal`.
+        """
+        from sft_tui.dataset import find_row
+
+        row = find_row(_request(answers, base, project), after, text, check)
+        return row.number if row is not None else None
 
     def count_tokens(self, answers: Answers, answers_path: Path) -> MeanTokens | None:
         """Count how long the samples are, for the next estimate; some seconds the first time. None: not known."""
@@ -133,15 +143,41 @@ class Services:
         mean = lengths.mean if lengths is not None else None
         return MeanTokens(answers.data.source, mean, True) if mean is not None else None
 
+    def tokens(self, answers: Answers, answers_path: Path, machine: Machine, page: PreviewPage, row: int) -> Rendered:
+        """The tokens that the sample at place `row` of `page` becomes, with the loss mask; about 10 s, the first time.
+
+        Raises `Refusal`, also where no LLaMA-Factory or no model is there to ask.
+        """
+        from sft_tui.factory.dataset_info import entry_for
+        from sft_tui.factory.rendering import Renderer
+        from sft_tui.problems import refuse
+        from sft_tui.tui.wizard.statistics_words import make_job
+
+        job = make_job(answers, answers_path, machine)
+        if job.python is None or job.model is None:
+            text = _("Tokens are shown by LLaMA-Factory and the model's own files, and one of them is not here.")
+            raise refuse("no_environment", text)
+        if self._renderer is None:
+            self._renderer = Renderer(job.python)
+        entry = entry_for(page.format, page.columns, page.tags, "preview.jsonl")
+        data_args = {"template": job.template, "cutoff_len": job.cutoff_len}
+        samples = [dict(page.rows[row].sample or {})]
+        return self._renderer.render(samples, entry, model=str(job.model), data_args=data_args).rows[0]
+
+    def close(self) -> None:
+        """End what was started for answers."""
+        if self._renderer is not None:
+            self._renderer.close()
+
     def statistics_job(self, answers: Answers, answers_path: Path, machine: Machine) -> Job:
         """What the statistics of the draft's examples depend on; raises `Refusal`."""
-        from sft_tui.tui.statistics import make_job
+        from sft_tui.tui.wizard.statistics_words import make_job
 
         return make_job(answers, answers_path, machine)
 
     def statistics(self, job: Job, progress: Callable[[Progress], None]) -> Statistics:
         """Look at every row: seconds, and about ten more with a template; raises `Refusal`."""
-        from sft_tui.tui.statistics import look
+        from sft_tui.tui.wizard.statistics_words import look
 
         return look(job, progress)
 
@@ -174,6 +210,18 @@ class Services:
 
         assert found.plan is not None
         return start(replace(found.plan, force=force))
+
+
+def _request(answers: Answers, base: Path, project: Path) -> ConvertRequest:
+    """How the examples of `answers` are read, the first source where there are several. Raises `Refusal`."""
+    from sft_tui.factory.probe import load_factory
+    from sft_tui.plan.context import look_at_model, template_of
+    from sft_tui.plan.sources import find_parts
+
+    factory = load_factory(None)
+    template = template_of(answers, look_at_model(answers, base, project, factory), factory)
+    part = next(part for part in find_parts(answers, base, project) if not part.evaluates)
+    return replace(part, dataset="preview").request(project / "data", template, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 from sft_tui.project.identity import ProcessRef
 from sft_tui.run.gpu_queue import Queue
 from sft_tui.support.kept import Kept, clear
-from sft_tui.tui.draft import Draft
+from sft_tui.tui.wizard.draft import Draft
 from tests.headless import Project, make_project
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,14 @@ from sft_tui.presets import load_presets
 from sft_tui.project.layout import RunLayout
 from sft_tui.support.doctor import DoctorLine
 from sft_tui.tui.app import SftApp
-from sft_tui.tui.draft import Draft
+from sft_tui.tui.look.signs import UNICODE, Signs
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.services import Machine, Services
-from sft_tui.tui.signs import UNICODE, Signs
+from sft_tui.tui.wizard.draft import Draft
 
 MODEL = Path(__file__).parents[2] / "data" / "demo" / "model"
 GIB = 2**30
 NOON = 1_800_000_000.0
-BACKGROUND = ("_look", "_count", "_look_through", "_search", "_count_tokens")
 
 
 def card(index: int, used_gib: float, processes: tuple[GpuProcess, ...] = ()) -> Gpu:
@@ -139,11 +139,12 @@ def filled(project: Path, **more: Any) -> Draft:
 
 async def settle(pilot: Pilot[int]) -> None:
     """Wait until workers, threads, timers of forms and messages are done."""
-    quiet = 0
-    for _round in range(400):
+    quiet, deadline = 0, time.monotonic() + 60
+    while time.monotonic() < deadline:
         await pilot.pause(0.01)
-        busy = any(t.name in BACKGROUND for t in threading.enumerate()) or bool(list(pilot.app.workers))
+        busy = any(t.name.startswith("job ") and t.name != "job watch" for t in threading.enumerate())
         busy = busy or bool(getattr(pilot.app.screen, "waiting", False))
+        busy = busy or (isinstance(pilot.app, SftApp) and pilot.app.typeahead.holding)
         quiet = 0 if busy else quiet + 1
         if quiet == 2:
             return

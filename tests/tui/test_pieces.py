@@ -13,19 +13,19 @@ from sft_tui.answers import Answers
 from sft_tui.factory.explain import explain
 from sft_tui.factory.options import snapshot
 from sft_tui.plan.assess import Assessor
-from sft_tui.tui.draft import Draft, draft_from_file, kept_draft
-from sft_tui.tui.figures import amounts
-from sft_tui.tui.help import help_for
-from sft_tui.tui.help_texts import TEXTS
-from sft_tui.tui.highlight import highlighted
-from sft_tui.tui.model_check import look_at_model
-from sft_tui.tui.paths import complete, entries
-from sft_tui.tui.settings import ANSWER_DEFAULTS, GROUPS
-from sft_tui.tui.signs import UNICODE
+from sft_tui.tui.dialogs.help_for import help_for
+from sft_tui.tui.dialogs.help_texts import TEXTS
+from sft_tui.tui.look.amounts import amounts
+from sft_tui.tui.look.highlight import highlighted
+from sft_tui.tui.look.signs import UNICODE
+from sft_tui.tui.look.text import clean, one_line, pad, shorten_path, wrapped
+from sft_tui.tui.look.values import parse_typed, show_typed
 from sft_tui.tui.terminal import Terminal, says_utf8, why_not
-from sft_tui.tui.text import clean, one_line, pad, shorten_path, wrapped
-from sft_tui.tui.values import parse_typed, show_typed
 from sft_tui.tui.widgets.bars import key_name
+from sft_tui.tui.widgets.paths import complete, entries
+from sft_tui.tui.wizard.draft import Draft, draft_from_file, kept_draft
+from sft_tui.tui.wizard.model_check import look_at_model
+from sft_tui.tui.wizard.settings import ANSWER_DEFAULTS, GROUPS
 from tests.tui.helpers import MODEL, filled
 
 

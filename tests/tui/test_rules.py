@@ -16,10 +16,10 @@ from textual.widget import Widget
 from sft_tui.machine.gpus import GpuReport
 from sft_tui.plan.assess import Assessment
 from sft_tui.problems import Problem, Refusal
-from sft_tui.tui.app import SCREEN_CLASSES, SftApp
-from sft_tui.tui.background import in_background
-from sft_tui.tui.signs import ASCII, UNICODE
-from sft_tui.tui.widgets.bars import STEPS
+from sft_tui.tui.app import SftApp
+from sft_tui.tui.look.signs import ASCII, UNICODE
+from sft_tui.tui.navigation import SCREENS
+from sft_tui.tui.steps import STEPS
 from sft_tui.tui.widgets.choice import Toggle
 from sft_tui.tui.widgets.chooser import Chooser
 from sft_tui.tui.widgets.field import LineInput
@@ -76,10 +76,10 @@ async def test_messages_of_others_are_never_parsed(tmp_path: Path) -> None:
         await settle(pilot)
         screen = shown(app)
         problems = tuple(Problem("x", f"bad {value}", hint=value, key=value) for value in NASTY)
-        screen.post_message(type(screen).Started(None, problems))  # type: ignore[attr-defined]
+        screen._not_started(problems)  # type: ignore[attr-defined]
         await settle(pilot)
         assert "bad [/b]" in text(app)
-        screen.post_message(type(screen).Assessed(Assessment(problems=problems), "", app.draft.data))  # type: ignore[attr-defined]
+        screen._has_assessed(app.draft.data, (Assessment(problems=problems), ""))  # type: ignore[attr-defined]
         await settle(pilot)
         for value in NASTY:
             screen.say(value, "error")
@@ -140,8 +140,8 @@ async def test_ascii_screens_hold_nothing_but_ascii(tmp_path: Path) -> None:
 
 def test_every_choice_is_one_of_our_own_widgets() -> None:
     """Textual's RadioButton, Checkbox, Switch and Select show their state by colour alone."""
-    for name in (*SCREEN_CLASSES, "pick", "files"):
-        source = Path(str(import_module(f"sft_tui.tui.screens.{name}").__file__)).read_text(encoding="utf-8")
+    for name, _class in SCREENS.values():
+        source = Path(str(import_module(f"sft_tui.tui.{name}").__file__)).read_text(encoding="utf-8")
         for word in ("RadioButton", "RadioSet", "Checkbox", "Switch(", "Select(", "LoadingIndicator", "ProgressBar("):
             assert word not in source, (name, word)
 
@@ -157,7 +157,7 @@ ARRIVES = {
 
 def _bindings() -> list[tuple[str, Binding]]:
     classes: list[type] = [SftApp, Toggle, Chooser, FoldHeading, ListBox, TabBar]
-    classes += [getattr(import_module(f"sft_tui.tui.screens.{name}"), cls) for name, cls in SCREEN_CLASSES.items()]
+    classes += [getattr(import_module(f"sft_tui.tui.{name}"), cls) for name, cls in SCREENS.values()]
     found = []
     for cls in classes:
         for binding in Binding.make_bindings(cls.__dict__.get("BINDINGS", [])):
@@ -197,10 +197,10 @@ async def test_an_unexpected_error_writes_a_report_and_leaves_in_order(tmp_path:
         async with app.run_test(size=(80, 24)) as pilot:
             await settle(pilot)
 
-            def broken(_task: object) -> None:
+            def broken(_job: object) -> None:
                 raise ZeroDivisionError("token=hf_abcdefghijklmnopqrstuvwxyz123456")
 
-            in_background(app.screen, broken)
+            shown(app).jobs.start("broken", broken, lambda _nothing: None)
             for _round in range(50):
                 await pilot.pause(0.02)
     assert app.return_code == 1
@@ -278,6 +278,7 @@ def test_the_first_frame_imports_nothing_heavy(tmp_path: Path) -> None:
         "import asyncio, json, sys\n"
         "from pathlib import Path\n"
         "from sft_tui.tui.app import SftApp\n"
+        "from sft_tui.tui.navigation import SCREENS\n"
         "from sft_tui.tui.services import Services\n"
         "class Quiet(Services):\n"
         "    def diagnose(self, project):\n"
@@ -286,7 +287,7 @@ def test_the_first_frame_imports_nothing_heavy(tmp_path: Path) -> None:
         "    app = SftApp(Path(sys.argv[1]), services=Quiet())\n"
         "    async with app.run_test(size=(80, 24)) as pilot:\n"
         "        await pilot.pause()\n"
-        "    screens = [m for m in sys.modules if m.startswith('sft_tui.tui.screens.')]\n"
+        "    screens = [m for m, _class in SCREENS.values() if f'sft_tui.tui.{m}' in sys.modules]\n"
         "    print(json.dumps([sorted(sys.modules), screens]))\n"
         "asyncio.run(main())\n"
     )
@@ -295,7 +296,7 @@ def test_the_first_frame_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     modules, screens = json.loads(done.stdout.splitlines()[-1])
     assert not [name for name in HEAVY if name in modules]
-    assert screens == ["sft_tui.tui.screens.welcome"]
+    assert screens == ["wizard.welcome"]
 
 
 def test_ascii_signs_are_ascii_and_complete() -> None:

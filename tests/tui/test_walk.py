@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.tui.widgets.bars import STEPS, Primary
+from sft_tui.tui.steps import STEPS
+from sft_tui.tui.widgets.bars import Primary
 from sft_tui.tui.widgets.field import LineInput
 from tests.tui.helpers import MODEL, FakeServices, filled, in_view, settle, shown, text, thirty_rows, wizard
 

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 
 from sft_tui.i18n import LANGUAGES, current_language, set_language
 from sft_tui.locale.__main__ import MO, as_mo, broken, missing, translated, updated
-from sft_tui.tui.settings import GROUPS
-from sft_tui.tui.widgets.bars import STEPS
+from sft_tui.tui.steps import STEPS
+from sft_tui.tui.wizard.settings import GROUPS
 
 
 def test_every_text_is_translated() -> None:

@@ -101,10 +101,23 @@ def described(tokenizer, ids, labels, full_length):
         "ids": list(ids),
         "labels": list(labels),
         "tokens": [str(token) for token in tokenizer.convert_ids_to_tokens(ids)],
-        "texts": [tokenizer.decode([token], skip_special_tokens=False) for token in ids],
+        "texts": texts_of(tokenizer, ids),
         "special": [token in special for token in ids],
         "full_length": full_length,
     }
+
+
+def texts_of(tokenizer, ids):
+    """What each token writes; of a character that several tokens make up, all of it stands at the first of them."""
+    texts = [tokenizer.decode([token], skip_special_tokens=False) for token in ids]
+    for start, text in enumerate(texts):
+        if "\ufffd" in text:
+            for end in range(start + 2, min(start + 5, len(ids)) + 1):
+                whole = tokenizer.decode(list(ids[start:end]), skip_special_tokens=False)
+                if "\ufffd" not in whole:
+                    texts[start:end] = [whole] + [""] * (end - start - 1)
+                    break
+    return texts
 
 
 def frame(request):

@@ -14,24 +14,13 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
-from sft_tui.i18n import N_, _
-from sft_tui.tui.signs import UNICODE, Signs
-from sft_tui.tui.text import clean
+from sft_tui.i18n import _
+from sft_tui.tui.look.signs import UNICODE, Signs
+from sft_tui.tui.look.text import clean
+from sft_tui.tui.steps import STEPS
 
 if TYPE_CHECKING:
     from sft_tui.tui.app import SftApp
-
-STEPS: tuple[tuple[str, str], ...] = (
-    ("welcome", N_("Start")),
-    ("gpu", N_("GPU")),
-    ("model", N_("Model")),
-    ("data", N_("Data")),
-    ("preview", N_("Preview")),
-    ("config", N_("Settings")),
-    ("review", N_("Review")),
-    ("run", N_("Training")),
-)
-"""The steps of the wizard in their order, and what the step bar calls them."""
 
 
 def signs_of(widget: Widget) -> Signs:
@@ -94,6 +83,7 @@ class ActionBar(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="action-bar")
+        self._shown = ("", "", "-")
 
     def compose(self) -> ComposeResult:
         """The sentence and the button."""
@@ -102,6 +92,9 @@ class ActionBar(Horizontal):
 
     def show(self, text: str, label: str, severity: str = "") -> None:
         """Show what happens next (`text`; `severity` is "", "warning" or "error") and what Enter does (`label`)."""
+        if (text, label, severity) == self._shown:
+            return
+        self._shown = (text, label, severity)
         sentence = self.query_one("#next-text", Static)
         sentence.set_classes(f"-{severity}" if severity else "")
         sentence.update(Content(clean(text)))

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from sft_tui.i18n import _
-from sft_tui.tui.signs import Signs
+from sft_tui.tui.look.signs import Signs
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.view.curves import Curve, Point, smooth
 

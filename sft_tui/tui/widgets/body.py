@@ -19,16 +19,30 @@ class Body(VerticalScroll, can_focus=False):
     ]
 
     def action_step(self, direction: int) -> None:
-        """Up or Down that no field wanted."""
-        if sum(1 for widget in self.query("*").results(Widget) if widget.focusable) > 1:
-            if direction < 0:
-                self.screen.focus_previous()
-            else:
-                self.screen.focus_next()
-        elif direction < 0:
-            self.scroll_up(animate=False)
+        """Up or Down that no field wanted: the screen knows what that means."""
+        action = getattr(self.screen, "action_step", self.step)
+        action(direction)
+
+    def step(self, direction: int) -> None:
+        """Go to the field above or below; after the last one to the way on, and from there back to the last one."""
+        fields = [widget for widget in self.query("*").results(Widget) if widget.focusable]
+        focused = self.screen.focused
+        if not fields or fields == [focused]:
+            (self.scroll_up if direction < 0 else self.scroll_down)(animate=False)
+        elif focused not in fields:
+            self.screen.set_focus(fields[-1] if direction < 0 else fields[0])
+        elif (at := fields.index(focused) + direction) < 0:
+            self.scroll_home(animate=False)
+        elif at < len(fields):
+            self.screen.set_focus(fields[at])
         else:
-            self.scroll_down(animate=False)
+            self.screen.focus_next()
+
+
+def step(widget: Widget, direction: int) -> None:
+    """Leave `widget` for the field above or below it."""
+    for body in widget.screen.query(Body):
+        body.step(direction)
 
 
 def reveal(widget: Widget, top: int, height: int) -> None:

@@ -15,7 +15,8 @@ from textual.message import Message
 from textual.widget import Widget
 
 from sft_tui.i18n import N_
-from sft_tui.tui.text import clean, wrapped
+from sft_tui.tui.look.text import clean, wrapped
+from sft_tui.tui.widgets import body
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.body import reveal
 
@@ -109,10 +110,8 @@ class Choice(Widget, can_focus=True):
         wanted = self._cursor + step
         if 0 <= wanted < len(self.items):
             self._go_to(wanted)
-        elif step < 0:
-            self.screen.focus_previous()
         else:
-            self.screen.focus_next()
+            body.step(self, step)
 
     def action_switch(self) -> None:
         """Space: choose the item at the cursor, or with `several` take it out again."""

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from sft_tui.i18n import N_
-from sft_tui.tui.text import clean, one_line
+from sft_tui.tui.look.text import clean, one_line
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.choice import Item
 

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from sft_tui.tui.text import clean, pad
+from sft_tui.tui.look.text import clean, pad
 from sft_tui.tui.widgets.bars import signs_of
 
 
@@ -27,13 +27,28 @@ class _Visible(Highlighter):
 
 
 class LineInput(Input):
-    """A one-line input: no border, no blinking cursor, nothing selected when the focus comes."""
+    """A one-line input: no border, no blinking cursor; with `replace` the focus selects what it holds."""
 
-    def __init__(self, value: str = "", *, placeholder: str = "", id: str | None = None, **more: Any) -> None:
-        super().__init__(
-            value, placeholder=placeholder, id=id, compact=True, select_on_focus=False, highlighter=_Visible(), **more
-        )
+    def __init__(
+        self, value: str = "", *, placeholder: str = "", id: str | None = None, replace: bool = False, **more: Any
+    ) -> None:
+        more |= {"compact": True, "select_on_focus": replace, "highlighter": _Visible()}
+        super().__init__(value, placeholder=placeholder, id=id, **more)
         self.cursor_blink = False
+
+    def on_key(self, event: events.Key) -> None:
+        """`=` takes what is suggested where that cannot be meant as a letter; Del behind the text clears it."""
+        field = next((above for above in self.ancestors if isinstance(above, Field)), None)
+        if field is None:
+            return
+        taken = False
+        if event.key == "equals_sign" and (field.failed or not self.value):
+            taken = field.take_suggestion()
+        elif event.key == "delete" and self.cursor_at_end and self.selection.is_empty:
+            taken = field.restore()
+        if taken:
+            event.stop()
+            event.prevent_default()
 
 
 class Field(Vertical):
@@ -52,6 +67,7 @@ class Field(Vertical):
         self.control = control
         self.key = key
         self.help_id = help_id or key
+        self.suggestion: Any = None
         self._note = note
         self._message = ""
 
@@ -104,6 +120,18 @@ class Field(Vertical):
         for line in self.query(".field-message").results(Static):
             line.update(Content(clean(text)))
             line.display = bool(text)
+
+    def take_suggestion(self) -> bool:
+        """`=`: hold what is suggested; whether there is anything."""
+        if self.suggestion is None or not isinstance(self.control, Input):
+            return False
+        self.control.value = str(self.suggestion)
+        self.control.cursor_position = len(self.control.value)
+        return True
+
+    def restore(self) -> bool:
+        """Del: hold what holds where nothing is said; whether that was another value."""
+        return False
 
     def set_note(self, note: str) -> None:
         """Replace what stands at the right of the control."""

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from sft_tui.i18n import N_
-from sft_tui.tui.text import clean
+from sft_tui.tui.look.text import clean
 from sft_tui.tui.widgets.bars import signs_of
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.widgets import Input
-from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
+from sft_tui.tui.jobs import Cancelled, Job
 from sft_tui.tui.widgets.log_tail import LogTail
 from sft_tui.tui.widgets.log_view import LogView
 from sft_tui.view.log_file import LineIndex, LogFile
@@ -27,25 +26,16 @@ class FullLog(LogTail):
         Binding("f", "follow", N_("Follow")),
     ]
 
-    @dataclass
-    class Located(Message):
-        """Line `number` of `lines` begins at byte `offset` of `path`. `jump`: the view is to go there."""
-
-        path: Path
-        number: int
-        lines: int
-        offset: int
-        jump: bool
-
     def __init__(self, path: Path, title: str) -> None:
         super().__init__(path, title)
         self._index: LineIndex | None = None
+        self._index_of: Path | None = None
         self._asking_line = False
         self._jumping = False
 
     def open(self, path: Path, title: str) -> None:
         """Show another file from now on."""
-        self._index = None
+        self._jobs.cancel("index")
         self._jumping = False
         self._place = ""
         super().open(path, title)
@@ -63,35 +53,30 @@ class FullLog(LogTail):
             self._find_line(log.path, self.view.top, None)
 
     def _find_line(self, path: Path, offset: int, number: int | None) -> None:
-        self.run_worker(
-            lambda: self._look_up(path, offset, number), thread=True, exclusive=True, group="index", exit_on_error=False
-        )
+        """Find the line at byte `offset`, or where the line `number` begins, and go there."""
+        work = partial(self._look_up, path, offset, number)
+        self._jobs.start("index", work, partial(self._located, path, number is not None), alone=True)
 
-    def _look_up(self, path: Path, offset: int, number: int | None) -> None:
-        """In a thread: bring the index up to date and ask it."""
-        worker = get_current_worker()
+    def _look_up(self, path: Path, offset: int, number: int | None, job: Job) -> tuple[int, int, int]:
+        """In a thread, one at a time: bring the index up to date and ask it for line, number of lines and offset."""
         with LogFile(path) as log:
-            index = self._index if self._index is not None else LineIndex(log)
+            index = self._index if self._index is not None and self._index_of == path else LineIndex(log)
             index.use(log)
-            if not index.extend(lambda: worker.is_cancelled):
-                return
-            self._index = index
+            if not index.extend(lambda: job.cancelled):
+                raise Cancelled
+            self._index, self._index_of = index, path
             if number is not None:
                 offset = index.offset(number)
-            found = self.Located(path, index.number(offset), index.lines, offset, number is not None)
-        if not worker.is_cancelled:
-            self.post_message(found)
+            return index.number(offset), index.lines, offset
 
-    @on(Located)
-    def _located(self, event: FullLog.Located) -> None:
-        event.stop()
-        log = self.view.log_file
-        if log is None or log.path != event.path:
+    def _located(self, path: Path, jump: bool, found: tuple[int, int, int]) -> None:
+        log, (number, lines, offset) = self.view.log_file, found
+        if log is None or log.path != path:
             return
-        if event.jump:
+        if jump:
             self._jumping = False
-            self.view.show_at(event.offset)
-        self._place = _("line {number} of {count}").format(number=f"{event.number:,}", count=f"{event.lines:,}")
+            self.view.show_at(offset)
+        self._place = _("line {number} of {count}").format(number=f"{number:,}", count=f"{lines:,}")
         self._describe()
 
     def action_goto(self) -> None:

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from sft_tui.tui.text import one_line, pad
+from sft_tui.tui.look.text import one_line, pad
 from sft_tui.tui.widgets.bars import signs_of
 
 

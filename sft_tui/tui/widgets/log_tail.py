@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,11 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input
-from textual.worker import get_current_worker
 
 from sft_tui.i18n import N_, _
+from sft_tui.tui.jobs import Job, Jobs
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.tui.widgets.log_view import LogView
 from sft_tui.view.log_file import Line, LogFile, find
@@ -38,21 +37,13 @@ class LogTail(Vertical):
         Binding("escape", "close_search", "", show=False),
     ]
 
-    @dataclass
-    class Found(Message):
-        """A search has ended: at `line`, or nowhere. `generation` is that of the file that was searched."""
-
-        needle: str
-        backwards: bool
-        line: Line | None
-        wrapped: bool
-
     def __init__(self, path: Path | None = None, title: str = "", *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._path = path
         self._title = title
         self._note = self._place = self._shown_note = ""
         self._hit_start = -1
+        self._jobs = Jobs(self)
 
     def compose(self) -> ComposeResult:
         """The lines, and the search field below them."""
@@ -137,31 +128,26 @@ class LogTail(Vertical):
         if path is not None:
             self._note = _("searching")
             self._describe()
-            self.run_worker(
-                lambda: self._look(path, needle, start, backwards), thread=True, exclusive=True, group="search"
-            )
+            work = partial(_look, path, needle, start, backwards)
+            self._jobs.start("search", work, partial(self._found, needle))
 
-    def _look(self, path: Path, needle: str, start: int, backwards: bool) -> None:
-        """In a thread: search on from `start`, then from the other end."""
-        worker = get_current_worker()
-        with LogFile(path) as log:
-            line = find(log, needle, start, backwards=backwards, should_stop=lambda: worker.is_cancelled)
-            wrapped = line is None
+    def _found(self, needle: str, found: tuple[Line | None, bool]) -> None:
+        line, wrapped = found
+        self._note = _("n older, N newer") if line else _("{text} is nowhere in the log").format(text=needle)
+        if line:
             if wrapped:
-                other_end = log.size if backwards else 0
-                line = find(log, needle, other_end, backwards=backwards, should_stop=lambda: worker.is_cancelled)
-        if not worker.is_cancelled:
-            self.post_message(self.Found(needle, backwards, line, wrapped))
-
-    @on(Found)
-    def _found(self, event: LogTail.Found) -> None:
-        event.stop()
-        self._note = (
-            _("n older, N newer") if event.line else _("{text} is nowhere in the log").format(text=event.needle)
-        )
-        if event.line and event.wrapped:
-            self._note = _("went on from the other end")
-        if event.line:
-            self._hit_start = event.line.start
-            self.view.reveal(event.line.start)
+                self._note = _("went on from the other end")
+            self._hit_start = line.start
+            self.view.reveal(line.start)
         self._describe()
+
+
+def _look(path: Path, needle: str, start: int, backwards: bool, job: Job) -> tuple[Line | None, bool]:
+    """In a thread: search on from `start`, then from the other end; the line, and whether it is from there."""
+    with LogFile(path) as log:
+        for wrapped in (False, True):
+            begin = (log.size if backwards else 0) if wrapped else start
+            line = find(log, needle, begin, backwards=backwards, should_stop=lambda: job.cancelled)
+            if line is not None:
+                return line, wrapped
+    return None, False

@@ -9,9 +9,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from sft_tui.i18n import _
-from sft_tui.tui import figures_text as text
-from sft_tui.tui.signs import Signs
-from sft_tui.tui.text import pad
+from sft_tui.tui.look import numbers as text
+from sft_tui.tui.look.signs import Signs
+from sft_tui.tui.look.text import pad
 from sft_tui.tui.widgets.bars import signs_of
 from sft_tui.view.curves import Curve, resample
 

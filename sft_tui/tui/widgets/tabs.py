@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from sft_tui.i18n import N_
-from sft_tui.tui.text import clean
+from sft_tui.tui.look.text import clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sft_tui.dataset import (
     Progress,
     convert,
     count_rows,
-    find_problem,
+    find_row,
     inspect_source,
     preview,
 )
@@ -78,10 +78,24 @@ def test_pages_and_problems(tmp_path: Path) -> None:
     assert not preview(request, 91, 10).more
     found = []
     after = 0
-    while (row := find_problem(request, after)) is not None:
+    while (row := find_row(request, after)) is not None:
         found.append((row.number, row.drop))
         after = row.number
     assert found == [(3, "empty_output"), (70, "empty_output")]
+    hit = find_row(request, 9, "Q9")
+    assert hit is not None and hit.number == 90
+    assert find_row(request, 99, "q9") is None
+
+
+def test_a_search_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    rows = [{"question": "q", "answer": "a"}] * 100
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find_row(ConvertRequest(str(tmp_path / "a.jsonl"), tmp_path / "out"), 0, "nowhere", stop)
 
 
 def test_counts_with_progress(tmp_path: Path) -> None:

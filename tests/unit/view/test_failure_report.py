@@ -7,7 +7,7 @@ from pathlib import Path
 from sft_tui.project.state import Status
 from sft_tui.view.failure_report import failure_report
 from sft_tui.view.watch import RunWatch
-from tests.tui.run_screens.run_dirs import LOG, OOM, OOM_LOG, make_run
+from tests.tui.runs.run_dirs import LOG, OOM, OOM_LOG, make_run
 
 
 def test_an_out_of_memory_offers_changes_with_their_diff(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sft_tui.project.layout import RunLayout
 from sft_tui.project.state import Status, read_state
 from sft_tui.view.outcome import read_outcome
 from sft_tui.view.result import read_result, write_usage
-from tests.tui.run_screens.run_dirs import make_run
+from tests.tui.runs.run_dirs import make_run
 
 
 def finished_run(project: Path, *, merged: bool = True) -> RunLayout:

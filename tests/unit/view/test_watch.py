@@ -14,11 +14,11 @@ from sft_tui.machine.gpus import Gpu, GpuReport
 from sft_tui.project.events import append_event, make_event
 from sft_tui.project.identity import ProcessRef
 from sft_tui.project.state import RunState, StageState, Status, read_state, write_state
-from sft_tui.tui.screens.runs import read_rows
+from sft_tui.tui.runs.runs import read_rows
 from sft_tui.view.failure_report import failure_report
 from sft_tui.view.result import read_result
 from sft_tui.view.watch import RunWatch
-from tests.tui.run_screens.run_dirs import BEGAN, CARD, OOM, loss_at, make_run
+from tests.tui.runs.run_dirs import BEGAN, CARD, OOM, loss_at, make_run
 
 
 def test_a_running_training(tmp_path: Path) -> None:
