@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -280,19 +279,6 @@ def _known_model(name: str, entry: dict[str, Any]) -> KnownModel:
 def snapshot(version: str = TESTED_VERSION) -> Factory:
     """The shipped snapshot of a LLaMA-Factory version."""
     return factory_from(orjson.loads((SNAPSHOTS / f"{version}.json").read_bytes()), "snapshot")
-
-
-def search_options(text: str, factory: Factory, options: Iterable[Option] | None = None) -> list[Option]:
-    """Options whose name or help holds every word of `text`, those with the words in the name first."""
-    words = text.lower().split()
-    scored = []
-    for index, option in enumerate(options or factory.options.values()):
-        name, about = option.name.lower(), option.help.lower()
-        if all(word in name or word in about for word in words):
-            in_name = sum(word in name for word in words)
-            starts = any(name.startswith(word) for word in words)
-            scored.append((-in_name, not starts, index, option))
-    return [option for *_order, option in sorted(scored, key=lambda item: item[:3])]
 
 
 def changed_from_default(options: dict[str, Any], factory: Factory) -> set[str]:

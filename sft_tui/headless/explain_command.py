@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sft_tui.factory.options import Factory, changed_from_default, search_options
+from sft_tui.factory.options import Factory, changed_from_default
 from sft_tui.factory.probe import load_factory
 from sft_tui.headless.arguments import add_json
 from sft_tui.headless.output import put, put_json, say
@@ -65,6 +65,7 @@ def _one(key: str, factory: Factory, values: dict[str, Any], *, as_json: bool) -
 
 
 def _list(request: Request, factory: Factory) -> int:
+    from sft_tui.factory.explain import search_options, summary
     from sft_tui.yaml_io import scalar
 
     options = search_options(request.search or "", factory)
@@ -73,14 +74,20 @@ def _list(request: Request, factory: Factory) -> int:
     if request.json:
         put_json(
             [
-                {"key": o.name, "group": o.group, "default": o.default, "changed": o.name in changed, "help": o.help}
+                {
+                    "key": o.name,
+                    "group": o.group,
+                    "default": o.default,
+                    "changed": o.name in changed,
+                    "help": summary(o),
+                }
                 for o in options
             ]
         )
         return int(ExitCode.DONE)
     for option in options:
         value = scalar(values[option.name] if option.name in changed else option.default)
-        put(f"{'*' if option.name in changed else ' '} {option.name}: {value}  # {option.help}")
+        put(f"{'*' if option.name in changed else ' '} {option.name}: {value}  # {summary(option)}")
     say(_("{count} options.").format(count=len(options)))
     _say_source(factory)
     return int(ExitCode.DONE)

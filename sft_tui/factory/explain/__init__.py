@@ -6,6 +6,7 @@ any), `memory`, `time` and `quality`; each is given as `{"en": ..., "zh": ...}`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,6 +79,30 @@ def explain(key: str, factory: Factory, language: str | None = None) -> Explanat
         quality=ours.get("quality"),
         own=bool(ours),
     )
+
+
+def summary(option: Option, language: str | None = None) -> str:
+    """An option in a sentence, in `language` (the user's if None): ours, or LLaMA-Factory's English help."""
+    zh = (language or language_from_environment()).startswith("zh")
+    return texts().get(option.name, {}).get("what", {}).get("zh" if zh else "en") or option.help.strip()
+
+
+def search_options(text: str, factory: Factory, options: Iterable[Option] | None = None) -> list[Option]:
+    """Options whose name, help or words of ours, in any language, hold every word of `text`.
+
+    Those with the words in the name come first, then those with them in the title.
+    """
+    words = text.lower().split()
+    scored = []
+    for index, option in enumerate(options or factory.options.values()):
+        ours = texts().get(option.name, {})
+        name, title = option.name.lower(), " ".join(ours.get("title", {}).values()).lower()
+        about = f"{option.help} {title} {' '.join(ours.get('what', {}).values())}".lower()
+        if all(word in name or word in about for word in words):
+            in_name, in_title = (sum(word in place for word in words) for place in (name, title))
+            starts = any(name.startswith(word) for word in words)
+            scored.append((-in_name, not starts, -in_title, index, option))
+    return [option for *_order, option in sorted(scored, key=lambda item: item[:4])]
 
 
 def _range(option: Option) -> str | None:

@@ -44,12 +44,14 @@ class OptionsScreen(FilteredScreen):
         return _("Change it")
 
     def next_text(self) -> str:
-        """What the option does, in LLaMA-Factory's words, and its values."""
+        """What the option does, and its values."""
+        from sft_tui.factory.explain import summary
+
         current = self.query_one(ListBox).current
         option = self._factory.options.get(current.id) if current is not None else None
         if option is None:
             return _("No option has these words.")
-        parts = [option.help.strip()]
+        parts = [summary(option)]
         if option.choices:
             parts.append(_("One of: {choices}.").format(choices=", ".join(show_typed(c) for c in option.choices)))
         else:
@@ -60,7 +62,7 @@ class OptionsScreen(FilteredScreen):
 
     def rows(self, text: str) -> list[Row]:
         """The options that the words of `text` leave, each with its value."""
-        from sft_tui.factory.options import search_options
+        from sft_tui.factory.explain import search_options, summary
         from sft_tui.plan.check_answers import OWNED
 
         rows = []
@@ -68,8 +70,8 @@ class OptionsScreen(FilteredScreen):
             if option.name in OWNED or option.name == "dataset":
                 continue
             if option.name in self._options:
-                note = f"= {show_typed(self._options[option.name])}  {option.help}"
+                note = f"= {show_typed(self._options[option.name])}  {summary(option)}"
             else:
-                note = f"[{show_typed(option.default)}]  {option.help}"
+                note = f"[{show_typed(option.default)}]  {summary(option)}"
             rows.append(Row(option.name, option.name, note))
         return aligned(rows, 34)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sft_tui.factory.explain import FIELDS, as_lines, explain, texts
-from sft_tui.factory.options import search_options, snapshot
+from sft_tui.factory.explain import FIELDS, as_lines, explain, search_options, summary, texts
+from sft_tui.factory.options import snapshot
 from sft_tui.problems import Refusal
 
 GUIDE = (
@@ -66,4 +66,11 @@ def test_search_puts_names_before_helps() -> None:
     found = [option.name for option in search_options("lora rank", snapshot())]
     assert found[0] == "lora_rank"
     assert len(search_options("", snapshot())) == len(snapshot().options)
+    assert search_options("学习率", snapshot())[0].name == "learning_rate"
     assert search_options("nothing has this word", snapshot()) == []
+
+
+def test_an_option_in_a_sentence_is_in_the_users_language_where_we_have_it() -> None:
+    options = snapshot().options
+    assert summary(options["lora_rank"], "zh_CN") == texts()["lora_rank"]["what"]["zh"]
+    assert summary(options["apollo_rank"], "zh_CN") == options["apollo_rank"].help.strip()
