@@ -24,6 +24,10 @@ BEST_SHARE, WORST_SHARE = 0.5, 0.2
 LAUNCH_S = 0.0115
 """Seconds a layer that launching the kernels of a LoRA micro-batch takes whatever it holds, with checkpointing (0.27 s
 for 24 layers, 0.36-0.38 s for 28, measured on a 16-core host); slower processors take up to twice that."""
+CORE_GFLOPS = (6.0, 40.0)
+"""What a processor's core does of a training's arithmetic in float32, from an old shared one to a new idle one."""
+CORE_LAYER_S = (0.001, 0.006)
+"""Seconds that a layer of a micro-batch takes on a processor whatever it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,13 @@ def estimate_time(
     mean_tokens: float,
     gpu_name: str | None = None,
     gpus: int = 1,
+    cpus: int = 0,
     seconds_per_step: float | None = None,
 ) -> TimeEstimate:
-    """The time to train on `samples` of `mean_tokens` each. A measured `seconds_per_step` replaces the arithmetic."""
+    """The time to train on `samples` of `mean_tokens` each, on cards or on so many cores of the processor.
+
+    A measured `seconds_per_step` replaces the arithmetic.
+    """
     shape = read_architecture(config)
     steps, micro_batches = count_steps(options, samples, mean_tokens, gpus=gpus)
     kept = min(mean_tokens, number(options, "cutoff_len", 2048))
@@ -75,6 +83,11 @@ def estimate_time(
     tokens = int(accumulated * rows_tokens)
     if seconds_per_step is not None:
         return TimeEstimate(seconds_per_step * steps * 0.95, seconds_per_step * steps * 1.1, steps, tokens)
+    if cpus:
+        work = tokens * flops_per_token(shape, options, rows_tokens) / (cpus * 1e9)
+        slow, fast = (work / speed for speed in CORE_GFLOPS)
+        quick, long = (micro_batches * shape.layers * seconds for seconds in CORE_LAYER_S)
+        return TimeEstimate(max(fast, quick), slow + long, steps, tokens)
     peak = card_tflops(gpu_name)
     if peak is None:
         return TimeEstimate(None, None, steps, tokens)

@@ -131,7 +131,7 @@ class Assessor:
             problems += refusal.problems
         problems += _check(answers, situation, plan, decided, deep)
         tokens = self._mean_tokens(answers, decided)
-        time, no_time = estimated_time(decided, tokens.mean if tokens else USUAL_TOKENS)
+        time, no_time = estimated_time(decided, tokens.mean if tokens else USUAL_TOKENS, situation.system.cpus)
         return Assessment(
             options=decided.options,
             origins=decided.origins,
@@ -167,17 +167,15 @@ def _check(answers: Answers, situation: Situation, plan: Plan | None, decided: D
     return check_options(answers, situation, decided.options, decided.cards)
 
 
-def estimated_time(decided: Decisions, mean_tokens: float) -> tuple[TimeEstimate | None, str]:
-    """How long the training takes on its cards, or why that is not known."""
+def estimated_time(decided: Decisions, mean_tokens: float, cpus: int) -> tuple[TimeEstimate | None, str]:
+    """How long the training takes on its cards, or on the processor's cores, or why that is not known."""
     from sft_tui.memory import estimate_time
 
-    if not decided.cards:
-        return None, _("not estimated on the processor")
     if not decided.length.rows:
         return None, _("it depends on the rows, which are not counted yet")
     if decided.config is None:
         return None, _("the architecture of this model is not known here")
-    name, rows = decided.cards[0].name, decided.length.rows
+    name, rows = decided.cards[0].name if decided.cards else "", decided.length.rows
     try:
         found = estimate_time(
             decided.config,
@@ -185,7 +183,8 @@ def estimated_time(decided: Decisions, mean_tokens: float) -> tuple[TimeEstimate
             samples=rows,
             mean_tokens=mean_tokens,
             gpu_name=name,
-            gpus=len(decided.cards),
+            gpus=max(len(decided.cards), 1),
+            cpus=0 if decided.cards else cpus,
         )
     except Refusal:  # of values that the checks report
         return None, _("the settings have mistakes")

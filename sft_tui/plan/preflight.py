@@ -332,7 +332,32 @@ def check_options(
             continue
         fix = Fix(problem.fix.kind, f"train.{problem.fix.key}", problem.fix.value) if problem.fix else None
         found.append(replace(problem, key=f"train.{key}" if key else "train", fix=fix))
+    if options.get("use_cpu") is True:
+        found += _check_main_memory(situation, options)
     return found
+
+
+def _check_main_memory(situation: Situation, options: dict[str, Any]) -> list[Problem]:
+    """Whether the model that is trained on the processor fits into the main memory, as far as its size is known."""
+    from sft_tui.memory.architecture import read_architecture
+    from sft_tui.memory.weights import count_parameters
+
+    problems, system = Problems(), situation.system
+    try:
+        count = count_parameters(read_architecture(model_config(situation) or {}))
+    except Refusal:  # of a model that is not known here, or that the check of its directory refuses
+        return []
+    full = options.get("finetuning_type") == "full"
+    need = count * (2 if options.get("bf16") else 4) * (4 if full else 1)  # with gradients and two moments of Adam
+    if need <= system.ram_available_bytes:
+        return []
+    message = _("On the processor the model takes at least {need} of main memory; {free} of {total} are free.")
+    sizes = {"need": need, "free": system.ram_available_bytes, "total": system.ram_total_bytes}
+    text = message.format(**{name: size_text(size) for name, size in sizes.items()})
+    hint = _("Train it on a machine with a GPU, or take a smaller model.")
+    tell = problems.error if need > system.ram_total_bytes else problems.warning
+    tell("main_memory", text, key="model.path", hint=hint)
+    return list(problems)
 
 
 def _of_the_adapter(problem: Problem) -> Problem:

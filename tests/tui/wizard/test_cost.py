@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -288,9 +290,22 @@ def test_the_time_says_on_what_it_rests(tmp_path: Path) -> None:
 def test_an_unknown_time_says_why(tmp_path: Path) -> None:
     odd = GpuReport((dataclasses.replace(SMALL, name="Some Card 9000"),), driver="1")
     assert "the speed of Some Card 9000 is not known" in time_line(assessed(tmp_path, odd, 1000))
+
+
+def test_on_a_processor_the_time_and_the_main_memory_are_estimated(tmp_path: Path) -> None:
     draft = filled(tmp_path)
-    on_cpu = Assessor(lambda: NO_CARD).assess(draft.data, tmp_path / "answers.yaml", 30)
-    assert "not estimated on the processor" in time_line(on_cpu)
+    few, many = (Assessor(lambda: NO_CARD).assess(draft.data, tmp_path / "answers.yaml", rows) for rows in (30, 3000))
+    assert few.time is not None and many.time is not None
+    assert (few.time.seconds_low or 0) < (many.time.seconds_low or 0) < (many.time.seconds_high or 0)
+    assert not [p for p in few.problems if p.code == "main_memory"]
+    shutil.copytree(MODEL, tmp_path / "model")
+    draft.set("model.path", "./model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    large = {**config, "hidden_size": 16384, "intermediate_size": 65536, "num_hidden_layers": 200}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(large))
+    found = Assessor(lambda: NO_CARD).assess(draft.data, tmp_path / "answers.yaml", 30)
+    (problem,) = [p for p in found.problems if p.code == "main_memory"]
+    assert problem.severity.value == "error" and problem.key == "model.path"
 
 
 @pytest.mark.parametrize(
