@@ -24,10 +24,11 @@ BEST_SHARE, WORST_SHARE = 0.5, 0.2
 LAUNCH_S = 0.0115
 """Seconds a layer that launching the kernels of a LoRA micro-batch takes whatever it holds, with checkpointing (0.27 s
 for 24 layers, 0.36-0.38 s for 28, measured on a 16-core host); slower processors take up to twice that."""
-CORE_GFLOPS = (6.0, 40.0)
-"""What a processor's core does of a training's arithmetic in float32, from an old shared one to a new idle one."""
-CORE_LAYER_S = (0.001, 0.006)
-"""Seconds that a layer of a micro-batch takes on a processor whatever it holds."""
+CORE_GFLOPS = (8.0, 60.0)
+"""What a processor's core does of a training's arithmetic in float32: a busy or old one, and an idle new one. Measured
+on two cores with AVX-512: 23-55 with models of 0.1-0.5B parameters."""
+CORE_LAYER_S = (0.002, 0.01)
+"""Seconds that a layer of a micro-batch takes on a processor whatever it holds (measured: 0.007 with two layers)."""
 
 
 @dataclass(frozen=True, slots=True)
