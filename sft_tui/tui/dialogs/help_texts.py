@@ -273,6 +273,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         N_("Save the answers"),
         N_("A file name. `sft-tui --non-interactive FILE` runs it, `sft-tui FILE` opens it in this wizard."),
     ),
+    "confirm": (
+        N_("Question"),
+        N_("Enter does what stands beside it. Esc goes back, and nothing is changed."),
+    ),
     "pick": (
         N_("List"),
         N_("Type to filter, move with Up and Down, Enter takes the line with the >, Esc takes none."),

@@ -70,5 +70,5 @@ def remarks(snapshot: Snapshot, signs: Signs, now: float, asked: str | None) -> 
     if snapshot.status is Status.PENDING and not snapshot.supervised and now - snapshot.created > PATIENCE_S:
         said.append(_("Nothing has started this run; r starts it."))
     if snapshot.status is Status.RUNNING and snapshot.stage == "train" and snapshot.figures.step is None:
-        asked = asked or _("LLaMA-Factory loads its libraries, the model and the data; that takes a while.")
+        asked = asked or _("LLaMA-Factory loads libraries, model and data; figures come with the first logged step.")
     return [f"{signs.warning} {text}" for text in said] + ([f"{signs.here} {asked}"] if asked else [])

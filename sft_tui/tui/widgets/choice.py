@@ -244,6 +244,10 @@ class Toggle(Widget, can_focus=True):
         """Space."""
         self.value = not self.value
         self.refresh()
+        self.say_changed()
+
+    def say_changed(self) -> None:
+        """Tell that it was switched."""
         self.post_message(self.Changed(self))
 
     def on_click(self) -> None:

@@ -118,6 +118,10 @@ class Chooser(Widget, can_focus=True):
             event.stop()
             self._choose(found.id)
 
+    def say_changed(self) -> None:
+        """Tell that another item is chosen."""
+        self.post_message(self.Changed(self))
+
     def _picked(self, item_id: str | None) -> None:
         if item_id is not None:
             self._choose(item_id)
@@ -126,7 +130,7 @@ class Chooser(Widget, can_focus=True):
         if item_id != self.value:
             self._value = item_id
             self.refresh(layout=True)
-            self.post_message(self.Changed(self))
+            self.say_changed()
 
     def on_focus(self) -> None:
         """Draw it as focused."""

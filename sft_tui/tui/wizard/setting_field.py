@@ -95,15 +95,21 @@ class SettingField(Field):
         """`=`: hold what the problem at the field suggests; whether it suggests anything."""
         if self.suggestion is None:
             return False
-        self.take(self.suggestion)
+        self._enter(self.suggestion)
         return True
 
     def restore(self) -> bool:
         """Del: hold the preset's value again; whether another was held."""
         changed = self.own
         if changed:
-            self.take(None)
+            self._enter(None)
         return changed
+
+    def _enter(self, value: Any) -> None:
+        """Hold `value` and say so; a line of text says it by itself."""
+        self.take(value)
+        if isinstance(self.control, Chooser | Toggle):
+            self.control.call_later(self.control.say_changed)  # by itself: what its parent sends goes no further
 
     def on_key(self, event: events.Key) -> None:
         """The same keys where the control is no line of text."""

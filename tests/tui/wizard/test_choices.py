@@ -14,7 +14,6 @@ from sft_tui.tui.look.signs import UNICODE
 from sft_tui.tui.screen import help_topic
 from sft_tui.tui.widgets import paths
 from sft_tui.tui.widgets.field import LineInput
-from sft_tui.tui.wizard.config import ConfigScreen
 from sft_tui.tui.wizard.draft import Draft, kept_draft
 from sft_tui.tui.wizard.review_pages import shell_lines
 from tests.tui.helpers import filled, settle, shown, text, thirty_rows, wizard, write_rows
@@ -122,19 +121,21 @@ async def test_typing_replaces_a_number_and_del_goes_back_to_the_preset(tmp_path
     assert app.draft.get("train.lora_rank") is None
 
 
-async def test_equals_takes_what_a_problem_suggests(tmp_path: Path) -> None:
-    app = wizard(tmp_path, draft=filled(tmp_path, train__save_steps="50"))
+@pytest.mark.parametrize(
+    ("key", "wrong", "right"), [("lr_scheduler_type", "cosin", "cosine"), ("cutoff_len", 600.0, 600)]
+)
+async def test_equals_takes_what_a_problem_suggests(tmp_path: Path, key: str, wrong: object, right: object) -> None:
+    app = wizard(tmp_path, draft=filled(tmp_path, **{f"train__{key}": wrong}))
     async with app.run_test(size=(80, 40)) as pilot:
-        app.switch_screen(app.make("config", "train.save_steps"))
         await settle(pilot)
-        screen = app.screen
-        assert isinstance(screen, ConfigScreen)
-        field = screen._fields()["train.save_steps"]
-        if field.suggestion is None:
-            pytest.skip("this version takes a number in quotes")
+        app.show_answer(f"train.{key}")
+        await settle(pilot)
+        assert f"(= takes {right})" in " ".join(text(app).split())
         await pilot.press("equals_sign")
         await settle(pilot)
-    assert app.draft.get("train.save_steps") == 50
+        assert "(= takes" not in text(app)
+        app.keep()
+    assert app.draft.get(f"train.{key}", right) == right
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
