@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from sft_tui.dataset.readers.archives import MOST_MEMBERS, Member, archive_kind, members, split_member
 from sft_tui.dataset.readers.kinds import HEAD_BYTES, kind_of, workbook_kind
 from sft_tui.dataset.readers.packing import packing_of
-from sft_tui.dataset.readers.source_file import HUB, SourceFile, is_data, unreadable
+from sft_tui.dataset.readers.source_file import HUB, SourceFile, is_archive_name, is_data, unreadable
 from sft_tui.dataset.readers.splits import saved_files, with_splits
 from sft_tui.dataset.readers.streams import raw_chunks, reading
 from sft_tui.dataset.request import IN_ARCHIVE
@@ -66,8 +66,11 @@ def _address(source: str) -> Refusal:
     return refuse("source_is_address", message.format(source=source), key="data.source", hint=hint)
 
 
-def resolve(source: str) -> list[SourceFile]:
-    """The files that `source` names, in path order. Refuses what is missing, empty or of no kind that can be read."""
+def resolve(source: str, left: list[str] | None = None) -> list[SourceFile]:
+    """The files that `source` names, in path order. Refuses what is missing, empty or of no kind that can be read.
+
+    Of a directory's files those that cannot be read are left out; `left` takes a sentence for each.
+    """
     if not source.strip():
         raise refuse("missing_source", _("No source is given."), key="data.source")
     if "://" in source and not os.path.lexists(source):
@@ -83,6 +86,8 @@ def resolve(source: str) -> list[SourceFile]:
             first = first or refusal
             if root is None:
                 raise
+            if left is not None:
+                left.append(refusal.problems[0].message)
             continue
         if file is not None:
             files.append(file)
@@ -131,7 +136,7 @@ def _walk(root: Path) -> Iterator[Path]:
             path = Path(folder, name)
             if name.endswith(".convert.json"):
                 continue
-            if is_data(name) and path.is_file():
+            if (is_data(name) or is_archive_name(name)) and path.is_file():
                 yield path
 
 
@@ -156,6 +161,8 @@ def _source_file(path: Path, root: Path | None, *, strict: bool) -> SourceFile |
         magic = _head(file)
     archive = archive_kind(magic, packed)
     if archive and not (archive == "zip" and workbook_kind(file)):
+        if root is not None:
+            raise unreadable(path, _("it is an archive, and no file in it was named"))
         file = replace(file, compression=archive, member=_member(file, wanted))
         magic = _head(file)
     elif wanted is not None:

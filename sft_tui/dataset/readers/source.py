@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,6 +21,7 @@ from sft_tui.problems import Problem, Severity, refuse
 
 _HEADS_READ = 20
 _READERS_KEPT = 4
+_SHOWN = 3
 _TELL_LATE = ("json", "hub")
 """Kinds whose blocks tell of columns that their heads do not have."""
 
@@ -71,7 +72,9 @@ class Source:
             self._hub = HubReader(source.removeprefix(HUB), train_python)
             self.files = [self._hub.file]
         else:
-            self.files = resolve(source)
+            left: list[str] = []
+            self.files = resolve(source, left)
+            self.notes += _left_out(left)
         if sheet is not None and all(file.kind not in WORKBOOKS for file in self.files):
             message = _("--sheet names a sheet of a workbook, but {source} is none.").format(source=source)
             raise refuse("no_workbook", message, key="data.sheet", hint=_("Leave --sheet away."))
@@ -157,6 +160,16 @@ class Source:
             note = Problem("latin1", message.format(path=path), Severity.WARNING, path=path, hint=hint)
             if note not in self.notes:
                 self.notes.append(note)
+
+
+def _left_out(sentences: Sequence[str]) -> list[Problem]:
+    """What is said of the files in a directory that are not read."""
+    if not sentences:
+        return []
+    message = _("Files of the directory are left out ({count}): {reasons}")
+    reasons = " ".join(f"{sentence.rstrip('.')}." for sentence in sentences[:_SHOWN])
+    text = message.format(count=len(sentences), reasons=reasons + (" ..." if len(sentences) > _SHOWN else ""))
+    return [Problem("files_left_out", text, Severity.WARNING, key="data.source")]
 
 
 def _with_partitions(task: Task, partitions: dict[str, str | None], wanted: Wanted) -> Batch:

@@ -60,8 +60,12 @@ def stem_of(name: str) -> str:
 
 def is_readable_name(name: str) -> bool:
     """Whether a file of this name may be a source: a data file, packed or not, an archive, or a page with a table."""
-    more = (*_ARCHIVES, *PAGES, *(".tar" + suffix for suffix in PACKED))
-    return suffix_kind(Path(name)) is not None or name.lower().endswith(more)
+    return suffix_kind(Path(name)) is not None or is_archive_name(name) or name.lower().endswith(PAGES)
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file of this name is an archive, out of which a file must be named."""
+    return name.lower().endswith((*_ARCHIVES, *(".tar" + suffix for suffix in PACKED)))
 
 
 def suffix_kind(path: Path) -> str | None:

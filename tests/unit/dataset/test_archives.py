@@ -81,6 +81,19 @@ def test_one_of_several_is_chosen_by_its_name(tmp_path: Path, name: str) -> None
     assert "test.jsonl" in refusal.problems[0].message
 
 
+def test_what_a_directory_holds_beside_its_data_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "train.csv").write_text(CSV)
+    write_zip(folder / "more.zip", FILES)
+    inspected = inspect_source(str(folder))
+    converted = convert(ConvertRequest(str(folder), out_dir=tmp_path / "data"))
+    for notes in (inspected.notes, converted.notes):
+        (note,) = [note for note in notes if note.code == "files_left_out"]
+        assert "more.zip" in note.message and "archive" in note.message
+    assert converted.train_rows == 500
+
+
 def test_the_default_name_is_that_of_the_file(tmp_path: Path) -> None:
     write_zip(tmp_path / "a.zip", FILES)
     assert convert(ConvertRequest(f"{tmp_path}/a.zip!deep/train.csv", tmp_path / "o")).train.name == "train_train.jsonl"
