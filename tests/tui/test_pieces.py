@@ -189,7 +189,7 @@ def test_amounts_are_counted_and_unknown_is_said(tmp_path: Path) -> None:
     assert found.effective_batch == 16
     assert (found.length.rows, found.length.steps, found.length.exact) == (24, 4, False)
     assert "about 4 steps, about 24 training rows" in amounts(found, UNICODE)[0]
-    assert "not estimated" in amounts(found, UNICODE)[-1]
+    assert "assuming 512 tokens" in amounts(found, UNICODE)[-1], "what an estimate rests on is said"
 
 
 def test_an_assessment_collects_mistakes_of_all_kinds(tmp_path: Path) -> None:

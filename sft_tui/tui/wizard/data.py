@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from sft_tui.tui.services import Services
 
 
+WIDE = 110
+"""From so many cells on, the first values stand beside the columns, as the style sheet has it."""
 NUMBERS = ("max_samples", "test_size")
 OF_THE_FILE = ("format", "columns", "sheet", "instruction", "system")
 """What is said about one file, and nothing about another."""
@@ -212,8 +214,14 @@ class DataScreen(WizardScreen):
             )
         self.query_one("#field-instruction").display = not turns
 
+    def on_resize(self) -> None:
+        """Other widths, other cuts."""
+        if self.info is not None:
+            self._show_values(self.info)
+
     def _show_values(self, info: SourceInfo) -> None:
-        width = max(30, self.size.width // 2 - 6) if self.has_class("-wide") else max(30, min(100, self.size.width - 6))
+        cells = self.app.size.width
+        width = max(30, cells // 2 - 6) if cells >= WIDE else max(30, min(100, cells - 6))
         self.query_one("#values", Static).update("\n".join(first_values(info, width, self.sft.signs)))
 
     def _propose_texts(self, info: SourceInfo) -> None:
