@@ -355,8 +355,7 @@ def _check_main_memory(situation: Situation, options: dict[str, Any]) -> list[Pr
     sizes = {"need": need, "free": system.ram_available_bytes, "total": system.ram_total_bytes}
     text = message.format(**{name: size_text(size) for name, size in sizes.items()})
     hint = _("Train it on a machine with a GPU, or take a smaller model.")
-    tell = problems.error if need > system.ram_total_bytes else problems.warning
-    tell("main_memory", text, key="model.path", hint=hint)
+    problems.warning("main_memory", text, key="model.path", hint=hint)  # the answers may be for another machine
     return list(problems)
 
 

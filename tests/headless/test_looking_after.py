@@ -281,18 +281,19 @@ def test_bash_completes_commands_options_and_runs(finished: Project) -> None:
 
 
 _INTERRUPTED_UNHEARD = """
-import os, signal, sys, weakref
+import signal, sys, weakref
 from sft_tui import cli
 from sft_tui.headless import run_command
 
 class Thing:
     pass
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started deaf to it
 plan = run_command.make_plan
 
 def make_plan(*given):
     thing = Thing()
-    reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
     del thing
     return plan(*given)
 

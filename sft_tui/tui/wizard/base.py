@@ -28,7 +28,7 @@ class WizardScreen(BaseScreen):
         self.set_interval(KEEP_S, self._keep)
 
     def _keep(self) -> None:
-        if self.ready and self.is_current:
+        if self.ready and self.sft.screen is self:  # `is_current` is true also below a screen that is seen through
             self.store()
             if repr(self.sft.draft.data) != self.sft.saved:
                 self.sft.save_draft(self.STEP)

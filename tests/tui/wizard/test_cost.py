@@ -74,7 +74,10 @@ async def test_each_step_says_that_it_does_not_fit_and_f7_makes_it_fit(tmp_path:
     assert app.draft.get("train.gradient_accumulation_steps") == 16
 
 
-async def test_the_need_is_shown_part_by_part_and_a_number_applies_a_suggestion(tmp_path: Path) -> None:
+async def test_the_need_is_shown_part_by_part_and_a_number_applies_a_suggestion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sft_tui.tui.wizard.base.KEEP_S", 0.02)  # what the settings below show must not be kept
     app = wizard(tmp_path, report=ONE_SMALL, draft=large(tmp_path))
     async with app.run_test(size=(80, 40)) as pilot:
         app.show_step("config")
@@ -305,7 +308,7 @@ def test_on_a_processor_the_time_and_the_main_memory_are_estimated(tmp_path: Pat
     (tmp_path / "model" / "config.json").write_text(json.dumps(large))
     found = Assessor(lambda: NO_CARD).assess(draft.data, tmp_path / "answers.yaml", 30)
     (problem,) = [p for p in found.problems if p.code == "main_memory"]
-    assert problem.severity.value == "error" and problem.key == "model.path"
+    assert problem.severity.value == "warning" and problem.key == "model.path"
 
 
 @pytest.mark.parametrize(
