@@ -26,6 +26,7 @@ from typing import Any
 from sft_tui.i18n import _, current_language
 from sft_tui.packages import normalised
 from sft_tui.problems import ExitCode, Problem, Refusal, Severity, nearest, refuse
+from sft_tui.project.places import shipped
 from sft_tui.units import GIB
 from sft_tui.yaml_io import Document, read_document, scalar
 
@@ -82,9 +83,8 @@ class Preset:
 
 
 def presets_directory() -> Path:
-    """Where the presets are: in an installed package, or beside it in a checkout or an editable install."""
-    inside = Path(__file__).parent / "presets"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "presets"
+    """Where the presets are."""
+    return shipped("presets")
 
 
 @cache

@@ -12,17 +12,11 @@ from sft_tui.i18n import _
 from sft_tui.problems import ExitCode, refuse
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
+from sft_tui.project.places import shipped
 from sft_tui.project.state import read_state
 from sft_tui.view.outcome import Merged, merged_model, read_outcome
 
 _LEFT_OUT = shutil.ignore_patterns("*.py", "__pycache__", "README*")
-
-
-def demo_directory() -> Path:
-    """Where the demo's files are: in an installed package, or beside it in a checkout or an editable install."""
-    package = Path(__file__).parent.parent
-    inside = package / "data" / "demo"
-    return inside if inside.is_dir() else package.parent / "data" / "demo"
 
 
 def copy_demo(wanted: Path) -> Path:
@@ -32,7 +26,7 @@ def copy_demo(wanted: Path) -> Path:
         target = wanted.with_name(f"{wanted.name}-{number}")
         number += 1
     try:
-        shutil.copytree(demo_directory(), target, ignore=_LEFT_OUT, dirs_exist_ok=True)
+        shutil.copytree(shipped("data", "demo"), target, ignore=_LEFT_OUT, dirs_exist_ok=True)
     except (OSError, shutil.Error) as error:
         message = _("The demo cannot be copied to {path}: {reason}.").format(path=target, reason=error)
         raise refuse("project_not_writable", message, exit_code=ExitCode.PREFLIGHT, path=str(target)) from error

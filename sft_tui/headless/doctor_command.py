@@ -45,10 +45,10 @@ def run(request: Request) -> int:
         show(line)
     ready = all(line.status != "problem" for line in lines)
     if request.train and ready:
-        from sft_tui.headless.demo_command import demo_directory
+        from sft_tui.project.places import shipped
 
         with tempfile.TemporaryDirectory(prefix="sft-tui-doctor-") as scratch:
-            show(train_two_steps(demo_directory(), Path(scratch)))
+            show(train_two_steps(shipped("data", "demo"), Path(scratch)))
     ok = all(line.status != "problem" for line in lines)
     if request.json:
         put_json({"ok": ok, "checks": [line.as_json() for line in lines]})

@@ -33,7 +33,7 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
     )
     assert str(tmp_path / "site/sft_tui/presets") in shown.stdout
-    demo = "from sft_tui.headless.demo_command import demo_directory as d; print(d())"
+    demo = "from sft_tui.project.places import shipped; print(shipped('data', 'demo'))"
     shown = subprocess.run(
         [sys.executable, "-c", demo], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
     )

@@ -5,21 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sft_tui.project.places import shipped
 from sft_tui.tui.wizard.draft import Draft
-
-
-def demo_directory() -> Path:
-    """Where the demo's files are: in an installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "data" / "demo"
-    return inside if inside.is_dir() else package.parent / "data" / "demo"
 
 
 def demo_draft(project: Path) -> Draft:
     """The demo's answers, with its model and its examples named by absolute paths."""
     from sft_tui.yaml_io import read_document
 
-    directory = demo_directory()
+    directory = shipped("data", "demo")
     data: dict[str, Any] = dict(read_document(directory / "answers.yaml").data)
     data.pop("version", None)
     data.pop("run", None)

@@ -57,6 +57,17 @@ async def test_welcome_shows_each_finding_with_sign_word_and_next_step(tmp_path:
         assert "checking" not in seen
 
 
+async def test_the_demo_begins_with_its_own_answers(tmp_path: Path) -> None:
+    app = wizard(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("2", "enter")
+        await settle(pilot)
+        for key in ("model.path", "data.source"):
+            assert Path(str(app.draft.get(key))).exists(), key
+        assert app.draft.get("train.num_train_epochs") == 6
+
+
 async def test_a_half_finished_setup_is_offered_next_time(tmp_path: Path) -> None:
     app = wizard(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
