@@ -179,6 +179,7 @@ def test_a_reader_that_goes_away_does_not_change_what_was_found(tmp_path: Path) 
 
 _CTRL_C = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started deaf to it
 class Press:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
