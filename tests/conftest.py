@@ -5,10 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
+
+# A shell's background jobs are started deaf to Ctrl-C, and so would be every program that a test starts.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED = "SFT_TUI_TESTS_HOME"  # one directory for all workers of a test run: LLaMA-Factory is probed once
 
