@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class Request:
 
 def run(request: Request) -> int:
     """Do what the answers file says. Raises `Refusal`."""
+    looked = time.time()
     answers = changed_answers(request.answers, None, parse_settings(request.set))
     if not request.dry_run:
         fetch_sources(answers, (request.answers.parent / Path(answers.run.dir).expanduser()).absolute(), say)
@@ -57,7 +59,10 @@ def run(request: Request) -> int:
     layout = RunLayout(situation.project, situation.run)
     ensure_supervised(layout)
     state = read_state(layout)
-    if state is None or (state.status is Status.PENDING and state.supervisor is None):  # written, and never started
+    never_started = state is None or (state.status is Status.PENDING and state.supervisor is None)
+    # a name that was free when it was chosen belongs to another start by now
+    taken = state is not None and answers.run.name is None and state.created >= looked
+    if state is None or never_started or taken or request.fresh:
         return _start(answers, situation, plan, request)
     return _again(answers, situation, plan, layout, state, request)
 
@@ -96,7 +101,7 @@ def _start(answers: Answers, situation: Situation, plan: Plan, request: Request)
     show_problems(problems)
     layout = RunLayout(situation.project, situation.run)
     reader = EventReader(layout.events, from_end=True)
-    another = _another(answers, request) if answers.run.name is None else None
+    another = _another(answers, request) if answers.run.name is None or request.fresh else None
     started = start(_as_asked(plan, request), another)
     reader = reader if started == layout else EventReader(started.events)
     return follow_or_leave(started, reader, detach=request.detach, as_json=request.json)

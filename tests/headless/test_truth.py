@@ -219,6 +219,39 @@ def test_two_starts_at_once_are_two_runs(tmp_path: Path) -> None:
         until(lambda name=name: project.state(name)["status"] == "finished")  # type: ignore[misc]
 
 
+_OVERTAKEN = """
+import subprocess, sys
+from sft_tui import cli
+from sft_tui.headless import run_command
+
+plan = run_command.make_plan
+words = ["--non-interactive", "answers.yaml", "--detach", "--json", *sys.argv[1:]]
+
+def make_plan(*given):
+    made = plan(*given)
+    if run_command.make_plan is make_plan:
+        run_command.make_plan = plan
+        subprocess.run([sys.executable, "-m", "sft_tui.cli", *words], check=True, stderr=subprocess.DEVNULL)
+    return made
+
+run_command.make_plan = make_plan
+sys.exit(cli.main(words))
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--fresh",)])
+def test_a_start_that_is_overtaken_takes_another_name(tmp_path: Path, words: tuple[str, ...]) -> None:
+    project = make_project(tmp_path)
+    project.answer(run={"name": None})
+    env = {**os.environ, **project.fake.env}
+    command = [sys.executable, "-c", _OVERTAKEN, *words]
+    done = subprocess.run(command, cwd=project.path, env=env, capture_output=True, text=True, check=True)
+    names = {json.loads(line)["run"] for line in done.stdout.splitlines()}
+    assert len(names) == 2
+    for name in names:
+        until(lambda name=name: project.state(name)["status"] == "finished")  # type: ignore[misc]
+
+
 def test_model_changed_before_resuming_is_refused_and_from_start_trains_anew(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"steps": 20, "fail": {"at_step": 15, "text": "RuntimeError: no"}})
     project.answer(train={"save_steps": 5})
