@@ -86,6 +86,12 @@ def entry_for(formatting: str, columns: Mapping[str, str], tags: Mapping[str, st
     return {**entry, "tags": dict(tags)} if formatting == "sharegpt" and tags else entry
 
 
+def listed_names(value: Any) -> list[str]:
+    """The names in the value of `dataset` or an option like it: a list, or a text with commas between."""
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    return [str(word).strip() for word in words if str(word).strip()]
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
     """What an entry of a register says, in our words: its source, and the column of each role ("" for none).

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from sft_tui.factory.model_config import text_config
 from sft_tui.factory.options import Factory, Template
 from sft_tui.factory.prompts import FRAMED, ChatTemplate, Likeness, Tokens, differences, likenesses
 from sft_tui.i18n import _
@@ -267,8 +268,7 @@ def _other_marks(name: str, mark: str, better: str | None) -> Misfit:
 def tokens_beyond(template: Template, directory: Path, config: dict[str, Any]) -> list[str]:
     """The stop words that LLaMA-Factory would add to the tokenizer and that the model's embedding has no room for."""
     missing = [word for word, known in knows_tokens(directory, template.stop_words).items() if not known]
-    inner = config.get("text_config")
-    rows = (inner if isinstance(inner, dict) else config).get("vocab_size")
+    rows = text_config(config).get("vocab_size")
     if not missing or not isinstance(rows, int):
         return []
     count = _token_count(directory)

@@ -59,10 +59,11 @@ def run(request: Request) -> int:
     layout = RunLayout(situation.project, situation.run)
     ensure_supervised(layout)
     state = read_state(layout)
-    never_started = state is None or (state.status is Status.PENDING and state.supervisor is None)
-    # a name that was free when it was chosen belongs to another start by now
-    taken = state is not None and answers.run.name is None and state.created >= looked
-    if state is None or never_started or taken or request.fresh:
+    if state is None or request.fresh:
+        return _start(answers, situation, plan, request)
+    never_started = state.status is Status.PENDING and state.supervisor is None
+    taken = answers.run.name is None and state.created >= looked  # the name was free when it was chosen
+    if never_started or taken:
         return _start(answers, situation, plan, request)
     return _again(answers, situation, plan, layout, state, request)
 

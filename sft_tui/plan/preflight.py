@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sft_tui.factory.check import CheckContext, check_model_dir, check_train_options
 from sft_tui.factory.check.context import ANSWER_KEYS
 from sft_tui.factory.check.rules import RULE_CODES
+from sft_tui.factory.dataset_info import listed_names
 from sft_tui.factory.deepspeed import zero_config
 from sft_tui.factory.options import TESTED_VERSIONS
 from sft_tui.i18n import _
@@ -326,7 +327,7 @@ def check_options(
         if key.split(".")[0] in ("model_name_or_path", "output_dir") or (problem.code == "wrong_stage" and found):
             continue
         if key == "dataset_dir":
-            key = "dataset" if set(_dataset_names(options, "dataset")) - set(own) else "eval_dataset"
+            key = "dataset" if set(listed_names(options.get("dataset"))) - set(own) else "eval_dataset"
         if key == "adapter_name_or_path":
             found.append(_of_the_adapter(problem))
             continue
@@ -372,16 +373,10 @@ def _of_the_adapter(problem: Problem) -> Problem:
     return replace(problem, message=message, hint=told(problem.hint), key="model.adapter", fix=fix)
 
 
-def _dataset_names(options: dict[str, Any], key: str) -> list[str]:
-    value = options.get(key)
-    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
-    return [str(word).strip() for word in words if str(word).strip()]
-
-
 def _check_stage(options: dict[str, Any], own: set[str]) -> list[Problem]:
     """The conversion writes questions with answers; preferences must be registered by hand."""
     stage = options.get("stage")
-    if stage not in ("rm", "dpo", "kto") or not own & set(_dataset_names(options, "dataset")):
+    if stage not in ("rm", "dpo", "kto") or not own & set(listed_names(options.get("dataset"))):
         return []
     message = _("Stage `{stage}` needs preferences, but the conversion of `data.source` writes questions with answers.")
     hint = _(

@@ -121,9 +121,16 @@ def parts_of(answers: Answers, situation: Situation) -> tuple[Part, ...]:
     """The sources of the run: one that is alone is that of the situation itself."""
     if situation.parts:
         return situation.parts
-    here = situation
-    alone = Part(answers, here.source, here.dataset, rows=here.rows, converted=here.converted)
-    return (replace(alone, lengths=here.lengths, kept=here.kept),)
+    alone = Part(
+        answers,
+        situation.source,
+        situation.dataset,
+        rows=situation.rows,
+        converted=situation.converted,
+        lengths=situation.lengths,
+        kept=situation.kept,
+    )
+    return (alone,)
 
 
 def trained_parts(answers: Answers, situation: Situation) -> list[Part]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sft_tui.dataset import statistics
+from sft_tui.factory.model_config import text_config
 from sft_tui.factory.rendering import Renderer
 from sft_tui.i18n import _
 from sft_tui.problems import Refusal
@@ -51,8 +52,7 @@ def source_statistics(
 def _context(model: Path | None) -> int | None:
     """The tokens that the model has positions for, None where nobody says so."""
     config = read_json(model / "config.json") if model is not None else None
-    text = config.get("text_config", config) if isinstance(config, dict) else None
-    limit = text.get("max_position_embeddings") if isinstance(text, dict) else None
+    limit = text_config(config).get("max_position_embeddings") if isinstance(config, dict) else None
     return limit if isinstance(limit, int) and limit > 0 else None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sft_tui.answers import Answers, validate
 from sft_tui.factory.check import FileKind, kind_of, other_kind
+from sft_tui.factory.dataset_info import listed_names
 from sft_tui.factory.options import Factory
 from sft_tui.factory.train_config import guide_defaults
 from sft_tui.i18n import _
@@ -35,7 +36,7 @@ def answers_of_config(options: Mapping[str, Any], factory: Factory) -> tuple[Ans
     left_out = sorted(key for key in options if _is_left_out(key))
     train = {key: value for key, value in options.items() if key not in (*left_out, *_OF_DATA, *OWNED, "template")}
     data = {"sources": _sources(options), "max_samples": options.get("max_samples")}
-    evaluated = _names(options.get("eval_dataset"))
+    evaluated = listed_names(options.get("eval_dataset"))
     if evaluated:
         data["eval"] = _registered(evaluated[0], options)
     model = {"path": options["model_name_or_path"], "adapter": options.get("adapter_name_or_path")}
@@ -68,19 +69,14 @@ def _is_left_out(key: str) -> bool:
     return owned or key in _BY_THE_RUN or key in SECRETS or key == "tokenized_path" or key.startswith("export_")
 
 
-def _names(value: Any) -> list[str]:
-    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
-    return [str(word).strip() for word in words if str(word).strip()]
-
-
 def _registered(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"registered": name, "dataset_dir": str(options.get("dataset_dir") or "data")}
 
 
 def _sources(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The registered data sets, with their weights where they are mixed by some."""
-    found = [_registered(name, options) for name in _names(options["dataset"])]
-    shares = _names(options.get("interleave_probs"))
+    found = [_registered(name, options) for name in listed_names(options["dataset"])]
+    shares = listed_names(options.get("interleave_probs"))
     if len(shares) == len(found) > 1 and options.get("mix_strategy", "concat") != "concat":
         try:
             return [{**source, "weight": float(share)} for source, share in zip(found, shares, strict=True)]

@@ -120,8 +120,7 @@ class Navigation(App[int]):
         from sft_tui.tui.wizard.draft import draft_from_file
 
         draft, _problems = draft_from_file(self.project, layout.answers)
-        draft.set("run", None)
-        draft.set("run.dir", None)  # it led from runs/<run> to the project
+        draft.set("run", None)  # its `dir` led from runs/<run> to the project
         draft.answers_path = self.project / "answers.yaml"
         self.draft = draft
         step = step_of_key(key)

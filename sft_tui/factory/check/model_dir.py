@@ -12,6 +12,7 @@ from sft_tui.factory.check.model_config import config_faults, missing_code
 from sft_tui.factory.check.model_shapes import misfits
 from sft_tui.factory.check.tokenizer_files import tokenizer_faults
 from sft_tui.factory.check.weights import OTHER_FORMATS, Weights, read_weights
+from sft_tui.factory.model_config import text_config
 from sft_tui.factory.options import Architectures, snapshot
 from sft_tui.i18n import _
 from sft_tui.problems import Problem, Severity
@@ -60,8 +61,7 @@ class ModelDirectory:
     @property
     def text_config(self) -> dict[str, Any]:
         """The language model's part of the config (the config itself unless it is a multimodal one)."""
-        inner = self.config.get("text_config")
-        return inner if isinstance(inner, dict) else self.config
+        return text_config(self.config)
 
     @property
     def quantization(self) -> str:

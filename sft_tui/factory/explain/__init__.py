@@ -62,8 +62,7 @@ def explain(key: str, factory: Factory, language: str | None = None) -> Explanat
     option = factory.options.get(name)
     if option is None:
         raise _unknown(name, factory)
-    zh = (language or language_from_environment()).startswith("zh")
-    ours = {field: text["zh" if zh else "en"] for field, text in texts().get(name, {}).items()}
+    ours = _ours(name, language)
     return Explanation(
         key=name,
         group=option.group,
@@ -81,10 +80,15 @@ def explain(key: str, factory: Factory, language: str | None = None) -> Explanat
     )
 
 
+def _ours(name: str, language: str | None) -> dict[str, str]:
+    """What we say of the option `name`, by field; empty where we say nothing."""
+    zh = (language or language_from_environment()).startswith("zh")
+    return {field: text["zh" if zh else "en"] for field, text in texts().get(name, {}).items()}
+
+
 def summary(option: Option, language: str | None = None) -> str:
     """An option in a sentence, in `language` (the user's if None): ours, or LLaMA-Factory's English help."""
-    zh = (language or language_from_environment()).startswith("zh")
-    return texts().get(option.name, {}).get("what", {}).get("zh" if zh else "en") or option.help.strip()
+    return _ours(option.name, language).get("what") or option.help.strip()
 
 
 def search_options(text: str, factory: Factory, options: Iterable[Option] | None = None) -> list[Option]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar
 
@@ -86,7 +87,7 @@ class CostScreen(WizardScreen):
         """F7: change the settings, the least loss of quality first, until it fits."""
         self.store()
         self.say(_("working out what fits"))
-        data = copied(self.sft.draft.data)
+        data = deepcopy(self.sft.draft.data)
         self.jobs.start("fit", self.memory_of(data), partial(self._has_fitted, data), alone=True)
 
     def memory_of(self, data: dict[str, Any]) -> Callable[[Job], MemoryNeed]:
@@ -110,8 +111,3 @@ class CostScreen(WizardScreen):
         self.notice = _("Changed so that it fits: {changes}.").format(changes=changes_text(changes))
         self.draft_changed()
         self.refresh_actions()
-
-
-def copied(data: dict[str, Any]) -> dict[str, Any]:
-    """`data` with mappings of its own, for a thread."""
-    return {key: copied(value) if isinstance(value, dict) else value for key, value in data.items()}

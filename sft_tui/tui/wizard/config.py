@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from sft_tui.tui.look.values import show_typed
 from sft_tui.tui.widgets.choice import Toggle
 from sft_tui.tui.widgets.chooser import Chooser
 from sft_tui.tui.widgets.fold import Fold
-from sft_tui.tui.wizard.base import CostScreen, copied
+from sft_tui.tui.wizard.base import CostScreen
 from sft_tui.tui.wizard.setting_field import SettingField
 from sft_tui.tui.wizard.settings import ANSWER_CHOICES, ANSWER_DEFAULTS, GROUPS, LISTED, Group, Setting, setting_of
 
@@ -195,7 +196,7 @@ class ConfigScreen(CostScreen):
         rows = known[1] if known is not None and known[0] == draft.get("data.source") else None
         if self._assessor is None:
             self._assessor = Assessor(app.services.gpus)
-        assess = partial(self._assessor.assess, copied(draft.data), draft.answers_path, rows, tokens=app.mean_tokens)
+        assess = partial(self._assessor.assess, deepcopy(draft.data), draft.answers_path, rows, tokens=app.mean_tokens)
         self.jobs.start("assess", lambda _job: assess(), self._has_assessed, alone=True)
 
     async def _has_assessed(self, found: Assessment) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from textual import on
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -16,7 +18,7 @@ from sft_tui.tui.widgets.choice import Choice, Item, Toggle
 from sft_tui.tui.widgets.chooser import Chooser
 from sft_tui.tui.widgets.field import Field
 from sft_tui.tui.widgets.fold import Fold
-from sft_tui.tui.wizard.base import CostScreen, copied
+from sft_tui.tui.wizard.base import CostScreen
 from sft_tui.units import GIB
 
 POLL_S = 2.0
@@ -109,7 +111,7 @@ class GpuScreen(CostScreen):
         now = (self.sft.draft.get("hardware.gpus"), free, self.sft.draft.get("train"))
         if repr(now) != self._judged_for:
             self._judged_for = repr(now)
-            self.jobs.start("estimate", self.memory_of(copied(self.sft.draft.data)), self._has_judged, alone=True)
+            self.jobs.start("estimate", self.memory_of(deepcopy(self.sft.draft.data)), self._has_judged, alone=True)
 
     def _has_judged(self, view: MemoryNeed) -> None:
         self.view = view

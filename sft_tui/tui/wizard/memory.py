@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, ClassVar
 
 from textual import events
@@ -16,7 +17,7 @@ from sft_tui.tui.look.memory import changes_text, need_text, nothing_fits, part_
 from sft_tui.tui.look.text import clean
 from sft_tui.tui.screen import BaseScreen
 from sft_tui.tui.widgets.lines import Lines, ReadingLines
-from sft_tui.tui.wizard.base import CostScreen, copied
+from sft_tui.tui.wizard.base import CostScreen
 
 
 class MemoryScreen(BaseScreen):
@@ -60,7 +61,7 @@ class MemoryScreen(BaseScreen):
         return self.query_one(ReadingLines)
 
     def _look(self) -> None:
-        services, path, data = self.sft.services, self.sft.draft.answers_path, copied(self.sft.draft.data)
+        services, path, data = self.sft.services, self.sft.draft.answers_path, deepcopy(self.sft.draft.data)
         self.jobs.start("memory", lambda _job: services.memory(data, path), self._has_looked, alone=True)
 
     def _has_looked(self, view: MemoryNeed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from sft_tui.tui.widgets.chooser import Chooser
 from sft_tui.tui.widgets.field import Field
 from sft_tui.tui.widgets.path_field import PathField
 from sft_tui.tui.widgets.paths import models_here
-from sft_tui.tui.wizard.base import CostScreen, copied
+from sft_tui.tui.wizard.base import CostScreen
 from sft_tui.tui.wizard.model_check import ModelFinding
 
 
@@ -225,14 +226,14 @@ class ModelScreen(CostScreen):
         self._estimate()
         machine, services, path = self.sft.machine, self.sft.services, self.sft.draft.answers_path
         if machine is not None:
-            data, here = copied(self.sft.draft.data), machine
+            data, here = deepcopy(self.sft.draft.data), machine
             self.jobs.start(
                 "fits", lambda _job: services.preset_needs(data, path, here), self._presets_judged, alone=True
             )
 
     def _estimate(self) -> None:
         self.store()
-        self.jobs.start("estimate", self.memory_of(copied(self.sft.draft.data)), self._has_judged, alone=True)
+        self.jobs.start("estimate", self.memory_of(deepcopy(self.sft.draft.data)), self._has_judged, alone=True)
 
     def _presets_judged(self, fits: PresetNeeds) -> None:
         self._fits = fits

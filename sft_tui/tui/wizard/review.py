@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from sft_tui.project.layout import RunLayout
 from sft_tui.tui.services import Services
 from sft_tui.tui.widgets.field import Field, LineInput
 from sft_tui.tui.widgets.tabs import Page, TabBar, Tabs
-from sft_tui.tui.wizard.base import CostScreen, copied
+from sft_tui.tui.wizard.base import CostScreen
 from sft_tui.tui.wizard.draft import Draft
 from sft_tui.tui.wizard.review_pages import HUB, MEMORY, problem_lines, review_pages
 
@@ -63,7 +64,7 @@ class ReviewScreen(CostScreen):
         app, draft = self.sft, self.sft.draft
         known = app.rows
         rows = known[1] if known is not None and known[0] == draft.get("data.source") else None
-        data = copied(draft.data)
+        data = deepcopy(draft.data)
         look = partial(_assess, app.services, data, draft.answers_path, rows, app.mean_tokens)
         self.jobs.start("assess", lambda _job: look(), partial(self._has_assessed, data), alone=True)
 
