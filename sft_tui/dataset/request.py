@@ -31,6 +31,11 @@ FIRST_ROWS = 10
 """So many row numbers are kept for each reason."""
 
 
+def named_files(source: str) -> list[str]:
+    """The paths in `source`, which may name several with commas between."""
+    return [part.strip() for part in source.split(",") if part.strip()]
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Which column of the source plays which role; None where none does, "" where none may be guessed."""

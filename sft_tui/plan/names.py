@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_tui.dataset.request import IN_ARCHIVE
+from sft_tui.dataset.request import IN_ARCHIVE, named_files
 from sft_tui.project.files import read_json
 from sft_tui.project.layout import RunLayout
 
@@ -59,7 +59,7 @@ def resolve_source(text: str, base: Path, project: Path) -> str:
         and any(project.glob(text))
     ):
         return str(project / path)
-    parts = [resolve_path(part.strip(), (base, project)) for part in text.split(",") if part.strip()]
+    parts = [resolve_path(part, (base, project)) for part in named_files(text)]
     if "," in text and all(parts):
         return ",".join(map(str, parts))
     return str(path if path.is_absolute() else base / path)

@@ -152,8 +152,12 @@ def parse_json(content: bytes) -> Any:
 
 def set_aside(directory: Path) -> Path:
     """Rename `directory` to the first free `<name>.before-N` beside it, and return that. Raises `OSError`."""
+    return directory.rename(free_beside(directory))
+
+
+def free_beside(directory: Path) -> Path:
+    """The first free `<name>.before-N` beside `directory`."""
     number = 1
-    while (kept := directory.with_name(f"{directory.name}.before-{number}")).exists():
+    while (free := directory.with_name(f"{directory.name}.before-{number}")).exists():
         number += 1
-    directory.rename(kept)
-    return kept
+    return free

@@ -13,7 +13,7 @@ from sft_tui.factory.trainer_log import read_metrics
 from sft_tui.i18n import _
 from sft_tui.plan.inputs import differing, digest
 from sft_tui.project.events import append_whole
-from sft_tui.project.files import set_aside
+from sft_tui.project.files import free_beside, set_aside
 from sft_tui.project.layout import RunLayout
 from sft_tui.project.plan_record import Plan, PlannedStage
 from sft_tui.project.state import RunState, StageState, Status
@@ -65,7 +65,7 @@ def settle_export(layout: RunLayout, plan: Plan, *, started: bool, finished: boo
     elif old.exists() and plan.overwrite_model:
         shutil.rmtree(old, ignore_errors=True)
     elif old.exists():
-        old.rename(_free_name(layout.model_dir))
+        old.rename(free_beside(layout.model_dir))
 
 
 def _prepare_training(
@@ -120,13 +120,6 @@ def _make_way_for_model(layout: RunLayout, stage: StageState) -> None:
 
 def _replaced(layout: RunLayout) -> Path:
     return layout.model_dir.with_name(f".{layout.name}.replaced")
-
-
-def _free_name(directory: Path) -> Path:
-    number = 1
-    while (free := directory.with_name(f"{directory.name}.before-{number}")).exists():
-        number += 1
-    return free
 
 
 def _shown(layout: RunLayout, path: Path) -> str:

@@ -17,7 +17,7 @@ from sft_tui.dataset.readers.packing import packing_of
 from sft_tui.dataset.readers.source_file import HUB, SourceFile, is_archive_name, is_data, unreadable
 from sft_tui.dataset.readers.splits import saved_files, with_splits
 from sft_tui.dataset.readers.streams import raw_chunks, reading
-from sft_tui.dataset.request import IN_ARCHIVE
+from sft_tui.dataset.request import IN_ARCHIVE, named_files
 from sft_tui.i18n import _
 from sft_tui.problems import Refusal, nearest, refuse
 from sft_tui.units import GIB
@@ -101,8 +101,7 @@ def is_there(source: str) -> bool:
     """Whether `source` is that of a hub, a pattern, or names files that exist, or one in an archive that does."""
     if source.startswith(HUB) or glob.has_magic(source) or os.path.lexists(source):
         return True
-    parts = [part.strip() for part in source.split(",") if part.strip()]
-    return split_member(source) is not None or all(Path(part).exists() for part in parts)
+    return split_member(source) is not None or all(Path(part).exists() for part in named_files(source))
 
 
 def _paths(source: str) -> Iterator[tuple[Path, Path | None]]:
@@ -121,10 +120,9 @@ def _paths(source: str) -> Iterator[tuple[Path, Path | None]]:
     elif glob.has_magic(source) and (matches := sorted(glob.glob(source, recursive=True))):  # noqa: PTH207
         for match in matches:
             yield from _paths(match)
-    elif "," in source and all(Path(part.strip()).exists() for part in source.split(",") if part.strip()):
-        for part in source.split(","):
-            if part.strip():
-                yield from _paths(part.strip())
+    elif "," in source and all(Path(part).exists() for part in named_files(source)):
+        for part in named_files(source):
+            yield from _paths(part)
     else:
         raise missing_source(source)
 
