@@ -17,16 +17,9 @@ import psutil
 import pytest
 
 from tests.headless import Project, make_project
+from tests.waiting import until
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x08"
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    """Wait until `condition()` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def front(project: Project, *words: str, **more: Any) -> subprocess.Popen[str]:
@@ -41,7 +34,7 @@ def front(project: Project, *words: str, **more: Any) -> subprocess.Popen[str]:
 def training(project: Project) -> None:
     """Start the run and wait until it trains."""
     assert project.run("--detach").code == 0
-    wait_for((project.path / "saves/apples/trainer_log.jsonl").exists)
+    until((project.path / "saves/apples/trainer_log.jsonl").exists)
 
 
 def end_quickly(project: Project) -> None:
@@ -115,7 +108,7 @@ def test_followers_end_though_the_events_are_gone_or_the_run_is(tmp_path: Path) 
     project = make_project(tmp_path, {"steps": 3000, "step_s": 0.1})
     training(project)
     follower = front(project, "attach", "apples", "--json")
-    wait_for(lambda: follower.stdout is not None and follower.stdout.readline())
+    until(lambda: follower.stdout is not None and follower.stdout.readline())
     (project.path / "runs/apples/events.jsonl").unlink()
     end_quickly(project)
     out, _err = follower.communicate(timeout=60)
@@ -128,7 +121,7 @@ def test_followers_end_though_the_events_are_gone_or_the_run_is(tmp_path: Path) 
     assert project.sft("resume", "apples", "--detach").code == 0
     follower = front(project, "attach", "apples")
     assert follower.stderr is not None and follower.stderr.readline()
-    wait_for((project.path / "saves/apples/trainer_log.jsonl").exists)
+    until((project.path / "saves/apples/trainer_log.jsonl").exists)
     pids = [project.state()["supervisor"]["pid"], project.state()["stages"]["train"]["process"]["pid"]]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)

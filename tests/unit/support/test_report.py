@@ -187,13 +187,13 @@ def test_links_out_of_the_project_are_not_followed(project: Path, tmp_path: Path
     assert "logs/apples/export.log" not in contents(write_report(project, "apples", None))
 
 
-NAMES = Names(home="/home/lisi", project="/home/lisi/work", user="lisi", hosts=("gpu-7.lab", "gpu-7"))
+NAMES = Names(home="/home/lisi", project="/home/lisi/apples", user="lisi", hosts=("gpu-7.lab", "gpu-7"))
 
 
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
-        ("/home/lisi/work/saves/a", "<project>/saves/a"),
+        ("/home/lisi/apples/saves/a", "<project>/saves/a"),
         ("/home/lisi/.cache and /home/wangwu/x", "<home>/.cache and /home/<user>/x"),
         ("lisi@gpu-7:~$ ", "<user>@<host>:~$ "),
         ("listing lisian gpu-77", "listing lisian gpu-77"),

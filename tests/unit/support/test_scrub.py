@@ -130,7 +130,7 @@ def test_tokens_that_are_known_by_their_looks(hexes: str, upper: str, word: str)
 @pytest.mark.parametrize(
     "text",
     [
-        "PWD=/work/project OLDPWD=/root",
+        "PWD=/srv/project OLDPWD=/opt",
         "Loading revision 0123456789abcdef0123456789abcdef01234567 of Qwen/Qwen2.5-7B",
         "models--Qwen--Qwen2.5-7B/snapshots/0123456789abcdef0123456789abcdef01234567/config.json",
         "{'loss': '2.51', 'grad_norm': '1.1', 'learning_rate': '5e-05', 'epoch': '0.5'}",
