@@ -69,6 +69,7 @@ def is_archive_name(name: str) -> bool:
 
 
 def suffix_kind(path: Path) -> str | None:
+    """The kind of data that the name of `path` tells, whatever packs it; None for none that is known."""
     suffixes = [s.lower() for s in path.suffixes]
     known = next((s for s in reversed(suffixes) if s not in PACKED), "")
     return SUFFIXES.get(known)
